@@ -1,0 +1,252 @@
+//! The algorithm IR: what a kernel means, with no word of threads, registers or instructions.
+//!
+//! This page is the whole of it. A kernel is a list of statements over index axes; values are expressions;
+//! [`interp`] evaluates them and is the definition of the language. Every node knows its place in the source.
+//!
+//! Integers are mathematical integers whose range is proved to lie inside `i32`; floats are IEEE binary32 and each
+//! operation rounds by itself. What may be done in any order (integer sums, maxima) is a [`Reduce`](Kind::Reduce);
+//! what may not is a [`Sum`](Kind::Sum) with a declared [`Shape`] or a [`Merge`](Stmt::Merge) in ascending order.
+use std::rc::Rc;
+
+/// A place in the source: file index, and the byte range in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Index into the files that were compiled together.
+    pub file: u32,
+    /// First byte.
+    pub lo: u32,
+    /// One past the last byte.
+    pub hi: u32,
+}
+
+/// A value's name. Unique in its kernel; [`Kernel::vars`] has what it was called in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub u32);
+
+/// What an expression evaluates to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ty {
+    /// IEEE binary32.
+    F32,
+    /// A 16-bit float as it lies in memory; only converted, never computed with.
+    Half(Scalar),
+    /// An integer proved to be in `lo..=hi`, which lies inside `i32`.
+    Int { lo: i64, hi: i64 },
+    /// A truth value.
+    Bool,
+    /// At most `cap` floats, by value.
+    Array { cap: usize },
+}
+
+/// How one number lies in memory (little-endian).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scalar {
+    F32,
+    F16,
+    Bf16,
+    I32,
+    I16,
+    U16,
+    I8,
+    U8,
+}
+
+/// A kernel: parameters, facts that a launch must satisfy, and what is stored.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Name with its instance, as `matvec_q4k`.
+    pub name: String,
+    /// Runtime sizes (`T: Dim`), each at least 1. `Var`s 0..dims.len() are these, in order.
+    pub dims: Vec<Var>,
+    /// Scalar parameters, after the dims.
+    pub scalars: Vec<Var>,
+    /// Buffers, in the order of the source.
+    pub buffers: Vec<Buffer>,
+    /// Conditions over dims and integer scalars that the launch checks, with their source text.
+    pub requires: Vec<(Expr, String)>,
+    /// What it does.
+    pub body: Vec<Stmt>,
+    /// Name and type of every `Var`.
+    pub vars: Vec<VarInfo>,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// Name and type of a [`Var`].
+#[derive(Clone, Debug)]
+pub struct VarInfo {
+    pub name: String,
+    pub ty: Ty,
+}
+
+/// A tensor in memory, row-major, elements packed.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub name: String,
+    /// Bytes of one element: a number, or a block of a format.
+    pub elem_bytes: usize,
+    /// Name of the element's type, for messages.
+    pub elem: String,
+    /// The number itself where the element is one; `None` for a block.
+    pub scalar: Option<Scalar>,
+    /// Extents, expressions over the dims.
+    pub shape: Vec<Expr>,
+    /// Whether the kernel writes it. A kernel never reads what it writes.
+    pub written: bool,
+    /// Its values are indices into something of this extent; a launch checks them.
+    pub index_below: Option<Expr>,
+}
+
+/// An expression. Shared, immutable.
+pub type Expr = Rc<Node>;
+
+/// A node of an expression.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub kind: Kind,
+    pub ty: Ty,
+    pub span: Span,
+}
+
+/// The twelve kinds of expression.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Int(i64),
+    Float(f32),
+    Bool(bool),
+    Var(Var),
+    /// A number in a buffer.
+    Load(Place),
+    /// An element of an array value.
+    At { array: Var, index: Expr },
+    Unary(UnOp, Expr),
+    Binary(BinOp, Expr, Expr),
+    /// `a * b + c`, rounded once.
+    Fma(Expr, Expr, Expr),
+    /// `if c { a } else { b }`; only the chosen side is evaluated.
+    Select(Expr, Expr, Expr),
+    /// An exact reduction, in any order.
+    Reduce { op: ReduceOp, axis: Axis, body: Rc<Block> },
+    /// A float sum in the declared shape. Every lane (segment) starts at +0.0 and folds its elements in ascending
+    /// order by `step`, which sees the running value as `acc`.
+    Sum { shape: Shape, axis: Axis, acc: Var, step: Rc<Block> },
+    /// An array value.
+    Map { axis: Axis, body: Rc<Block> },
+}
+
+/// Statements and a result.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub stmts: Vec<Stmt>,
+    pub value: Expr,
+}
+
+/// An index that runs over `lo..hi` (empty where `hi <= lo`).
+#[derive(Clone, Debug)]
+pub struct Axis {
+    pub var: Var,
+    pub lo: Expr,
+    pub hi: Expr,
+}
+
+/// The four kinds of statement.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    Let { var: Var, value: Expr },
+    /// For every index in ascending order: compute the `part`, which does not see the state, then replace the state by
+    /// `next`, all at once. Afterwards the state's variables hold the result.
+    Merge { axis: Axis, part: Vec<Stmt>, state: Vec<(Var, Expr)>, next: Rc<MergeStep> },
+    /// Iterations are independent and may run in any order or at once.
+    Par { axis: Axis, body: Vec<Stmt> },
+    /// Writes one number. No two parallel iterations write the same one (checked).
+    Store { place: Place, value: Expr },
+}
+
+/// How a [`Stmt::Merge`] goes on: statements, then one value for each state variable.
+#[derive(Clone, Debug)]
+pub struct MergeStep {
+    pub stmts: Vec<Stmt>,
+    pub values: Vec<Expr>,
+}
+
+/// A number in a buffer: the element's index, and for a block the number inside it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Index into [`Kernel::buffers`].
+    pub buffer: usize,
+    pub index: Vec<Expr>,
+    /// Byte offset of the number inside the element: `offset + index * scalar size`.
+    pub offset: usize,
+    pub at: Option<Expr>,
+    pub scalar: Scalar,
+}
+
+/// The order of a float sum. It belongs to the kernel; a schedule only places it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One running value, ascending.
+    Chain,
+    /// Element `i` (from 0) belongs to lane `i mod n`; lanes merge by an xor tree: n/2, .., 2, 1. n is a power of two.
+    Lanes(usize),
+    /// n contiguous segments of ceil(len/n) elements, merged ((s0 + s1) + s2) + ...
+    Segments(usize),
+}
+
+/// What a [`Kind::Reduce`] computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceOp {
+    /// Exact integer sum; 0 when empty.
+    ISum,
+    /// Largest float by [`BinOp::Max`]; -infinity when empty.
+    Max,
+    /// Index of the first largest float; NaN is larger than everything.
+    ArgMax,
+}
+
+/// Operations on one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UnOp {
+    /// Float or integer negation.
+    Neg,
+    Abs,
+    /// Correctly rounded.
+    Sqrt,
+    /// To an integral float, ties to even.
+    Rint,
+    /// [`UnOp::Rint`], saturated to `lo..=hi`; NaN gives 0.
+    ToInt { lo: i32, hi: i32 },
+    /// Integer to float, to nearest even.
+    ToF32,
+    /// Exact.
+    FromHalf,
+    /// To nearest even, subnormals kept, overflow to infinity, NaN canonical.
+    ToHalf(Scalar),
+    /// The bits of a float as an integer; a NaN gives the canonical 0x7fc00000.
+    Bits,
+    /// The float with these bits.
+    FromBits,
+    Not,
+}
+
+/// Operations on two values. Integers never leave their proved range; a divisor is positive and a dividend is not negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+    /// NaN absorbs; -0 < +0.
+    Min,
+    /// NaN absorbs; -0 < +0.
+    Max,
+    And,
+    Or,
+    Xor,
+    Shl,
+    Shr,
+    Lt,
+    Le,
+    Eq,
+    Ne,
+}

@@ -1,0 +1,134 @@
+//! The loop IR: how a kernel is run, down to loops, registers, lanes and instructions.
+//!
+//! This page is the whole of it. Lowering makes it from the algorithm IR and a schedule; a printer turns it into source
+//! for one target; `interp` runs it with lanes in lockstep, so that a lowering is tested on any machine.
+//!
+//! A function is run by `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
+//! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
+//! whatever is computed from them.
+use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
+
+/// A variable of a function; [`Func::vars`] says what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub u32);
+
+/// What a value is, per lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ty {
+    F32,
+    I32,
+    /// Byte offsets; never varying.
+    I64,
+    Bool,
+    /// Four unsigned bytes, lowest address in the lowest byte.
+    U8x4,
+    /// Four signed bytes.
+    I8x4,
+}
+
+/// Name and type of a [`Var`].
+#[derive(Clone, Debug)]
+pub struct VarInfo {
+    pub name: String,
+    pub ty: Ty,
+    /// One value a lane.
+    pub varying: bool,
+}
+
+/// A lowered kernel. Its parameters are those of the algorithm IR.
+#[derive(Clone, Debug)]
+pub struct Func {
+    pub name: String,
+    /// Lanes of the `Simd` loop; 1 where there is none.
+    pub width: usize,
+    /// Variables 0..ints are the integer parameters: dims, then integer scalars.
+    pub ints: usize,
+    /// Variables ints..ints+floats are the float scalars.
+    pub floats: usize,
+    pub buffers: Vec<Buffer>,
+    pub requires: Vec<(AlgExpr, String)>,
+    /// Number of work items that threads share: the extent of the `Cpu` loop.
+    pub work: Expr,
+    pub body: Vec<Stmt>,
+    pub vars: Vec<VarInfo>,
+}
+
+/// Memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mem {
+    /// A buffer parameter.
+    Buffer(usize),
+    /// An array of the function, see [`Stmt::Array`].
+    Local(Var),
+}
+
+/// How a loop's iterations are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// One after the other.
+    Serial,
+    /// Shared by CPU threads: a call runs the part `lo..hi` that it is given.
+    Cpu,
+    /// At once, in lockstep; the extent is the function's width, the variable is the lane.
+    Simd,
+}
+
+/// Statements.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    /// A value, never changed.
+    Let { var: Var, value: Expr },
+    /// A register, changed by `Set`.
+    Reg { var: Var, init: Expr },
+    Set { var: Var, value: Expr },
+    /// An array of numbers, uniform, zero at first; at the top of the function.
+    Array { var: Var, scalar: Scalar, len: usize },
+    /// `var` runs from `lo` to below `hi` by `step`.
+    For { bind: Bind, var: Var, lo: Expr, hi: Expr, step: i32, body: Vec<Stmt> },
+    /// The condition is uniform.
+    If { cond: Expr, then: Vec<Stmt>, other: Vec<Stmt> },
+    /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
+    Store { to: Access, value: Expr },
+}
+
+/// Numbers in memory: lane `l` touches `addr + l * lane_stride` (bytes from the start of `mem`).
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub mem: Mem,
+    /// Uniform, `I64`.
+    pub addr: Box<Expr>,
+    /// 0: all lanes share one address, and a load is uniform.
+    pub lane_stride: i32,
+    pub scalar: Scalar,
+}
+
+/// Expressions. Conversions of halves belong to loads and stores: a load of `F16` or `Bf16` gives `F32`, one of an integer `I32`.
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// `I32`.
+    Int(i32),
+    /// `I64`.
+    Long(i64),
+    Float(f32),
+    Bool(bool),
+    Var(Var),
+    Load(Access),
+    /// Four neighbouring bytes a lane as `U8x4` or `I8x4`, by `scalar`.
+    LoadPack(Access),
+    /// `I32` to `I64`.
+    Widen(Box<Expr>),
+    /// One byte value, in 0..=255, in all four bytes of a `U8x4`.
+    Splat4(Box<Expr>),
+    /// As in the algorithm IR, per lane.
+    Unary(UnOp, Box<Expr>),
+    /// As in the algorithm IR, per lane; on packs per byte (`And`, `Or`, `Xor`, `Add`, `Sub`, and `Shl`, `Shr` by a uniform `I32`).
+    Binary(BinOp, Box<Expr>, Box<Expr>),
+    Fma(Box<Expr>, Box<Expr>, Box<Expr>),
+    Select(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// The value of lane `l ^ mask`.
+    Shuffle { mask: u32, value: Box<Expr> },
+    /// The value of lane 0: uniform.
+    First(Box<Expr>),
+    /// An instruction of the table in [`crate::cpu::intrinsics`], by name.
+    Call { intrinsic: &'static str, args: Vec<Expr>, span: Span },
+}

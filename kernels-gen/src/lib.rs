@@ -1,0 +1,1 @@
+//! The kernels and block formats of apr, and the CPU code generated from them.

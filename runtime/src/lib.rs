@@ -1,0 +1,1 @@
+//! apr: loads quantized models and runs them with equal bits on every device.
