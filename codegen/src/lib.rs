@@ -1,6 +1,7 @@
 //! kgen: a compiler for kernels with one meaning.
 pub mod check;
 pub mod diagnostic;
+pub mod float;
 pub mod ir;
 pub mod loop_ir;
 pub mod syntax;

@@ -205,7 +205,7 @@ fn is_index(e: &Expr) -> bool {
     match &e.kind {
         ir::Kind::Int(_) | ir::Kind::Float(_) | ir::Kind::Bool(_) | ir::Kind::Var(_) => true,
         ir::Kind::Binary(_, a, b) => matches!(e.ty, Ty::Int { .. }) && is_index(a) && is_index(b),
-        ir::Kind::Unary(_, a) => matches!(e.ty, Ty::Int { .. }) && is_index(a),
+        ir::Kind::Unary(ir::UnOp::Neg | ir::UnOp::Abs, a) => matches!(e.ty, Ty::Int { .. }) && is_index(a),
         _ => false,
     }
 }

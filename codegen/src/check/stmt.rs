@@ -1,7 +1,7 @@
 //! Statements: `let`, `for .. in par(..)`, stores.
 use super::{Checked, Checker, Failed, Value};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Scalar, Stmt, Ty};
+use crate::ir::{Expr, Kind, Scalar, Stmt, Ty};
 use crate::text;
 
 impl Checker<'_> {
@@ -57,7 +57,7 @@ impl Checker<'_> {
             (syn::Pat::Ident(i), value) if i.mutability.is_none() && i.subpat.is_none() => {
                 let name = i.ident.to_string();
                 let value = match value {
-                    Value::Expr(e) => Value::Expr(self.bind(&name, e)),
+                    Value::Expr(e) => Value::Expr(self.name(&name, e)),
                     other => other,
                 };
                 self.declare(name, value);
@@ -86,6 +86,17 @@ impl Checker<'_> {
             }
             (other, _) => self.error(Code::Unsupported, self.span(other), "this pattern is not part of the language", ""),
         }
+    }
+
+    /// Binds a value to its name in the source; a value bound already, as a map is, takes the name over.
+    fn name(&mut self, name: &str, value: Expr) -> Expr {
+        if let Kind::Var(v) = value.kind {
+            let info = &mut self.vars[v.0 as usize];
+            if ["map", "state", "part"].contains(&info.name.as_str()) {
+                info.name = name.to_string();
+            }
+        }
+        self.bind(name, value)
     }
 
     /// Makes the names of a pattern known without a value, after an error.
