@@ -42,7 +42,11 @@ pub fn arithmetic(width: usize, unit: &'static str, mixed: bool) -> Func {
             v
         })
         .collect();
+    let reversed = b.each("reversed", Ty::U8x4);
+    let last = offset(var(item), 4 * width as i64, 4 * (width as i64 - 1));
+    body.push(let_(reversed, Expr::LoadPack(at(Mem::Buffer(6), last, -4, Scalar::U8))));
     let mut results = float_results(&vars);
+    results.push((Ty::I32, call(unit, vec![var(vars[3]), var(reversed), var(vars[7])])));
     results.extend(int_results(&vars, width));
     results.extend(byte_results(&vars, width, unit));
     let slots = results.len() as i64;
