@@ -1,9 +1,12 @@
 //! kgen: a compiler for kernels with one meaning.
 pub mod check;
+pub mod cpu;
 pub mod diagnostic;
 pub mod float;
 pub mod ir;
 pub mod loop_ir;
+pub mod lower;
+pub mod schedule;
 pub mod syntax;
 pub mod text;
 

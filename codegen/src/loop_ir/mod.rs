@@ -6,6 +6,9 @@
 //! A function is run by `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
+pub mod interp;
+pub mod print;
+
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 
 /// A variable of a function; [`Func::vars`] says what it is.
