@@ -2,9 +2,9 @@
 use super::intrinsics;
 use super::names::Names;
 use super::support::Helper;
-use super::{Isa, Unsupported, scalar_bytes};
+use super::{Isa, Unsupported};
 use crate::ir::{BinOp, Scalar, UnOp};
-use crate::loop_ir::{Access, Expr, Func, Mem, Ty};
+use crate::loop_ir::{Access, Expr, Func, Mem, Ty, memory};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -45,27 +45,6 @@ fn tag(ty: Ty) -> &'static str {
     }
 }
 
-fn scalar_tag(scalar: Scalar) -> &'static str {
-    match scalar {
-        Scalar::F32 => "f32",
-        Scalar::F16 => "f16",
-        Scalar::Bf16 => "bf16",
-        Scalar::I32 => "i32",
-        Scalar::I16 => "i16",
-        Scalar::U16 => "u16",
-        Scalar::I8 => "i8",
-        Scalar::U8 => "u8",
-    }
-}
-
-/// What loading `scalar` gives.
-pub fn loaded(scalar: Scalar) -> Ty {
-    match scalar {
-        Scalar::F32 | Scalar::F16 | Scalar::Bf16 => Ty::F32,
-        _ => Ty::I32,
-    }
-}
-
 type Res<T> = Result<T, Unsupported>;
 
 /// Prints one function.
@@ -95,7 +74,7 @@ impl Printer<'_> {
                 };
                 Out::atom(quote!(#name), info.ty, info.varying && self.func.width > 1)
             }
-            Expr::Load(access) => self.load(access, scalar_tag(access.scalar), loaded(access.scalar))?,
+            Expr::Load(access) => self.load(access, memory::name(access.scalar), memory::loaded(access.scalar))?,
             Expr::LoadPack(access) => match access.scalar {
                 Scalar::U8 => self.load(access, "pack", Ty::U8x4)?,
                 Scalar::I8 => self.load(access, "pack", Ty::I8x4)?,
@@ -194,7 +173,8 @@ impl Printer<'_> {
             (UnOp::Rint, Ty::F32) => ("rint", Ty::F32),
             (UnOp::ToInt { lo, hi }, Ty::F32) => {
                 let name = self.helper("to_int_f32", if v.varying { self.func.width } else { 1 })?;
-                let (lo, hi, tokens) = (literal(Literal::i32_unsuffixed(lo)), literal(Literal::i32_unsuffixed(hi)), v.tokens);
+                let (lo, hi, tokens) =
+                    (literal(Literal::i32_unsuffixed(lo)), literal(Literal::i32_unsuffixed(hi)), v.tokens);
                 return Ok(Out::atom(quote!(#name(#tokens, #lo, #hi)), Ty::I32, v.varying));
             }
             (UnOp::ToF32, Ty::I32) => ("to_f32", Ty::F32),
@@ -229,10 +209,14 @@ impl Printer<'_> {
             return self.shift_bytes(op, a, b);
         }
         let possible = match a.ty {
-            Ty::F32 => compares || matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Div | BinOp::Min | BinOp::Max),
+            Ty::F32 => {
+                compares || matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Div | BinOp::Min | BinOp::Max)
+            }
             Ty::I32 => !varying || !matches!(op, BinOp::Div | BinOp::Rem),
             Ty::I64 => true,
-            Ty::Bool => matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) || !varying && matches!(op, BinOp::Eq | BinOp::Ne),
+            Ty::Bool => {
+                matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) || !varying && matches!(op, BinOp::Eq | BinOp::Ne)
+            }
             Ty::U8x4 | Ty::I8x4 => matches!(op, BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Add | BinOp::Sub),
         };
         if a.ty != b.ty || !possible {
@@ -302,13 +286,16 @@ impl Printer<'_> {
             let given: Vec<Ty> = args.iter().map(|a| a.ty).collect();
             return self.error(format!("`{name}` takes {expected:?}, given {given:?}"));
         }
+        if name == "hsum" && !args[0].varying && self.func.width > 1 {
+            return self.error("`hsum` of one value");
+        }
         let out = self.help(name, &args, Ty::I32)?;
         Ok(Out { varying: out.varying && name != "hsum", ..out })
     }
 
     fn load(&mut self, access: &Access, what: &str, ty: Ty) -> Res<Out> {
         let address = self.address(access)?;
-        let bytes = if what == "pack" { 4 } else { scalar_bytes(access.scalar) };
+        let bytes = if what == "pack" { 4 } else { memory::bytes(access.scalar) };
         if access.lane_stride == 0 || self.func.width == 1 {
             let name = self.helper(&format!("load_{what}"), 1)?;
             return Ok(Out::atom(quote!(#name(#address)), ty, false));
@@ -341,9 +328,9 @@ impl Printer<'_> {
 
     /// A statement that writes `value`.
     pub fn store(&mut self, to: &Access, value: &Expr) -> Res<TokenStream> {
-        let value = self.typed(value, loaded(to.scalar))?;
+        let value = self.typed(value, memory::loaded(to.scalar))?;
         let address = self.address(to)?;
-        let what = scalar_tag(to.scalar);
+        let what = memory::name(to.scalar);
         if to.lane_stride == 0 || self.func.width == 1 {
             if value.varying {
                 return self.error("a varying value stored at one address");
@@ -352,7 +339,7 @@ impl Printer<'_> {
             return Ok(quote!(#name(#address, #value);));
         }
         let value = self.spread(value)?.tokens;
-        if to.lane_stride as i64 == scalar_bytes(to.scalar) as i64 {
+        if to.lane_stride as i64 == memory::bytes(to.scalar) as i64 {
             let name = self.helper(&format!("store_{what}"), self.func.width)?;
             return Ok(quote!(#name(#address, #value);));
         }

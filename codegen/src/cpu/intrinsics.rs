@@ -116,9 +116,9 @@ impl Isa {
         match self {
             Isa::Scalar => features!(),
             Isa::Avx2 => features!("avx2", "fma", "f16c"),
-            Isa::Avx512 => features!(
-                "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"
-            ),
+            Isa::Avx512 => {
+                features!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
+            }
         }
     }
 
@@ -154,7 +154,7 @@ macro_rules! rows {
 }
 
 /// Every row.
-pub const ROWS: &[Row] = rows! {
+pub static ROWS: &[Row] = rows! {
     // Single numbers, for what plain Rust leaves open.
     PLAIN canonical_f32 (f) -> f { "f32::from_bits(bits_f32(a) as u32)" }
     PLAIN bits_f32 (f) -> i { "let a = a.to_bits(); (if a & 0x7fff_ffff > 0x7f80_0000 { 0x7fc0_0000 } else { a }) as i32" }

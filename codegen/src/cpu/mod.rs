@@ -8,7 +8,6 @@ mod names;
 mod rust;
 mod support;
 
-use crate::ir::Scalar;
 use crate::loop_ir::Func;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -37,15 +36,6 @@ pub struct Unsupported {
     pub isa: Isa,
     /// What is in the way, and what would do instead.
     pub reason: String,
-}
-
-/// A byte offset as wide as a number in memory, in bytes.
-pub fn scalar_bytes(scalar: Scalar) -> usize {
-    match scalar {
-        Scalar::F32 | Scalar::I32 => 4,
-        Scalar::F16 | Scalar::Bf16 | Scalar::I16 | Scalar::U16 => 2,
-        Scalar::I8 | Scalar::U8 => 1,
-    }
 }
 
 impl Isa {

@@ -2,9 +2,9 @@
 use super::expr::{Out, Printer};
 use super::names::Names;
 use super::support::{Helper, target_feature};
-use super::{Isa, Unsupported, scalar_bytes};
+use super::{Isa, Unsupported};
 use crate::ir::Scalar;
-use crate::loop_ir::{Bind, Expr, Func, Stmt, Ty, Var};
+use crate::loop_ir::{Bind, Expr, Func, Stmt, Ty, Var, memory};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -89,7 +89,7 @@ impl Printer<'_> {
                 let ty = match scalar {
                     Scalar::F32 => quote!(0f32),
                     other => {
-                        let zero = format_ident!("u{}", 8 * scalar_bytes(*other));
+                        let zero = format_ident!("u{}", 8 * memory::bytes(*other));
                         quote!(0 as #zero)
                     }
                 };
@@ -124,7 +124,14 @@ impl Printer<'_> {
         if info.varying { self.spread(out) } else { Ok(out) }
     }
 
-    fn loop_(&mut self, bind: Bind, var: Var, [lo, hi]: [&Expr; 2], step: i32, body: &[Stmt]) -> Result<TokenStream, Unsupported> {
+    fn loop_(
+        &mut self,
+        bind: Bind,
+        var: Var,
+        [lo, hi]: [&Expr; 2],
+        step: i32,
+        body: &[Stmt],
+    ) -> Result<TokenStream, Unsupported> {
         let (name, body) = (self.name(var)?, self.block(body)?);
         if bind == Bind::Simd {
             let lanes = self.func.width;

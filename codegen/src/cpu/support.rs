@@ -133,8 +133,10 @@ mod tests {
 
     fn all(isa: Isa) -> BTreeSet<Helper> {
         let rows = intrinsics::ROWS.iter().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes)));
-        rows.filter(|(row, lanes)| intrinsics::find(row.name, isa, *lanes).is_some_and(|found| std::ptr::eq(found, *row)))
-            .map(|(row, lanes)| Helper { name: row.name, lanes })
-            .collect()
+        rows.filter(|(row, lanes)| {
+            intrinsics::find(row.name, isa, *lanes).is_some_and(|found| std::ptr::eq(found, *row))
+        })
+        .map(|(row, lanes)| Helper { name: row.name, lanes })
+        .collect()
     }
 }

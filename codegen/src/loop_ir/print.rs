@@ -1,6 +1,6 @@
 //! The text form of loop IR, for people and for messages. `v: f32*` is a value with one number a lane.
-use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var};
-use crate::ir::{BinOp, Scalar, UnOp};
+use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory};
+use crate::ir::{BinOp, UnOp};
 use std::fmt::Write;
 
 /// A function as text.
@@ -51,7 +51,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::Let { var, value } => format!("let {} = {}", declared(func, *var), expr(func, value)),
         Stmt::Reg { var, init } => format!("reg {} = {}", declared(func, *var), expr(func, init)),
         Stmt::Set { var, value } => format!("{} = {}", name(func, *var), expr(func, value)),
-        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), scalar(*s)),
+        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), memory::name(*s)),
         Stmt::For { bind, var, lo, hi, step, .. } => {
             let bind = match bind {
                 Bind::Serial => "for",
@@ -114,7 +114,7 @@ fn access(func: &Func, a: &Access) -> String {
         Mem::Local(var) => name(func, var),
     };
     let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
-    format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), scalar(a.scalar))
+    format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), memory::name(a.scalar))
 }
 
 /// A compound expression in parentheses.
@@ -123,19 +123,6 @@ fn operand(func: &Func, e: &Expr) -> String {
     let plain = !matches!(e, Expr::Binary(..) | Expr::Select(..) | Expr::LoadPack(_))
         || matches!(e, Expr::Binary(BinOp::Min | BinOp::Max, ..));
     if plain { text } else { format!("({text})") }
-}
-
-fn scalar(scalar: Scalar) -> &'static str {
-    match scalar {
-        Scalar::F32 => "f32",
-        Scalar::F16 => "f16",
-        Scalar::Bf16 => "bf16",
-        Scalar::I32 => "i32",
-        Scalar::I16 => "i16",
-        Scalar::U16 => "u16",
-        Scalar::I8 => "i8",
-        Scalar::U8 => "u8",
-    }
 }
 
 fn unary(op: UnOp) -> String {
@@ -148,7 +135,7 @@ fn unary(op: UnOp) -> String {
         UnOp::Bits => "bits".into(),
         UnOp::FromBits => "from_bits".into(),
         UnOp::FromHalf => "from_half".into(),
-        UnOp::ToHalf(s) => format!("to_{}", scalar(s)),
+        UnOp::ToHalf(s) => format!("to_{}", memory::name(s)),
         UnOp::Neg => "-".into(),
         UnOp::Not => "!".into(),
     }
