@@ -223,3 +223,6 @@ fn describe(kernel: &Kernel, ints: &[i32]) -> String {
     let pairs: Vec<_> = kernel.ints.iter().zip(ints).map(|(name, value)| format!("{name} = {value}")).collect();
     pairs.join(", ")
 }
+
+#[cfg(test)]
+mod tests;
