@@ -1,1 +1,3 @@
 //! apr: loads quantized models and runs them with equal bits on every device.
+
+pub mod gguf;
