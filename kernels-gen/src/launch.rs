@@ -22,6 +22,15 @@ impl<'a> Buf<'a> {
         Buf { ptr: bytes.as_mut_ptr(), len: bytes.len(), writable: true, lent: PhantomData }
     }
 
+    /// Memory that its owner reaches through a pointer.
+    ///
+    /// # Safety
+    /// `len` bytes at `ptr` are valid and initialized for `'a`, and are written by nobody but launches that are
+    /// made with `writable`.
+    pub unsafe fn raw(ptr: *mut u8, len: usize, writable: bool) -> Self {
+        Buf { ptr, len, writable, lent: PhantomData }
+    }
+
     fn overlaps(&self, other: &Buf) -> bool {
         let (a, b) = (self.ptr as usize, other.ptr as usize);
         a < b + other.len && b < a + self.len

@@ -4,7 +4,6 @@ mod build;
 mod transformer;
 
 pub use bind::{BoundStage, PlanError};
-pub use transformer::transformer;
 
 use std::{fmt, sync::Arc};
 
