@@ -1,3 +1,4 @@
 //! apr: loads quantized models and runs them with equal bits on every device.
 
 pub mod gguf;
+pub mod model;
