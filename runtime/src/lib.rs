@@ -1,8 +1,11 @@
 //! apr: loads quantized models and runs them with equal bits on every device.
 
+pub mod commands;
 mod error;
 pub mod exec;
 pub mod gguf;
+pub mod math;
+pub mod model;
 pub mod plan;
 
 pub use error::{EXIT_CODES, Error};

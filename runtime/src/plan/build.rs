@@ -1,30 +1,12 @@
 //! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
 use super::{Arg, BEST, Buffer, BufferId, CHUNK, LOGITS, Plan, Role, RowFn, Size, Stage};
-use crate::gguf::{Gguf, ModelError, TensorType};
+use crate::{gguf::Tensor, model::RopeLayout};
 use std::{collections::HashMap, f64::consts::LOG2_E};
 
 /// Elements in a super-block, and in a block of quantized activations.
 const BLOCK: usize = 256;
 /// Bytes of a Q8_K block of activations: 256 bytes, 16 sums of 16 bits, the scale, padding to a cache line.
 const Q8K_BYTES: usize = 320;
-
-/// The weight formats that there are kernels for, with the suffix of these.
-const FORMATS: [(TensorType, &str); 5] = [
-    (TensorType::Q4_K, "q4k"),
-    (TensorType::Q6_K, "q6k"),
-    (TensorType::F16, "f16"),
-    (TensorType::BF16, "bf16"),
-    (TensorType::F32, "f32"),
-];
-
-/// How the two numbers that RoPE turns lie in a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pairs {
-    /// `i` and `i + head_dim / 2` (GPT-NeoX, Qwen2).
-    Neox,
-    /// `2 i` and `2 i + 1` (the original; Llama in GGUF).
-    Norm,
-}
 
 /// The cache of a layer, and how attention divides its heads.
 #[derive(Clone, Copy)]
@@ -50,16 +32,10 @@ pub(super) struct Value {
     rows: Size,
 }
 
-struct Weight {
-    arg: Arg,
-    format: &'static str,
-    quantized: bool,
-}
-
 /// A plan in the making.
-pub(super) struct Builder<'m> {
+#[derive(Default)]
+pub(super) struct Builder {
     pub(super) plan: Plan,
-    model: &'m Gguf,
     /// The quantized form of a value, as long as that is not written again.
     quantized: HashMap<BufferId, Arg>,
 }
@@ -85,57 +61,50 @@ impl Stage {
     }
 }
 
-impl<'m> Builder<'m> {
-    pub(super) fn new(model: &'m Gguf) -> Self {
-        Builder { plan: Plan::default(), model, quantized: HashMap::new() }
-    }
-
-    /// The rows of the tokens in the table `weight`.
-    pub(super) fn embed(&mut self, weight: &str, vocab: usize, width: usize) -> Result<Value, ModelError> {
-        let w = self.weight(weight, &[vocab, width])?;
+impl Builder {
+    /// The rows of the tokens in a table.
+    pub(super) fn embed(&mut self, table: &Tensor) -> Value {
+        let (width, vocab) = (width(table), rows(table));
         let tokens = self.buffer("tokens", Role::Input, 4, &[Size::Tokens]);
+        let w = self.weight(table);
         let y = self.output("token_embd", width, Size::Tokens);
-        let kernel = format!("embed_{}", w.format);
-        let stage = self.stage("token_embd", &kernel).int("T", Size::Tokens).fixed("V", vocab);
-        row_extent(stage, &w, width).arg("table", w.arg).arg("tokens", tokens).arg("y", y.arg);
-        Ok(y)
+        let stage = self.stage("token_embd", &kernel("embed", table)).int("T", Size::Tokens).fixed("V", vocab);
+        row_extent(stage, table).arg("table", w).arg("tokens", tokens).arg("y", y.arg);
+        y
     }
 
-    /// RMSNorm with the weight of the stage's name.
-    pub(super) fn rmsnorm(&mut self, name: &str, x: Value, eps: f32) -> Result<Value, ModelError> {
-        let w = self.vector(&format!("{name}.weight"), x.width)?;
+    /// RMSNorm.
+    pub(super) fn rmsnorm(&mut self, name: &str, w: &Tensor, x: Value, eps: f32) -> Value {
+        let w = self.weight(w);
         let y = self.output(name, x.width, x.rows);
         let stage = self.stage(name, "rmsnorm").int("T", x.rows).fixed("K", x.width).float("eps", eps);
         stage.arg("x", x.arg).arg("w", w).arg("y", y.arg);
-        Ok(y)
+        y
     }
 
-    /// The product with the weight of the stage's name.
-    pub(super) fn linear(&mut self, name: &str, x: Value, width: usize) -> Result<Value, ModelError> {
-        let y = self.output(name, width, x.rows);
-        self.matvec(name, &format!("{name}.weight"), x, y)?;
-        Ok(y)
+    /// The product with a weight. K-quants take quantized activations.
+    pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
+        let y = self.output(name, rows(w), x.rows);
+        let input = if w.ty.is_quantized() { self.quantize(name, x) } else { x.arg };
+        let weight = self.weight(w);
+        let stage = self.stage(name, &kernel("matvec", w)).int("T", x.rows).fixed("N", y.width);
+        row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
+        y
     }
 
-    /// The product with the weight of the stage's name, plus its bias.
-    pub(super) fn linear_biased(&mut self, name: &str, x: Value, width: usize) -> Result<Value, ModelError> {
-        let x = self.linear(name, x, width)?;
-        let name = format!("{name}.bias");
-        let b = self.vector(&name, width)?;
-        // The bias's own name is that of its tensor.
-        let y = self.output(&format!("{name}ed"), width, x.rows);
-        let stage = self.stage(&name, "bias").int("T", x.rows).fixed("N", width);
+    /// The sum with a bias.
+    pub(super) fn bias(&mut self, name: &str, b: &Tensor, x: Value) -> Value {
+        let b = self.weight(b);
+        let y = self.output(name, x.width, x.rows);
+        let stage = self.stage(name, "bias").int("T", x.rows).fixed("N", x.width);
         stage.arg("x", x.arg).arg("b", b).arg("y", y.arg);
-        Ok(y)
+        y
     }
 
-    /// The logits of the last rows, by the weight of this name, and the largest of each.
-    pub(super) fn logits(&mut self, weight: &str, x: Value, vocab: usize) -> Result<(), ModelError> {
-        let y = self.output(LOGITS, vocab, x.rows);
-        self.matvec("output", weight, x, y)?;
+    /// The largest of each row, which is [`BEST`].
+    pub(super) fn argmax(&mut self, x: Value) {
         let best = self.buffer(BEST, Role::Activation, 4, &[x.rows]);
-        self.stage(BEST, "argmax").int("T", x.rows).fixed("N", vocab).arg("x", y.arg).arg("y", best);
-        Ok(())
+        self.stage(BEST, "argmax").int("T", x.rows).fixed("N", x.width).arg("x", x.arg).arg("y", best);
     }
 
     /// Only the rows of the outputs.
@@ -144,11 +113,11 @@ impl<'m> Builder<'m> {
     }
 
     /// RoPE on heads of `head_dim`.
-    pub(super) fn rope(&mut self, name: &str, x: Value, pairs: Pairs, head_dim: usize, tables: RopeTables) -> Value {
+    pub(super) fn rope(&mut self, name: &str, x: Value, layout: RopeLayout, head_dim: usize, tables: RopeTables) -> Value {
         let y = self.output(name, x.width, x.rows);
-        let kernel = match pairs {
-            Pairs::Neox => "rope_neox",
-            Pairs::Norm => "rope_norm",
+        let kernel = match layout {
+            RopeLayout::Halves => "rope_neox",
+            RopeLayout::Pairs => "rope_norm",
         };
         let stage = self.stage(name, kernel).int("T", x.rows).fixed("H", x.width / head_dim);
         stage.fixed("P", head_dim / 2).int("C", Size::Capacity).int("pos", Size::Position);
@@ -204,15 +173,6 @@ impl<'m> Builder<'m> {
         y
     }
 
-    fn matvec(&mut self, name: &str, weight: &str, x: Value, y: Value) -> Result<(), ModelError> {
-        let w = self.weight(weight, &[y.width, x.width])?;
-        let input = if w.quantized { self.quantize(name, x) } else { x.arg };
-        let kernel = format!("matvec_{}", w.format);
-        let stage = self.stage(name, &kernel).int("T", x.rows).fixed("N", y.width);
-        row_extent(stage, &w, x.width).arg("w", w.arg).arg("x", input).arg("y", y.arg);
-        Ok(())
-    }
-
     /// The activations as Q8_K, once for all that use them.
     fn quantize(&mut self, name: &str, x: Value) -> Arg {
         if let Some(&done) = self.quantized.get(&x.arg.buffer) {
@@ -250,39 +210,33 @@ impl<'m> Builder<'m> {
         Arg { buffer, outputs_only: false }
     }
 
-    /// A weight of `shape` (rows, then elements of a row).
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight, ModelError> {
-        let tensor = self.model.tensor(name).ok_or_else(|| ModelError::tensor(name, "is missing"))?;
-        let dims: Vec<u64> = shape.iter().rev().map(|&d| d as u64).collect();
-        if tensor.dims != dims {
-            let problem = format!("has dimensions {:?}, the model's configuration makes it {dims:?}", tensor.dims);
-            return Err(ModelError::tensor(name, problem));
+    fn weight(&mut self, tensor: &Tensor) -> Arg {
+        let block = tensor.ty.block_elements();
+        let mut shape: Vec<_> = tensor.dims.iter().rev().map(|&d| Size::Fixed(d as usize)).collect();
+        if let Some(Size::Fixed(row)) = shape.last_mut() {
+            *row /= block as usize;
         }
-        let Some(&(ty, format)) = FORMATS.iter().find(|(ty, _)| *ty == tensor.ty) else {
-            let known: Vec<_> = FORMATS.iter().map(|(ty, _)| ty.name()).collect();
-            let message = format!("tensor `{name}` has type {}", tensor.ty);
-            return Err(ModelError::unsupported(message, format!("supported types are {}", known.join(", "))));
-        };
-        let mut extents: Vec<_> = shape.iter().map(|&d| Size::Fixed(d)).collect();
-        if let Some(Size::Fixed(row)) = extents.last_mut() {
-            *row /= ty.block_elements() as usize;
-        }
-        let arg = self.buffer(name, Role::Weight, ty.block_bytes() as usize, &extents);
-        Ok(Weight { arg, format, quantized: ty.is_quantized() })
-    }
-
-    /// A weight that is one row of f32.
-    fn vector(&mut self, name: &str, width: usize) -> Result<Arg, ModelError> {
-        let weight = self.weight(name, &[width])?;
-        if weight.format != "f32" {
-            let message = format!("tensor `{name}` has type {}", weight.format);
-            return Err(ModelError::unsupported(message, "norms and biases are F32 in every usual file"));
-        }
-        Ok(weight.arg)
+        self.buffer(tensor.name, Role::Weight, tensor.ty.block_bytes() as usize, &shape)
     }
 }
 
+/// Elements of a weight's row.
+fn width(weight: &Tensor) -> usize {
+    weight.dims[0] as usize
+}
+
+/// Rows of a weight.
+fn rows(weight: &Tensor) -> usize {
+    weight.dims[1..].iter().product::<u64>() as usize
+}
+
+/// The instance of a kernel for the type of a weight, as `matvec_q4k`.
+fn kernel(name: &str, weight: &Tensor) -> String {
+    format!("{name}_{}", weight.ty.name().replace('_', "").to_lowercase())
+}
+
 /// The extent of a weight's row: blocks or elements.
-fn row_extent<'s>(stage: &'s mut Stage, weight: &Weight, width: usize) -> &'s mut Stage {
-    if weight.quantized { stage.fixed("B", width / BLOCK) } else { stage.fixed("K", width) }
+fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
+    let width = width(weight);
+    if weight.ty.is_quantized() { stage.fixed("B", width / BLOCK) } else { stage.fixed("K", width) }
 }

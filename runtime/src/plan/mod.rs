@@ -4,6 +4,7 @@ mod build;
 mod transformer;
 
 pub use bind::{BoundStage, PlanError};
+pub use transformer::transformer;
 
 use std::{fmt, sync::Arc};
 

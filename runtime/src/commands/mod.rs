@@ -1,0 +1,3 @@
+//! The commands of `apr`, one file each.
+mod device;
+mod run;
