@@ -48,6 +48,14 @@ impl Error {
         Error::Device { message: message.into(), help: help.into() }
     }
 
+    /// The stable name of the sort of error, where there is one.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Error::Model(error) => Some(error.fault().code()),
+            _ => None,
+        }
+    }
+
     /// The exit code of the program, see [`EXIT_CODES`].
     pub fn exit_code(&self) -> u8 {
         match self {

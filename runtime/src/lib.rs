@@ -3,9 +3,11 @@
 pub mod commands;
 mod error;
 pub mod exec;
+pub mod generate;
 pub mod gguf;
 pub mod math;
 pub mod model;
 pub mod plan;
+pub mod text;
 
 pub use error::{EXIT_CODES, Error};

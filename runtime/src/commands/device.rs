@@ -88,7 +88,10 @@ impl DeviceArgs {
         let isa = self.isa.unwrap_or_else(Isa::best);
         if !isa.available() {
             let message = format!("--isa {isa}: this processor lacks {}", isa.missing().join(", "));
-            return Err(Error::device(message, format!("leave --isa out to use {}, the widest that it has", Isa::best())));
+            return Err(Error::device(
+                message,
+                format!("leave --isa out to use {}, the widest that it has", Isa::best()),
+            ));
         }
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
         Ok(Placement { threads, isa, why: self.why() })

@@ -1,5 +1,5 @@
 //! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
-use super::{Arg, BEST, Buffer, BufferId, CHUNK, LOGITS, Plan, Role, RowFn, Size, Stage};
+use super::{Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage};
 use crate::{gguf::Tensor, model::RopeLayout};
 use std::{collections::HashMap, f64::consts::LOG2_E};
 
@@ -113,7 +113,14 @@ impl Builder {
     }
 
     /// RoPE on heads of `head_dim`.
-    pub(super) fn rope(&mut self, name: &str, x: Value, layout: RopeLayout, head_dim: usize, tables: RopeTables) -> Value {
+    pub(super) fn rope(
+        &mut self,
+        name: &str,
+        x: Value,
+        layout: RopeLayout,
+        head_dim: usize,
+        tables: RopeTables,
+    ) -> Value {
         let y = self.output(name, x.width, x.rows);
         let kernel = match layout {
             RopeLayout::Halves => "rope_neox",
