@@ -1,3 +1,5 @@
 //! apr: loads quantized models and runs them with equal bits on every device.
 
 pub mod gguf;
+pub mod math;
+pub mod text;
