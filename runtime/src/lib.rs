@@ -2,4 +2,6 @@
 
 pub mod gguf;
 pub mod math;
+pub mod model;
+pub mod synth;
 pub mod text;

@@ -11,9 +11,7 @@ use super::error::Fault;
 use super::metadata::{Metadata, Table};
 use super::tensor::{Directory, Tensor};
 use super::value::ValueType;
-use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, ModelError};
-
-const MOST_ALIGNMENT: u64 = 1 << 20;
+use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, MOST_ALIGNMENT, ModelError, is_alignment};
 
 enum Backing {
     Map(Mmap),
@@ -161,7 +159,7 @@ fn alignment(metadata: &Metadata<'_>) -> Result<u64, ModelError> {
         Some(other) => return Err(ModelError::metadata(key, format!("the type is {other:?}, not U32"))),
     }
     let value = metadata.u64(key)?;
-    if !value.is_power_of_two() || !(8..=MOST_ALIGNMENT).contains(&value) {
+    if !is_alignment(value) {
         return Err(ModelError::metadata(key, format!("{value} is no power of two from 8 to {MOST_ALIGNMENT}")));
     }
     Ok(value)

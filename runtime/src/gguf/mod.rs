@@ -7,6 +7,7 @@ mod metadata;
 mod tensor;
 mod types;
 mod value;
+mod write;
 
 pub use error::{Fault, ModelError, shown};
 pub use file::Gguf;
@@ -14,7 +15,14 @@ pub use metadata::Metadata;
 pub use tensor::Tensor;
 pub use types::TensorType;
 pub use value::{Array, Value, ValueType};
+pub use write::{Header, MetaValue, TensorSpec, WriteError, Writer};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 const ALIGNMENT_KEY: &str = "general.alignment";
 const DEFAULT_ALIGNMENT: u64 = 32;
+const MOST_ALIGNMENT: u64 = 1 << 20;
+
+/// Whether data may be aligned to this: ggml asks for a power of two, the format's description for a multiple of 8.
+fn is_alignment(value: u64) -> bool {
+    value.is_power_of_two() && (8..=MOST_ALIGNMENT).contains(&value)
+}
