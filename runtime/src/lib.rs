@@ -8,6 +8,7 @@ pub mod gguf;
 pub mod math;
 pub mod model;
 pub mod plan;
+pub mod synth;
 pub mod text;
 
 pub use error::{EXIT_CODES, Error};
