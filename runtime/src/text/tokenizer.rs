@@ -25,7 +25,10 @@ pub struct Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("model", &self.vocabulary.model()).field("len", &self.vocabulary.len()).finish()
+        f.debug_struct("Tokenizer")
+            .field("model", &self.vocabulary.model())
+            .field("len", &self.vocabulary.len())
+            .finish()
     }
 }
 

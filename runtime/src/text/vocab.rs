@@ -286,9 +286,8 @@ fn read_merges(metadata: Metadata<'_>, ids: &HashMap<String, u32>) -> Result<Vec
             Some(at) if at + 1 < line.len() => (&line[..at], &line[at + 1..]),
             _ => return Err(bad("is not two tokens with a space between them".into())),
         };
-        let find = |token: &str| {
-            known(ids, token).ok_or_else(|| bad(format!("names `{}`, which is no token", shown(token))))
-        };
+        let find =
+            |token: &str| known(ids, token).ok_or_else(|| bad(format!("names `{}`, which is no token", shown(token))));
         find(&format!("{left}{right}"))?;
         Ok((find(left)?, find(right)?))
     };

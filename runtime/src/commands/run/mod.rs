@@ -116,8 +116,7 @@ impl Run {
         eprintln!("{}", placement.line(&plan));
 
         let mut out = Output::new();
-        let request =
-            Request { prompt: &prompt, max_tokens: self.max_tokens as usize, positions, stops: &self.stop };
+        let request = Request { prompt: &prompt, max_tokens: self.max_tokens as usize, positions, stops: &self.stop };
         let mut show = |piece: &str| if self.json { Ok(()) } else { out.write(piece) };
         let answer = generate(&mut session, &tokenizer, &mut sampler, &request, &mut show)?;
         let report = Report { answer: &answer, prompt: &prompt, placement: &placement, seed: self.sampling.seed, load };
