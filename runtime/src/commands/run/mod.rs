@@ -41,16 +41,16 @@ pub struct Run {
     /// A text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    #[command(flatten)]
-    sampling: SamplingArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
     /// Say on standard error how long everything took
     #[arg(long, short)]
     verbose: bool,
     /// Print one JSON object, at the end
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// How the next token is chosen.
@@ -58,7 +58,7 @@ pub struct Run {
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
     /// Divides the logits; 0 always takes the most likely token
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f64,
     /// Keep this many of the most likely tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0)]
@@ -128,6 +128,9 @@ impl Run {
 
     /// The prompt as the model reads it.
     fn tokens(&self, tokenizer: &Tokenizer, prompt: String) -> Result<Vec<u32>, Error> {
+        if prompt.trim().is_empty() {
+            return Err(Error::usage("the prompt is empty", "give one as an argument or on standard input"));
+        }
         let text = if self.raw {
             prompt
         } else {
@@ -135,11 +138,7 @@ impl Run {
             let messages: Vec<_> = system.chain([Message::new("user", prompt)]).collect();
             ChatTemplate::new(tokenizer.vocabulary())?.render(&messages, true, SystemTime::now())?
         };
-        let tokens = tokenizer.encode_prompt(&text, Special::Parse)?;
-        if tokens.is_empty() {
-            return Err(Error::usage("the prompt is empty", "say something, or leave --raw out"));
-        }
-        Ok(tokens)
+        Ok(tokenizer.encode_prompt(&text, Special::Parse)?)
     }
 
     /// Positions that prompt and answer take at most.
