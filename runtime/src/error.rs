@@ -1,5 +1,6 @@
 //! The error of the program: what went wrong, the way out, and the exit code.
-use crate::{exec::ExecError, gguf::ModelError, plan::PlanError};
+use crate::{commands::inspect::InspectError, exec::ExecError, gguf::ModelError, plan::PlanError, synth::SynthError};
+use std::io;
 
 /// What can go wrong in a command.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// The forward pass failed.
     #[error(transparent)]
     Exec(#[from] ExecError),
+    /// A synthetic model was not written.
+    #[error(transparent)]
+    Synth(#[from] SynthError),
     /// Whoever read the output has gone; there is nobody to tell.
     #[error("the output was closed")]
     OutputClosed,
@@ -48,6 +52,14 @@ impl Error {
         Error::Device { message: message.into(), help: help.into() }
     }
 
+    /// Standard output that cannot be written; a reader that has gone is no failure.
+    pub fn output(error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Error::OutputClosed,
+            _ => Error::Failure(format!("cannot write to standard output: {error}")),
+        }
+    }
+
     /// The stable name of the sort of error, where there is one.
     pub fn code(&self) -> Option<&'static str> {
         match self {
@@ -60,10 +72,20 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::OutputClosed => 0,
-            Error::Failure(_) | Error::Plan(_) | Error::Exec(_) => 1,
+            Error::Synth(SynthError::Interrupted) => 130,
+            Error::Failure(_) | Error::Plan(_) | Error::Exec(_) | Error::Synth(_) => 1,
             Error::Usage { .. } => 2,
             Error::Model(_) => 3,
             Error::Device { .. } => 5,
+        }
+    }
+}
+
+impl From<InspectError> for Error {
+    fn from(error: InspectError) -> Error {
+        match error {
+            InspectError::Model(error) => error.into(),
+            InspectError::Output(error) => Error::output(&error),
         }
     }
 }

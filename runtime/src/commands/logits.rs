@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes the logits of every position to a file: little-endian f32, [tokens, vocabulary].
+/// Write the logits of every position to a file: little-endian f32, [tokens, vocabulary]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Logits {
     /// The model, a .gguf file; it needs no tokenizer

@@ -19,7 +19,7 @@ use std::time::{Instant, SystemTime};
 /// Most tokens that are fed at a time: enough to use each weight often, little enough to need little memory.
 const CHUNK: usize = 512;
 
-/// Answers a prompt with a model, or with the bundled one.
+/// Answer a prompt with a model, or with the bundled one
 #[derive(Clone, Debug, clap::Args)]
 pub struct Run {
     /// The model, a .gguf file. A lone argument is the prompt, unless it names a file or looks like one
@@ -115,7 +115,7 @@ impl Run {
         let load = opened + start.elapsed();
         eprintln!("{}", placement.line(&plan));
 
-        let mut out = Output::new();
+        let mut out = Output::lock();
         let request = Request { prompt: &prompt, max_tokens: self.max_tokens as usize, positions, stops: &self.stop };
         let mut show = |piece: &str| if self.json { Ok(()) } else { out.write(piece) };
         let answer = generate(&mut session, &tokenizer, &mut sampler, &request, &mut show)?;
