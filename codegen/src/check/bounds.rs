@@ -1,0 +1,221 @@
+//! Proofs that an index lies inside its extent, for extents that are known only at run time.
+//!
+//! What must not be negative is written as a linear form over sizes, index variables and opaque terms (quotients, minima);
+//! index variables are replaced by their bounds, quotients by theirs, until only sizes are left.
+use super::{Checked, Checker, Elem, int, range};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{Axis, BinOp, Expr, Kind, Span, Ty, UnOp, Var};
+use std::collections::HashMap;
+
+/// Most replacements in one proof.
+const STEPS: usize = 24;
+
+impl Checker<'_> {
+    /// `0 <= index < extent`.
+    pub(super) fn in_bounds(&mut self, index: &Expr, extent: &Expr, span: Span) -> Checked<()> {
+        let prover = Prover { axes: &self.axes, facts: &self.facts, elems: &self.elems };
+        if prover.not_negative(index) && prover.less(index, extent) {
+            return Ok(());
+        }
+        let (lo, hi) = range::of(index);
+        let size = match extent.kind {
+            Kind::Int(n) => format!("{n}"),
+            _ => format!("`{}`", crate::ir::print::expr(extent, &self.vars)),
+        };
+        let message = format!("this index is not proved to be below the extent {size}");
+        let d = Diagnostic::new(Code::Bounds, span, message, format!("in {lo}..={hi}"));
+        self.fail(d.help("loop over the extent itself, bound the index with `min`, or state a `#[require(a <= b)]`"))
+    }
+}
+
+/// What is known about index variables and sizes.
+struct Prover<'a> {
+    axes: &'a HashMap<Var, Axis>,
+    /// Expressions that are not negative.
+    facts: &'a [Expr],
+    /// Element types of the buffers.
+    elems: &'a [Elem],
+}
+
+impl Prover<'_> {
+    /// `a < b`.
+    fn less(&self, a: &Expr, b: &Expr) -> bool {
+        if range::of(a).1 < range::of(b).0 {
+            return true;
+        }
+        let mut form = Linear::of(b);
+        form.add(&Linear::of(a), -1);
+        form.constant -= 1;
+        self.prove(form, 0, STEPS)
+    }
+
+    /// `a >= 0`.
+    fn not_negative(&self, a: &Expr) -> bool {
+        range::of(a).0 >= 0 || self.prove(Linear::of(a), 0, STEPS)
+    }
+
+    /// `form >= -slack`, for all values of what it mentions.
+    fn prove(&self, form: Linear, slack: i64, steps: usize) -> bool {
+        if form.least() >= -slack {
+            return true;
+        }
+        if steps == 0 {
+            return false;
+        }
+        // Inner index variables first: their bounds speak of outer ones.
+        let order = |(a, _): &&(Expr, i64)| if let Kind::Var(v) = a.kind { v.0 + 1 } else { 0 };
+        let Some((atom, factor)) = form.terms.iter().filter(|(a, _)| self.replaceable(a)).max_by_key(order).cloned() else {
+            return self.by_fact(&form, slack, steps);
+        };
+        let mut rest = form;
+        rest.terms.retain(|(a, _)| !same(a, &atom));
+        let bounded = |lo: &Expr, hi: &Expr| {
+            let bound = if factor < 0 { hi } else { lo };
+            alternatives(bound, factor < 0).iter().chain([bound]).any(|bound| {
+                let mut form = rest.clone();
+                form.add(&Linear::of(bound), factor);
+                form.constant -= factor.min(0);
+                self.prove(form, slack, steps - 1)
+            })
+        };
+        match &atom.kind {
+            Kind::Var(v) => bounded(&self.axes[v].lo, &self.axes[v].hi),
+            Kind::Load(p) => match &self.elems[p.buffer] {
+                Elem::Index(below) => bounded(&int(0, atom.span), below),
+                _ => unreachable!("only indices are replaceable"),
+            },
+            Kind::Binary(BinOp::Div, a, k) => {
+                // k * (a / k) lies in a - (k - 1) ..= a.
+                let k = range::of(k).0;
+                let mut form = Linear::default();
+                form.add(&rest, k);
+                form.add(&Linear::of(a), factor);
+                if factor > 0 {
+                    form.constant -= factor * (k - 1);
+                }
+                self.prove(form, k * slack + k - 1, steps - 1)
+            }
+            _ => alternatives(&atom, factor < 0).iter().any(|a| {
+                let mut form = rest.clone();
+                form.add(&Linear::of(a), factor);
+                self.prove(form, slack, steps - 1)
+            }),
+        }
+    }
+
+    fn replaceable(&self, atom: &Expr) -> bool {
+        match &atom.kind {
+            Kind::Var(v) => self.axes.contains_key(v),
+            Kind::Load(p) => matches!(self.elems[p.buffer], Elem::Index(_)),
+            Kind::Binary(BinOp::Div, _, k) => matches!(k.kind, Kind::Int(_)),
+            Kind::Binary(BinOp::Min | BinOp::Max, ..) => true,
+            _ => false,
+        }
+    }
+
+    /// Subtracts a multiple of a fact that cancels a term.
+    fn by_fact(&self, form: &Linear, slack: i64, steps: usize) -> bool {
+        self.facts.iter().any(|fact| {
+            let fact = Linear::of(fact);
+            form.terms.iter().any(|(atom, factor)| {
+                let Some((_, theirs)) = fact.terms.iter().find(|(a, _)| same(a, atom)) else { return false };
+                if factor % theirs != 0 || factor / theirs <= 0 {
+                    return false;
+                }
+                let mut form = form.clone();
+                form.add(&fact, -(factor / theirs));
+                self.prove(form, slack, steps.min(4) - 1)
+            })
+        })
+    }
+}
+
+/// Bounds of a minimum (asked from above) or maximum (from below): either side will do.
+fn alternatives(e: &Expr, above: bool) -> Vec<Expr> {
+    match &e.kind {
+        Kind::Binary(BinOp::Min, a, b) if above => vec![a.clone(), b.clone()],
+        Kind::Binary(BinOp::Max, a, b) if !above => vec![a.clone(), b.clone()],
+        Kind::Binary(BinOp::Min | BinOp::Max, ..) => Vec::new(),
+        _ => vec![e.clone()],
+    }
+}
+
+/// `constant + sum of factor * term`.
+#[derive(Clone, Default)]
+struct Linear {
+    constant: i64,
+    terms: Vec<(Expr, i64)>,
+}
+
+impl Linear {
+    fn of(e: &Expr) -> Linear {
+        let mut form = Linear::default();
+        form.collect(e, 1);
+        form
+    }
+
+    fn collect(&mut self, e: &Expr, factor: i64) {
+        match &e.kind {
+            Kind::Int(n) => self.constant += factor * n,
+            Kind::Binary(BinOp::Add, a, b) => {
+                self.collect(a, factor);
+                self.collect(b, factor);
+            }
+            Kind::Binary(BinOp::Sub, a, b) => {
+                self.collect(a, factor);
+                self.collect(b, -factor);
+            }
+            Kind::Unary(UnOp::Neg, a) => self.collect(a, -factor),
+            Kind::Binary(BinOp::Mul, a, b) => match (&a.kind, &b.kind) {
+                (Kind::Int(n), _) => self.collect(b, factor * n),
+                (_, Kind::Int(n)) => self.collect(a, factor * n),
+                _ => self.term(e, factor),
+            },
+            _ => self.term(e, factor),
+        }
+    }
+
+    fn term(&mut self, e: &Expr, factor: i64) {
+        match self.terms.iter_mut().find(|(a, _)| same(a, e)) {
+            Some((_, f)) => *f += factor,
+            None => self.terms.push((e.clone(), factor)),
+        }
+        self.terms.retain(|(_, f)| *f != 0);
+    }
+
+    fn add(&mut self, other: &Linear, factor: i64) {
+        self.constant += factor * other.constant;
+        for (e, f) in &other.terms {
+            self.term(e, f * factor);
+        }
+    }
+
+    /// A lower bound from the ranges of the terms.
+    fn least(&self) -> i64 {
+        let bound = |(e, f): &(Expr, i64)| {
+            let (lo, hi) = range::of(e);
+            f.saturating_mul(if *f > 0 { lo } else { hi })
+        };
+        self.terms.iter().map(bound).fold(self.constant, i64::saturating_add)
+    }
+}
+
+/// Whether two index expressions are the same by their structure.
+pub fn same(a: &Expr, b: &Expr) -> bool {
+    if std::rc::Rc::ptr_eq(a, b) {
+        return true;
+    }
+    match (&a.kind, &b.kind) {
+        (Kind::Int(x), Kind::Int(y)) => x == y,
+        (Kind::Var(x), Kind::Var(y)) => x == y,
+        (Kind::Unary(o, x), Kind::Unary(p, y)) => o == p && same(x, y),
+        (Kind::Binary(o, x, y), Kind::Binary(p, z, w)) => o == p && same(x, z) && same(y, w),
+        (Kind::Load(p), Kind::Load(q)) => {
+            let both = p.index.iter().chain(&p.at).zip(q.index.iter().chain(&q.at));
+            (p.buffer, p.offset, p.at.is_some()) == (q.buffer, q.offset, q.at.is_some())
+                && both.into_iter().all(|(x, y)| same(x, y))
+                && matches!(a.ty, Ty::Int { .. })
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,428 @@
+//! Expressions: names, operators, indexing, fields, `if`.
+use super::{Checked, Checker, Elem, Value, View, bounds, float, int, node, range};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{BinOp, Expr, Kind, Place, Scalar, Span, Ty, UnOp};
+use crate::syntax::Field;
+use crate::text;
+
+impl Checker<'_> {
+    pub(super) fn expr(&mut self, e: &syn::Expr) -> Checked<Value> {
+        match e {
+            syn::Expr::Lit(l) => self.literal(l),
+            syn::Expr::Path(p) => self.path(p),
+            syn::Expr::Paren(p) => self.expr(&p.expr),
+            syn::Expr::Group(g) => self.expr(&g.expr),
+            syn::Expr::Block(b) => self.inner_block(&b.block.stmts),
+            syn::Expr::Unary(u) => self.unary_expr(u),
+            syn::Expr::Binary(b) => self.binary_expr(b),
+            syn::Expr::Index(i) => self.index(i),
+            syn::Expr::Field(f) => self.field(f),
+            syn::Expr::If(i) => self.select(i),
+            syn::Expr::Call(c) => self.call(c),
+            syn::Expr::MethodCall(m) => self.method(m),
+            syn::Expr::Tuple(t) => Ok(Value::Tuple(t.elems.iter().map(|e| self.value(e)).collect::<Checked<_>>()?)),
+            syn::Expr::Range(r) => self.range(r),
+            other => {
+                let message = format!("{} is not part of the language", construct(other));
+                let d = Diagnostic::new(Code::Unsupported, self.span(other), message, "");
+                self.fail(d.help("what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`"))
+            }
+        }
+    }
+
+    /// An expression whose errors have been reported where it came from counts as failed.
+    fn value(&mut self, e: &syn::Expr) -> Checked<Value> {
+        match self.expr(e)? {
+            Value::Unknown => Err(super::Failed),
+            value => Ok(value),
+        }
+    }
+
+    /// A number, truth value or array. A place in memory is read.
+    pub(super) fn number(&mut self, e: &syn::Expr) -> Checked<Expr> {
+        let span = self.span(e);
+        match self.value(e)? {
+            Value::Expr(e) => Ok(e),
+            Value::View(view) if self.is_number(&view) => self.load_view(view, span),
+            Value::Field(..) => self.error(Code::Type, span, "an array of a block where a number is needed", "index it"),
+            Value::View(view) => {
+                let message = match self.rank_left(&view) {
+                    0 => "a block where a number is needed".to_string(),
+                    n => format!("a tensor with {n} more dimensions where a number is needed"),
+                };
+                self.error(Code::Shape, span, message, "")
+            }
+            _ => self.error(Code::Type, span, "a number is needed", "this is none"),
+        }
+    }
+
+    pub(super) fn rank_left(&self, view: &View) -> usize {
+        self.buffers[view.buffer].shape.len() - view.index.len()
+    }
+
+    pub(super) fn is_number(&self, view: &View) -> bool {
+        self.rank_left(view) == 0 && !matches!(self.elems[view.buffer], Elem::Block(_))
+    }
+
+    fn literal(&mut self, l: &syn::ExprLit) -> Checked<Value> {
+        let span = self.span(l);
+        match &l.lit {
+            syn::Lit::Int(n) => match n.base10_parse::<i64>() {
+                Ok(v) if v <= i32::MAX as i64 => Ok(Value::Expr(int(v, span))),
+                _ => self.error(Code::Range, span, "this integer is larger than i32 holds", ""),
+            },
+            syn::Lit::Float(x) => match x.base10_parse::<f32>() {
+                Ok(v) if v.is_finite() => Ok(Value::Expr(float(v, span))),
+                _ => self.error(Code::Range, span, "this number is larger than f32 holds", ""),
+            },
+            syn::Lit::Bool(b) => Ok(Value::Expr(node(Kind::Bool(b.value), Ty::Bool, span))),
+            _ => self.error(Code::Unsupported, span, "text is not part of the language", ""),
+        }
+    }
+
+    fn path(&mut self, p: &syn::ExprPath) -> Checked<Value> {
+        let span = self.span(p);
+        let name = p.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::");
+        for scope in self.scopes.iter().rev() {
+            if let Some(value) = scope.get(&name) {
+                return match value.clone() {
+                    Value::Unknown => Err(super::Failed),
+                    Value::Expr(e) => Ok(Value::Expr(self.refine(e, span))),
+                    value => Ok(value),
+                };
+            }
+        }
+        match name.as_str() {
+            "f32::INFINITY" => return Ok(Value::Expr(float(f32::INFINITY, span))),
+            "f32::NAN" => return Ok(Value::Expr(float(f32::NAN, span))),
+            _ => {}
+        }
+        if let Some((file, constant)) = self.program.constants.get(&name) {
+            let saved = std::mem::replace(&mut self.file, *file);
+            let value = self.expr(&constant.expr);
+            self.file = saved;
+            return value;
+        }
+        let d = Diagnostic::new(Code::UnknownName, span, format!("`{name}` is not known here"), "unknown name");
+        let near = self.nearest(&name);
+        self.fail(match near {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None => d,
+        })
+    }
+
+    /// The known name that is closest to a mistyped one.
+    pub(super) fn nearest(&self, name: &str) -> Option<String> {
+        let known = self.scopes.iter().flat_map(|s| s.keys()).chain(self.program.constants.keys());
+        let functions = self.program.functions.keys().filter(|f| !f.contains("::"));
+        let builtins = super::builtin::NAMES.iter().map(|s| s.to_string());
+        let best = known.chain(functions).cloned().chain(builtins).min_by_key(|k| (distance(k, name), k.clone()))?;
+        (distance(&best, name) <= name.len().div_ceil(3)).then_some(best)
+    }
+
+    /// The same value at another place, with the narrower range that the enclosing branches prove.
+    fn refine(&self, e: Expr, span: Span) -> Expr {
+        let Ty::Int { mut lo, mut hi } = e.ty else { return node(e.kind.clone(), e.ty, span) };
+        for (known, from, to) in &self.refined {
+            if bounds::same(known, &e) {
+                (lo, hi) = (lo.max(*from), hi.min(*to));
+            }
+        }
+        node(e.kind.clone(), Ty::Int { lo, hi: hi.max(lo) }, span)
+    }
+
+    fn inner_block(&mut self, stmts: &[syn::Stmt]) -> Checked<Value> {
+        self.scopes.push(Default::default());
+        let value = self.stmts(stmts);
+        self.scopes.pop();
+        value
+    }
+
+    fn unary_expr(&mut self, u: &syn::ExprUnary) -> Checked<Value> {
+        let span = self.span(u);
+        let a = self.number(&u.expr)?;
+        let op = match u.op {
+            syn::UnOp::Neg(_) => UnOp::Neg,
+            syn::UnOp::Not(_) => UnOp::Not,
+            _ => return self.error(Code::Unsupported, span, "this operator is not part of the language", ""),
+        };
+        Ok(Value::Expr(self.unary(op, a, span)?))
+    }
+
+    fn binary_expr(&mut self, b: &syn::ExprBinary) -> Checked<Value> {
+        use syn::BinOp as S;
+        let span = self.span(b);
+        let (left, right) = (self.number(&b.left), self.number(&b.right));
+        let (a, c) = (left?, right?);
+        let (op, a, c) = match b.op {
+            S::Add(_) => (BinOp::Add, a, c),
+            S::Sub(_) => (BinOp::Sub, a, c),
+            S::Mul(_) => (BinOp::Mul, a, c),
+            S::Div(_) => (BinOp::Div, a, c),
+            S::Rem(_) => (BinOp::Rem, a, c),
+            S::BitAnd(_) | S::And(_) => (BinOp::And, a, c),
+            S::BitOr(_) | S::Or(_) => (BinOp::Or, a, c),
+            S::BitXor(_) => (BinOp::Xor, a, c),
+            S::Shl(_) => (BinOp::Shl, a, c),
+            S::Shr(_) => (BinOp::Shr, a, c),
+            S::Lt(_) => (BinOp::Lt, a, c),
+            S::Le(_) => (BinOp::Le, a, c),
+            S::Gt(_) => (BinOp::Lt, c, a),
+            S::Ge(_) => (BinOp::Le, c, a),
+            S::Eq(_) => (BinOp::Eq, a, c),
+            S::Ne(_) => (BinOp::Ne, a, c),
+            _ => {
+                let d = Diagnostic::new(Code::Unsupported, span, "assignment to a value is not part of the language", "");
+                return self.fail(d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"));
+            }
+        };
+        Ok(Value::Expr(self.binary(op, a, c, span)?))
+    }
+
+    fn index(&mut self, i: &syn::ExprIndex) -> Checked<Value> {
+        let span = self.span(i);
+        let base = self.value(&i.expr)?;
+        let at = self.number(&i.index)?;
+        if !matches!(at.ty, Ty::Int { .. }) {
+            return self.error(Code::Type, at.span, format!("an index is an integer, not {}", text::ty(at.ty)), "");
+        }
+        match base {
+            Value::View(mut view) => {
+                let Some(extent) = self.buffers[view.buffer].shape.get(view.index.len()).cloned() else {
+                    let b = &self.buffers[view.buffer];
+                    let message = format!("`{}` has {} dimensions, this is one index more", b.name, b.shape.len());
+                    return self.error(Code::Shape, span, message, "");
+                };
+                self.in_bounds(&at, &extent, at.span)?;
+                view.index.push(at);
+                Ok(Value::View(view))
+            }
+            Value::Field(view, field) => {
+                let extent = int(field.len.expect("a field without length is read at once") as i64, span);
+                self.in_bounds(&at, &extent, at.span)?;
+                self.load_field(view, &field, Some(at), span).map(Value::Expr)
+            }
+            Value::Expr(e) if matches!(e.ty, Ty::Array { .. }) => {
+                let Kind::Var(array) = e.kind else { unreachable!("arrays are bound to names") };
+                let extent = self.extents[&array].clone();
+                self.in_bounds(&at, &extent, at.span)?;
+                Ok(Value::Expr(node(Kind::At { array, index: at }, Ty::F32, span)))
+            }
+            _ => self.error(Code::Type, span, "only tensors, arrays and array fields can be indexed", ""),
+        }
+    }
+
+    fn field(&mut self, f: &syn::ExprField) -> Checked<Value> {
+        let span = self.span(f);
+        let syn::Member::Named(name) = &f.member else {
+            let d = Diagnostic::new(Code::Unsupported, span, "a field by number is not part of the language", "");
+            return self.fail(d.help("take a tuple apart with `let (a, b) = ..`"));
+        };
+        let base = self.value(&f.base)?;
+        let (view, field) = self.block_field(base, &name.to_string(), span)?;
+        match field.len {
+            Some(_) => Ok(Value::Field(view, field)),
+            None => self.load_field(view, &field, None, span).map(Value::Expr),
+        }
+    }
+
+    fn block_field(&mut self, base: Value, name: &str, span: Span) -> Checked<(View, Field)> {
+        let Value::View(view) = base else {
+            return self.error(Code::Type, span, "only blocks have fields", "this is no block");
+        };
+        let Elem::Block(format) = &self.elems[view.buffer] else {
+            return self.error(Code::Type, span, "only blocks have fields", "these elements are numbers");
+        };
+        if self.rank_left(&view) > 0 {
+            return self.error(Code::Shape, span, "index the tensor down to a block first", "");
+        }
+        let fields = &self.program.formats[format].fields;
+        match fields.iter().find(|f| f.name == name) {
+            Some(field) => Ok((view, field.clone())),
+            None => {
+                let names: Vec<_> = fields.iter().map(|f| f.name.as_str()).collect();
+                let message = format!("{format} has no field `{name}`");
+                let help = format!("its fields are {}", names.join(", "));
+                self.fail(Diagnostic::new(Code::UnknownName, span, message, "unknown field").help(help))
+            }
+        }
+    }
+
+    fn load_view(&mut self, view: View, span: Span) -> Checked<Expr> {
+        let (scalar, range) = match &self.elems[view.buffer] {
+            Elem::Scalar(s, range) => (*s, *range),
+            Elem::Index(below) => (Scalar::I32, Some((0, range::of(below).1 - 1))),
+            Elem::Block(_) => unreachable!("asked by is_number"),
+        };
+        let place = Place { buffer: view.buffer, index: view.index, offset: 0, at: None, scalar };
+        self.load(place, range, span)
+    }
+
+    fn load_field(&mut self, view: View, field: &Field, at: Option<Expr>, span: Span) -> Checked<Expr> {
+        let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at, scalar: field.scalar };
+        self.load(place, field.range, span)
+    }
+
+    fn load(&mut self, place: Place, range: Option<(i64, i64)>, span: Span) -> Checked<Expr> {
+        let buffer = &self.buffers[place.buffer];
+        if buffer.written {
+            let message = format!("`{}` is written by this kernel, so it cannot be read", buffer.name);
+            let d = Diagnostic::new(Code::ReadsOutput, span, message, "read here");
+            return self.fail(d.help("read an input instead, and write the result to another buffer"));
+        }
+        let ty = match (range.or(place.scalar.range()), place.scalar) {
+            (Some((lo, hi)), _) => Ty::Int { lo, hi },
+            (None, Scalar::F32) => Ty::F32,
+            (None, half) => Ty::Half(half),
+        };
+        Ok(node(Kind::Load(place), ty, span))
+    }
+
+    /// A place that is stored to, with the range it declares.
+    pub(super) fn place(&mut self, e: &syn::Expr, whole: bool) -> Checked<(Place, Option<(i64, i64)>)> {
+        let span = self.span(e);
+        if let syn::Expr::Index(i) = e
+            && let syn::Expr::Field(f) = &*i.expr
+            && let syn::Member::Named(name) = &f.member
+        {
+            let base = self.value(&f.base)?;
+            let (view, field) = self.block_field(base, &name.to_string(), span)?;
+            let at = self.number(&i.index)?;
+            let Some(len) = field.len else {
+                return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
+            };
+            self.in_bounds(&at, &int(len as i64, span), at.span)?;
+            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: Some(at), scalar: field.scalar };
+            return Ok((place, field.range));
+        }
+        if let syn::Expr::Field(f) = e
+            && let syn::Member::Named(name) = &f.member
+        {
+            let base = self.value(&f.base)?;
+            let (view, field) = self.block_field(base, &name.to_string(), span)?;
+            if field.len.is_some() && whole {
+                return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it");
+            }
+            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: None, scalar: field.scalar };
+            return Ok((place, field.range));
+        }
+        match self.value(e)? {
+            Value::View(view) if self.is_number(&view) => {
+                let (scalar, range) = match &self.elems[view.buffer] {
+                    Elem::Scalar(s, range) => (*s, *range),
+                    _ => (Scalar::I32, None),
+                };
+                Ok((Place { buffer: view.buffer, index: view.index, offset: 0, at: None, scalar }, range))
+            }
+            _ => self.error(Code::Shape, span, "only a number in a buffer can be stored to", "not a whole element"),
+        }
+    }
+
+    fn select(&mut self, i: &syn::ExprIf) -> Checked<Value> {
+        let span = self.span(i);
+        let Some((_, other)) = &i.else_branch else {
+            return self.error(Code::Unsupported, span, "`if` without `else` has no value", "add `else { .. }`");
+        };
+        let cond = self.number(&i.cond)?;
+        if cond.ty != Ty::Bool {
+            return self.error(Code::Type, cond.span, format!("a condition, not {}", text::ty(cond.ty)), "");
+        }
+        let then = self.branch(&cond, true, |c| c.inner_block(&i.then_branch.stmts))?;
+        let other = self.branch(&cond, false, |c| c.expr(other))?;
+        let ty = match (then.ty, other.ty) {
+            (Ty::Int { lo: a, hi: b }, Ty::Int { lo: c, hi: d }) => Ty::Int { lo: a.min(c), hi: b.max(d) },
+            (a, b) if a == b && !matches!(a, Ty::Array { .. }) => a,
+            (a, b) => {
+                let message = format!("the branches give {} and {}", text::ty(a), text::ty(b));
+                return self.error(Code::Type, span, message, "types do not match");
+            }
+        };
+        Ok(Value::Expr(node(Kind::Select(cond, then, other), ty, span)))
+    }
+
+    /// A side of an `if`: evaluated only where chosen, so it may not make statements of its own.
+    fn branch(&mut self, cond: &Expr, taken: bool, f: impl FnOnce(&mut Self) -> Checked<Value>) -> Checked<Expr> {
+        let depth = self.refined.len();
+        self.refined.extend(consequence(cond, taken));
+        let result = self.block(f);
+        self.refined.truncate(depth);
+        let (stmts, value) = result?;
+        match value {
+            Value::Expr(e) if stmts.is_empty() => Ok(e),
+            Value::View(v) if stmts.is_empty() && self.is_number(&v) => self.load_view(v, cond.span),
+            Value::Expr(e) => {
+                let d = Diagnostic::new(Code::Unsupported, e.span, "a `let`, map or sum inside an `if`", "");
+                self.fail(d.help("compute it before the `if`, and choose between the values"))
+            }
+            _ => self.error(Code::Type, cond.span, "both sides of an `if` are numbers", ""),
+        }
+    }
+
+    fn range(&mut self, r: &syn::ExprRange) -> Checked<Value> {
+        let span = self.span(r);
+        let (Some(lo), Some(hi), syn::RangeLimits::HalfOpen(_)) = (&r.start, &r.end, &r.limits) else {
+            return self.error(Code::Unsupported, span, "a range is `lo..hi`", "");
+        };
+        let (lo, hi) = (self.number(lo)?, self.number(hi)?);
+        Ok(Value::Range(lo, hi))
+    }
+}
+
+/// What a comparison of an index with a constant says about the index.
+fn consequence(cond: &Expr, taken: bool) -> Option<(Expr, i64, i64)> {
+    let Kind::Binary(op, a, b) = &cond.kind else { return None };
+    let (Ty::Int { .. }, Ty::Int { .. }) = (a.ty, b.ty) else { return None };
+    let less = |or_equal: bool| if or_equal { 0 } else { 1 };
+    let or_equal = match op {
+        BinOp::Lt => false,
+        BinOp::Le => true,
+        _ => return None,
+    };
+    // a < c, or c < b, or the opposite of either.
+    match (&a.kind, &b.kind) {
+        (_, Kind::Int(c)) if taken => Some((a.clone(), i64::MIN, c - less(or_equal))),
+        (_, Kind::Int(c)) => Some((a.clone(), c + less(!or_equal), i64::MAX)),
+        (Kind::Int(c), _) if taken => Some((b.clone(), c + less(or_equal), i64::MAX)),
+        (Kind::Int(c), _) => Some((b.clone(), i64::MIN, c - less(!or_equal))),
+        _ => None,
+    }
+}
+
+fn construct(e: &syn::Expr) -> &'static str {
+    match e {
+        syn::Expr::While(_) => "`while`",
+        syn::Expr::Loop(_) => "`loop`",
+        syn::Expr::ForLoop(_) => "a `for` loop as a value",
+        syn::Expr::Match(_) => "`match`",
+        syn::Expr::Return(_) => "`return`",
+        syn::Expr::Break(_) => "`break`",
+        syn::Expr::Continue(_) => "`continue`",
+        syn::Expr::Closure(_) => "a closure outside `sum`, `isum`, `max_of`, `argmax_of`, `map` and `merge`",
+        syn::Expr::Reference(_) => "a reference",
+        syn::Expr::Unsafe(_) => "`unsafe`",
+        syn::Expr::Cast(_) => "`as`",
+        syn::Expr::Array(_) => "an array literal",
+        syn::Expr::Repeat(_) => "an array literal",
+        syn::Expr::Struct(_) => "a struct literal",
+        syn::Expr::Macro(_) => "a macro",
+        syn::Expr::Assign(_) => "an assignment as a value",
+        syn::Expr::Let(_) => "`if let`",
+        syn::Expr::Try(_) => "`?`",
+        syn::Expr::Await(_) | syn::Expr::Async(_) => "`async`",
+        _ => "this expression",
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,211 @@
+//! From items to the algorithm IR: names, types, integer ranges, shapes, bounds and races are checked, functions inlined.
+//!
+//! Every kernel is checked for each of its instances. A statement that fails is reported and its names become
+//! [`Value::Unknown`], so that several errors come out at once and none is caused by another.
+mod arith;
+mod bounds;
+mod builtin;
+mod call;
+mod expr;
+mod kernel;
+mod races;
+mod range;
+mod stmt;
+
+pub use kernel::instances;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{self, Expr, Span, Stmt, Ty, Var, VarInfo};
+use crate::syntax::{Field, Program};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Largest runtime size; so that indices and their products stay inside `i32`.
+pub const DIM_MAX: i64 = 1 << 22;
+
+/// Largest length of an array value.
+pub const ARRAY_MAX: i64 = 4096;
+
+/// An error that has been reported.
+pub struct Failed;
+
+type Checked<T> = Result<T, Failed>;
+
+/// What an expression of the source stands for.
+#[derive(Clone)]
+enum Value {
+    /// A number, a truth value, or (a variable of) an array.
+    Expr(Expr),
+    Tuple(Vec<Value>),
+    /// A tensor with some of its indices given. With all given and an element that is a block: the block.
+    View(View),
+    /// An array field of a block.
+    Field(View, Field),
+    /// `lo..hi`.
+    Range(Expr, Expr),
+    Unit,
+    /// Something that has been reported.
+    Unknown,
+}
+
+#[derive(Clone)]
+struct View {
+    buffer: usize,
+    index: Vec<Expr>,
+}
+
+/// Type of a tensor's elements.
+#[derive(Clone)]
+enum Elem {
+    Scalar(ir::Scalar, Option<(i64, i64)>),
+    /// By name of the format.
+    Block(String),
+    /// An index below this extent.
+    Index(Expr),
+}
+
+/// What a generic parameter stands for in an instance.
+#[derive(Clone)]
+enum Generic {
+    Elem(Elem),
+    Const(i64),
+}
+
+/// Checks one instance of a kernel.
+struct Checker<'p> {
+    program: &'p Program,
+    errors: Vec<Diagnostic>,
+    /// File of the function that is being read.
+    file: u32,
+    vars: Vec<VarInfo>,
+    /// Bounds of index variables.
+    axes: HashMap<Var, ir::Axis>,
+    /// Extents of array variables.
+    extents: HashMap<Var, Expr>,
+    buffers: Vec<ir::Buffer>,
+    elems: Vec<Elem>,
+    /// Stated by `#[require]`: each is an expression that is not negative.
+    facts: Vec<Expr>,
+    /// Narrower ranges that hold in a branch.
+    refined: Vec<(Expr, i64, i64)>,
+    /// Open parallel axes, outermost first.
+    open: Vec<Var>,
+    stores: Vec<races::Stored>,
+    generics: HashMap<String, Generic>,
+    scopes: Vec<HashMap<String, Value>>,
+    /// Statement lists under construction, innermost last.
+    blocks: Vec<Vec<Stmt>>,
+    /// Functions being inlined, with where they were called.
+    calls: Vec<(String, Span)>,
+}
+
+impl<'p> Checker<'p> {
+    fn new(program: &'p Program, file: u32) -> Self {
+        Checker {
+            program,
+            errors: Vec::new(),
+            file,
+            vars: Vec::new(),
+            axes: HashMap::new(),
+            extents: HashMap::new(),
+            buffers: Vec::new(),
+            elems: Vec::new(),
+            facts: Vec::new(),
+            refined: Vec::new(),
+            open: Vec::new(),
+            stores: Vec::new(),
+            generics: HashMap::new(),
+            scopes: vec![HashMap::new()],
+            blocks: vec![Vec::new()],
+            calls: Vec::new(),
+        }
+    }
+
+    fn fail<T>(&mut self, mut d: Diagnostic) -> Checked<T> {
+        if let Some((name, at)) = self.calls.last() {
+            d.labels.push((*at, format!("in this call of `{name}`")));
+        }
+        self.errors.push(d);
+        Err(Failed)
+    }
+
+    fn error<T>(&mut self, code: Code, at: Span, message: impl Into<String>, label: impl Into<String>) -> Checked<T> {
+        self.fail(Diagnostic::new(code, at, message, label))
+    }
+
+    fn span(&self, at: &impl syn::spanned::Spanned) -> Span {
+        crate::syntax::span(self.file, at)
+    }
+
+    fn var(&mut self, name: &str, ty: Ty) -> Var {
+        self.vars.push(VarInfo { name: name.to_string(), ty });
+        Var(self.vars.len() as u32 - 1)
+    }
+
+    fn use_var(&self, var: Var, span: Span) -> Expr {
+        node(ir::Kind::Var(var), self.vars[var.0 as usize].ty, span)
+    }
+
+    fn emit(&mut self, stmt: Stmt) {
+        self.blocks.last_mut().expect("a block is open").push(stmt);
+    }
+
+    /// Gives a computed value a name, so that it is computed once. Constants, names and index arithmetic stay as they are.
+    fn bind(&mut self, name: &str, value: Expr) -> Expr {
+        if is_index(&value) {
+            return value;
+        }
+        let var = self.var(name, value.ty);
+        if let (Ty::Array { .. }, ir::Kind::Map { axis, .. }) = (value.ty, &value.kind) {
+            self.extents.insert(var, axis.hi.clone());
+        }
+        let span = value.span;
+        self.emit(Stmt::Let { var, value });
+        self.use_var(var, span)
+    }
+
+    fn declare(&mut self, name: String, value: Value) {
+        self.scopes.last_mut().expect("a scope is open").insert(name, value);
+    }
+
+    /// Runs `f` in a scope of its own and collects the statements it makes.
+    fn block<T>(&mut self, f: impl FnOnce(&mut Self) -> Checked<T>) -> Checked<(Vec<Stmt>, T)> {
+        self.blocks.push(Vec::new());
+        self.scopes.push(HashMap::new());
+        let result = f(self);
+        self.scopes.pop();
+        let stmts = self.blocks.pop().expect("pushed above");
+        result.map(|value| (stmts, value))
+    }
+
+    /// A new index variable over `lo..hi`.
+    fn axis(&mut self, name: &str, lo: Expr, hi: Expr) -> ir::Axis {
+        let (from, to) = (range::of(&lo).0, range::of(&hi).1 - 1);
+        let var = self.var(name, Ty::Int { lo: from, hi: to.max(from) });
+        let axis = ir::Axis { var, lo, hi };
+        self.axes.insert(var, axis.clone());
+        axis
+    }
+}
+
+fn node(kind: ir::Kind, ty: Ty, span: Span) -> Expr {
+    Rc::new(ir::Node { kind, ty, span })
+}
+
+fn int(value: i64, span: Span) -> Expr {
+    node(ir::Kind::Int(value), Ty::Int { lo: value, hi: value }, span)
+}
+
+fn float(value: f32, span: Span) -> Expr {
+    node(ir::Kind::Float(value), Ty::F32, span)
+}
+
+/// Constants, names and integer arithmetic on them.
+fn is_index(e: &Expr) -> bool {
+    match &e.kind {
+        ir::Kind::Int(_) | ir::Kind::Float(_) | ir::Kind::Bool(_) | ir::Kind::Var(_) => true,
+        ir::Kind::Binary(_, a, b) => matches!(e.ty, Ty::Int { .. }) && is_index(a) && is_index(b),
+        ir::Kind::Unary(ir::UnOp::Neg | ir::UnOp::Abs, a) => matches!(e.ty, Ty::Int { .. }) && is_index(a),
+        _ => false,
+    }
+}

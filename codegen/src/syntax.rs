@@ -1,0 +1,307 @@
+//! Source text to items: formats, functions, kernels and constants. The grammar is Rust's, through syn.
+use crate::diagnostic::{Code, Diagnostic, Source};
+use crate::ir::{Scalar, Span};
+use std::collections::BTreeMap;
+use syn::spanned::Spanned;
+
+/// Everything that was declared in the files compiled together.
+#[derive(Default)]
+pub struct Program {
+    /// Block formats by name.
+    pub formats: BTreeMap<String, Format>,
+    /// Functions by name; methods as `Format::method`.
+    pub functions: BTreeMap<String, Function>,
+    /// Kernels in the order of the source.
+    pub kernels: Vec<KernelItem>,
+    /// Constants by name.
+    pub constants: BTreeMap<String, (u32, syn::ItemConst)>,
+}
+
+/// A block format: fields at their offsets.
+pub struct Format {
+    /// Name as declared.
+    pub name: String,
+    /// Elements in a block.
+    pub elements: usize,
+    /// Bytes of a block.
+    pub bytes: usize,
+    /// In the order of the declaration, packed.
+    pub fields: Vec<Field>,
+    /// Where.
+    pub span: Span,
+}
+
+/// A number or an array of numbers in a block.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Name.
+    pub name: String,
+    /// Byte offset in the block.
+    pub offset: usize,
+    /// How one number lies in memory.
+    pub scalar: Scalar,
+    /// Values it may hold where the declaration narrows them.
+    pub range: Option<(i64, i64)>,
+    /// Length of an array.
+    pub len: Option<usize>,
+}
+
+/// A function of the language; it is inlined where it is called.
+pub struct Function {
+    /// File it is in.
+    pub file: u32,
+    /// Its text.
+    pub item: syn::ImplItemFn,
+}
+
+/// A kernel before it is instantiated.
+pub struct KernelItem {
+    /// File it is in.
+    pub file: u32,
+    /// Its text.
+    pub item: syn::ItemFn,
+}
+
+/// The place of a piece of syntax.
+pub fn span(file: u32, at: &impl Spanned) -> Span {
+    span_of(file, at.span())
+}
+
+/// The place of a token's span.
+pub fn span_of(file: u32, at: proc_macro2::Span) -> Span {
+    let range = at.byte_range();
+    Span { file, lo: range.start as u32, hi: range.end as u32 }
+}
+
+/// Reads all items; errors are collected over all files.
+pub fn parse(sources: &[Source]) -> (Program, Vec<Diagnostic>) {
+    let mut reader = Reader::default();
+    for (file, source) in sources.iter().enumerate() {
+        reader.file = file as u32;
+        match syn::parse_file(&source.text) {
+            Ok(parsed) => parsed.items.into_iter().for_each(|item| reader.item(item)),
+            Err(e) => {
+                let at = span_of(reader.file, e.span());
+                reader.errors.push(Diagnostic::new(Code::Syntax, at, format!("syntax: {e}"), "here"));
+            }
+        }
+    }
+    (reader.program, reader.errors)
+}
+
+#[derive(Default)]
+struct Reader {
+    file: u32,
+    program: Program,
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader {
+    fn unsupported(&mut self, at: &impl Spanned, what: &str) {
+        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "");
+        self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
+    }
+
+    fn duplicate(&mut self, at: &impl Spanned, name: &str) {
+        let message = format!("`{name}` is declared twice");
+        self.errors.push(Diagnostic::new(Code::Duplicate, span(self.file, at), message, "again here"));
+    }
+
+    fn item(&mut self, item: syn::Item) {
+        match item {
+            syn::Item::Struct(s) => self.format(s),
+            syn::Item::Impl(i) => self.methods(i),
+            syn::Item::Fn(f) if f.attrs.iter().any(|a| a.path().is_ident("kernel")) => {
+                if self.program.kernels.iter().any(|k| k.item.sig.ident == f.sig.ident) {
+                    self.duplicate(&f.sig.ident, &f.sig.ident.to_string());
+                }
+                self.program.kernels.push(KernelItem { file: self.file, item: f });
+            }
+            syn::Item::Fn(f) => {
+                let item = syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
+                self.function(item.sig.ident.to_string(), item);
+            }
+            syn::Item::Const(c) => {
+                let name = c.ident.to_string();
+                if self.program.constants.contains_key(&name) {
+                    self.duplicate(&c.ident, &name);
+                }
+                self.program.constants.insert(name, (self.file, c));
+            }
+            other => self.unsupported(&other, item_name(&other)),
+        }
+    }
+
+    fn function(&mut self, name: String, item: syn::ImplItemFn) {
+        if self.program.functions.contains_key(&name) {
+            self.duplicate(&item.sig.ident, &name);
+        }
+        self.program.functions.insert(name, Function { file: self.file, item });
+    }
+
+    fn methods(&mut self, i: syn::ItemImpl) {
+        let syn::Type::Path(path) = &*i.self_ty else { return self.unsupported(&i.self_ty, "an impl of this type") };
+        let Some(name) = path.path.get_ident().filter(|_| i.trait_.is_none()).map(|n| n.to_string()) else {
+            return self.unsupported(&i, "an impl of a trait");
+        };
+        for item in i.items {
+            match item {
+                syn::ImplItem::Fn(f) => self.function(format!("{name}::{}", f.sig.ident), f),
+                other => self.unsupported(&other, "this item in an impl"),
+            }
+        }
+    }
+
+    fn format_error(&mut self, at: &impl Spanned, message: String, help: &str) {
+        let d = Diagnostic::new(Code::Format, span(self.file, at), message, "in this format");
+        self.errors.push(d.help(help));
+    }
+
+    fn format(&mut self, s: syn::ItemStruct) {
+        let name = s.ident.to_string();
+        let Some(attr) = s.attrs.iter().find(|a| a.path().is_ident("format")) else {
+            return self.unsupported(&s.ident, "a struct without `#[format(elements = .., bytes = ..)]`");
+        };
+        let (mut elements, mut bytes) = (0, 0);
+        let parsed = attr.parse_nested_meta(|meta| {
+            let value = meta.value()?.parse::<syn::LitInt>()?.base10_parse()?;
+            match meta.path.get_ident().map(|i| i.to_string()).as_deref() {
+                Some("elements") => elements = value,
+                Some("bytes") => bytes = value,
+                _ => return Err(meta.error("expected `elements` or `bytes`")),
+            }
+            Ok(())
+        });
+        if let Err(e) = parsed {
+            return self.format_error(attr, e.to_string(), "write `#[format(elements = 256, bytes = 144)]`");
+        }
+        let (mut fields, mut offset) = (Vec::new(), 0);
+        for f in &s.fields {
+            let Some(ident) = &f.ident else { return self.unsupported(f, "a field without a name") };
+            let Some((scalar, range, len)) = field_type(&f.ty) else {
+                self.format_error(
+                    &f.ty,
+                    format!("the type of `{ident}` is no type of a field"),
+                    "a field is f32, f16, bf16, i32, i16, u16, i8 or u8, with a range as `i8<-127, 127>`, or an array of it",
+                );
+                continue;
+            };
+            fields.push(Field { name: ident.to_string(), offset, scalar, range, len });
+            offset += scalar.bytes() * len.unwrap_or(1);
+        }
+        if elements == 0 || offset > bytes {
+            let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
+            return self.format_error(attr, message, "state the number of elements, and at least the bytes of the fields");
+        }
+        if self.program.formats.contains_key(&name) {
+            self.duplicate(&s.ident, &name);
+        }
+        let span = span(self.file, &s.ident);
+        self.program.formats.insert(name.clone(), Format { name, elements, bytes, fields, span });
+    }
+}
+
+fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usize>)> {
+    match ty {
+        syn::Type::Array(a) => {
+            let (scalar, range, None) = field_type(&a.elem)? else { return None };
+            let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(n), .. }) = &a.len else { return None };
+            Some((scalar, range, Some(n.base10_parse().ok()?)))
+        }
+        syn::Type::Path(p) => {
+            let segment = p.path.segments.last()?;
+            let scalar = Scalar::from_name(&segment.ident.to_string())?;
+            let range = match &segment.arguments {
+                syn::PathArguments::None => None,
+                arguments => Some(range_arguments(arguments)?),
+            };
+            Some((scalar, range, None))
+        }
+        _ => None,
+    }
+}
+
+/// `<lo, hi>` with two integer literals.
+pub fn range_arguments(arguments: &syn::PathArguments) -> Option<(i64, i64)> {
+    let syn::PathArguments::AngleBracketed(angle) = arguments else { return None };
+    let numbers: Vec<i64> = angle.args.iter().map(integer_argument).collect::<Option<_>>()?;
+    let [lo, hi] = numbers[..] else { return None };
+    (lo <= hi).then_some((lo, hi))
+}
+
+fn integer_argument(argument: &syn::GenericArgument) -> Option<i64> {
+    let syn::GenericArgument::Const(e) = argument else { return None };
+    match e {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(n), .. }) => n.base10_parse().ok(),
+        syn::Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), expr, .. }) => {
+            let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(n), .. }) = &**expr else { return None };
+            n.base10_parse::<i64>().ok().map(|n| -n)
+        }
+        _ => None,
+    }
+}
+
+fn item_name(item: &syn::Item) -> &'static str {
+    match item {
+        syn::Item::Enum(_) => "an enum",
+        syn::Item::Use(_) => "`use`",
+        syn::Item::Mod(_) => "a module",
+        syn::Item::Static(_) => "a static",
+        syn::Item::Trait(_) => "a trait",
+        syn::Item::Type(_) => "a type alias",
+        syn::Item::Macro(_) => "a macro",
+        _ => "this item",
+    }
+}
+
+impl Scalar {
+    /// From its name in the language.
+    pub fn from_name(name: &str) -> Option<Scalar> {
+        Some(match name {
+            "f32" => Scalar::F32,
+            "f16" => Scalar::F16,
+            "bf16" => Scalar::Bf16,
+            "i32" => Scalar::I32,
+            "i16" => Scalar::I16,
+            "u16" => Scalar::U16,
+            "i8" => Scalar::I8,
+            "u8" => Scalar::U8,
+            _ => return None,
+        })
+    }
+
+    /// Its name in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scalar::F32 => "f32",
+            Scalar::F16 => "f16",
+            Scalar::Bf16 => "bf16",
+            Scalar::I32 => "i32",
+            Scalar::I16 => "i16",
+            Scalar::U16 => "u16",
+            Scalar::I8 => "i8",
+            Scalar::U8 => "u8",
+        }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(self) -> usize {
+        match self {
+            Scalar::F32 | Scalar::I32 => 4,
+            Scalar::F16 | Scalar::Bf16 | Scalar::I16 | Scalar::U16 => 2,
+            Scalar::I8 | Scalar::U8 => 1,
+        }
+    }
+
+    /// All values of an integer type; `None` for floats.
+    pub fn range(self) -> Option<(i64, i64)> {
+        match self {
+            Scalar::F32 | Scalar::F16 | Scalar::Bf16 => None,
+            Scalar::I32 => Some((i32::MIN as i64, i32::MAX as i64)),
+            Scalar::I16 => Some((i16::MIN as i64, i16::MAX as i64)),
+            Scalar::U16 => Some((0, u16::MAX as i64)),
+            Scalar::I8 => Some((-128, 127)),
+            Scalar::U8 => Some((0, 255)),
+        }
+    }
+}

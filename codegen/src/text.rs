@@ -1,0 +1,69 @@
+//! How operations and types are written in messages and dumps.
+use crate::ir::{BinOp, ReduceOp, Shape, Ty, UnOp};
+
+/// The operator or function that a binary operation is written as.
+pub fn binary(op: BinOp) -> &'static str {
+    match op {
+        BinOp::Add => "+",
+        BinOp::Sub => "-",
+        BinOp::Mul => "*",
+        BinOp::Div => "/",
+        BinOp::Rem => "%",
+        BinOp::Min => "min",
+        BinOp::Max => "max",
+        BinOp::And => "&",
+        BinOp::Or => "|",
+        BinOp::Xor => "^",
+        BinOp::Shl => "<<",
+        BinOp::Shr => ">>",
+        BinOp::Lt => "<",
+        BinOp::Le => "<=",
+        BinOp::Eq => "==",
+        BinOp::Ne => "!=",
+    }
+}
+
+/// The operator or function that a unary operation is written as.
+pub fn unary(op: UnOp) -> String {
+    match op {
+        UnOp::Neg => "-".into(),
+        UnOp::Abs => "abs".into(),
+        UnOp::Sqrt => "sqrt".into(),
+        UnOp::Rint => "rint".into(),
+        UnOp::ToInt { lo, hi } => format!("int<{lo}, {hi}>"),
+        UnOp::ToF32 | UnOp::FromHalf => "f32".into(),
+        UnOp::ToHalf(s) => s.name().into(),
+        UnOp::Bits => "bits".into(),
+        UnOp::FromBits => "from_bits".into(),
+        UnOp::Not => "!".into(),
+    }
+}
+
+/// A type as messages name it.
+pub fn ty(ty: Ty) -> String {
+    match ty {
+        Ty::F32 => "f32".into(),
+        Ty::Half(s) => s.name().into(),
+        Ty::Int { lo, hi } => format!("an integer in {lo}..={hi}"),
+        Ty::Bool => "bool".into(),
+        Ty::Array { cap } => format!("an array of at most {cap} f32"),
+    }
+}
+
+/// A reduction's name in the language.
+pub fn reduce(op: ReduceOp) -> &'static str {
+    match op {
+        ReduceOp::ISum => "isum",
+        ReduceOp::Max => "max_of",
+        ReduceOp::ArgMax => "argmax_of",
+    }
+}
+
+/// A sum's shape in the language.
+pub fn shape(shape: Shape) -> String {
+    match shape {
+        Shape::Chain => "chain".into(),
+        Shape::Lanes(n) => format!("lanes({n})"),
+        Shape::Segments(n) => format!("segments({n})"),
+    }
+}

@@ -1,0 +1,29 @@
+//! The rows of the embedding table that belong to the tokens.
+
+#[kernel(W = [Q4K, Q6K])]
+fn embed<W: Format, T: Dim, V: Dim, B: Dim>(
+    table: &Ten<W, V, B>,
+    tokens: &Ten<Index<V>, T>,
+    y: &mut Ten<f32, T, B, 256>,
+) {
+    for t in par(T) {
+        for b in par(B) {
+            for e in par(256) {
+                y[t][b][e] = table[tokens[t]][b].value(e);
+            }
+        }
+    }
+}
+
+#[kernel(W = [f16, bf16, f32])]
+fn embed_row<W: Float, T: Dim, V: Dim, K: Dim>(
+    table: &Ten<W, V, K>,
+    tokens: &Ten<Index<V>, T>,
+    y: &mut Ten<f32, T, K>,
+) {
+    for t in par(T) {
+        for k in par(K) {
+            y[t][k] = table[tokens[t]][k].f32();
+        }
+    }
+}
