@@ -5,6 +5,8 @@ pub mod diagnostic;
 pub mod float;
 pub mod ir;
 pub mod loop_ir;
+pub mod lower;
+pub mod schedule;
 pub mod syntax;
 pub mod text;
 

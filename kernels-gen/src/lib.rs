@@ -1,1 +1,64 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
+mod isa;
+mod launch;
+
+mod generated {
+    #![allow(missing_docs, clippy::all)]
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+}
+
+pub use generated::KERNELS;
+pub use isa::{Isa, UnknownIsa, float_mode_is_ieee};
+pub use launch::{Buf, Launch, LaunchError};
+
+/// The CPU code of a kernel: does work items `lo..hi`.
+///
+/// `bufs` are the buffers in the order of [`Kernel::buffers`] (of any alignment), `ints` and `floats` the parameters in the
+/// order of [`Kernel::ints`] and [`Kernel::floats`].
+///
+/// # Safety
+/// All that [`Launch`] checks, and that the processor has the instructions.
+pub type Code = unsafe fn(bufs: &[*mut u8], ints: &[i32], floats: &[f32], lo: i32, hi: i32);
+
+/// A generated kernel: how it is called, what a call must satisfy, and its code for each instruction set.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Name with its instance, as `matvec_q4k`.
+    pub name: &'static str,
+    /// Names of the integer parameters: dims, then integer scalars.
+    pub ints: &'static [&'static str],
+    /// How many of `ints` are dims, each at least 1.
+    pub dims: usize,
+    /// Names of the float scalars.
+    pub floats: &'static [&'static str],
+    /// The buffers. A kernel never reads a buffer that it writes.
+    pub buffers: &'static [BufferInfo],
+    /// Given the ints, the exact length of each buffer in bytes, saturated at `u64::MAX`.
+    pub bytes: fn(&[i32], &mut [u64]),
+    /// The conditions that the kernel states over its ints; the error is the text of the one that does not hold.
+    pub require: fn(&[i32]) -> Result<(), &'static str>,
+    /// For a buffer of indices: all its values lie in `0..bound`.
+    pub index_below: fn(&[i32], buffer: usize) -> Option<i32>,
+    /// Number of work items, which threads may share in any way.
+    pub work: fn(&[i32]) -> i32,
+    /// The code, by [`Isa`] as index.
+    pub code: [Code; 3],
+}
+
+/// A buffer parameter of a [`Kernel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferInfo {
+    /// Name of the parameter.
+    pub name: &'static str,
+    /// Name of the element's type: a number (`f32`) or a block (`Q4K`).
+    pub elem: &'static str,
+    /// Bytes of one element.
+    pub elem_bytes: usize,
+    /// Whether the kernel writes it; else it reads it.
+    pub written: bool,
+}
+
+/// The kernel of this name.
+pub fn kernel(name: &str) -> Option<&'static Kernel> {
+    KERNELS.iter().find(|k| k.name == name)
+}

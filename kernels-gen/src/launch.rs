@@ -1,0 +1,237 @@
+//! A checked call of a kernel: what is launched cannot touch memory outside its buffers.
+use crate::{Isa, Kernel};
+use std::marker::PhantomData;
+
+/// Memory lent to a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Buf<'a> {
+    ptr: *mut u8,
+    len: usize,
+    writable: bool,
+    lent: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Buf<'a> {
+    /// Memory to be read.
+    pub fn read(bytes: &'a [u8]) -> Self {
+        Buf { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), writable: false, lent: PhantomData }
+    }
+
+    /// Memory to be written.
+    pub fn write(bytes: &'a mut [u8]) -> Self {
+        Buf { ptr: bytes.as_mut_ptr(), len: bytes.len(), writable: true, lent: PhantomData }
+    }
+
+    /// Memory that its owner reaches through a pointer.
+    ///
+    /// # Safety
+    /// `len` bytes at `ptr` are valid and initialized for `'a`, and are written by nobody but launches that are
+    /// made with `writable`.
+    pub unsafe fn raw(ptr: *mut u8, len: usize, writable: bool) -> Self {
+        Buf { ptr, len, writable, lent: PhantomData }
+    }
+
+    fn overlaps(&self, other: &Buf) -> bool {
+        let (a, b) = (self.ptr as usize, other.ptr as usize);
+        a < b + other.len && b < a + self.len
+    }
+}
+
+/// Why a kernel cannot be launched so.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum LaunchError {
+    /// The wrong number of arguments.
+    #[error("{kernel} takes {expected} {what}, {given} given")]
+    Count {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Ints, floats or buffers.
+        what: &'static str,
+        /// How many it takes.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// A dim below 1.
+    #[error("{kernel}: the extent {name} is {value}, must be at least 1")]
+    Dim {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Name of the dim.
+        name: &'static str,
+        /// Its value.
+        value: i32,
+    },
+    /// A condition that the kernel states does not hold.
+    #[error("{kernel} requires {condition}; given {ints}")]
+    Require {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Text of the condition.
+        condition: &'static str,
+        /// Names and values.
+        ints: String,
+    },
+    /// A buffer of another length than its shape.
+    #[error("{kernel}: buffer {buffer} has {given} bytes, must have {expected}; {ints}")]
+    Length {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Name of the buffer.
+        buffer: &'static str,
+        /// Bytes that the shape takes.
+        expected: u64,
+        /// Bytes given.
+        given: usize,
+        /// Names and values.
+        ints: String,
+    },
+    /// A buffer that the kernel writes was lent for reading.
+    #[error("{kernel} writes buffer {buffer}, which was lent for reading")]
+    ReadOnly {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Name of the buffer.
+        buffer: &'static str,
+    },
+    /// A written buffer shares memory with another.
+    #[error("{kernel}: buffer {written} is written and overlaps buffer {other}")]
+    Overlap {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// The buffer that is written.
+        written: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// A value of an index buffer that indexes nothing.
+    #[error("{kernel}: {buffer}[{at}] is {value}, must be in 0..{below}")]
+    Index {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Name of the buffer.
+        buffer: &'static str,
+        /// Place of the value.
+        at: usize,
+        /// The value.
+        value: i32,
+        /// One past the largest allowed.
+        below: i32,
+    },
+}
+
+/// A call of a kernel that passed all checks.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    kernel: &'static Kernel,
+    ints: Vec<i32>,
+    floats: Vec<f32>,
+    bufs: Vec<*mut u8>,
+    work: i32,
+    lent: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: the pointers are to memory lent for 'a; `run` asks its callers for disjoint parts, which write disjoint numbers.
+unsafe impl Sync for Launch<'_> {}
+
+impl<'a> Launch<'a> {
+    /// Checks counts, dims, conditions, exact lengths, that what is written overlaps nothing, and the values of index buffers.
+    pub fn new(
+        kernel: &'static Kernel,
+        ints: &[i32],
+        floats: &[f32],
+        buffers: &[Buf<'a>],
+    ) -> Result<Self, LaunchError> {
+        let counts = [
+            ("integers", kernel.ints.len(), ints.len()),
+            ("floats", kernel.floats.len(), floats.len()),
+            ("buffers", kernel.buffers.len(), buffers.len()),
+        ];
+        for (what, expected, given) in counts {
+            if expected != given {
+                return Err(LaunchError::Count { kernel: kernel.name, what, expected, given });
+            }
+        }
+        check_ints(kernel, ints)?;
+        check_buffers(kernel, ints, buffers)?;
+        let bufs = buffers.iter().map(|b| b.ptr).collect();
+        let work = (kernel.work)(ints);
+        Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, work, lent: PhantomData })
+    }
+
+    /// Number of work items.
+    pub fn work(&self) -> i32 {
+        self.work
+    }
+
+    /// Does work items `lo..hi`.
+    ///
+    /// # Safety
+    /// `isa` is available; no other call that runs at the same time covers the same items, reads what this writes, or
+    /// writes what this reads.
+    ///
+    /// # Panics
+    /// When `lo..hi` is not inside `0..work`.
+    pub unsafe fn run(&self, isa: Isa, lo: i32, hi: i32) {
+        assert!(0 <= lo && lo <= hi && hi <= self.work, "{}: {lo}..{hi} is not in 0..{}", self.kernel.name, self.work);
+        // SAFETY: checked by `new`, and promised by the caller.
+        unsafe { self.kernel.code[isa as usize](&self.bufs, &self.ints, &self.floats, lo, hi) }
+    }
+}
+
+fn check_ints(kernel: &'static Kernel, ints: &[i32]) -> Result<(), LaunchError> {
+    for (&name, &value) in kernel.ints.iter().zip(ints).take(kernel.dims) {
+        if value < 1 {
+            return Err(LaunchError::Dim { kernel: kernel.name, name, value });
+        }
+    }
+    (kernel.require)(ints).map_err(|condition| LaunchError::Require {
+        kernel: kernel.name,
+        condition,
+        ints: describe(kernel, ints),
+    })
+}
+
+fn check_buffers(kernel: &'static Kernel, ints: &[i32], buffers: &[Buf]) -> Result<(), LaunchError> {
+    let mut bytes = vec![0; buffers.len()];
+    (kernel.bytes)(ints, &mut bytes);
+    for (i, (info, buf)) in kernel.buffers.iter().zip(buffers).enumerate() {
+        if buf.len as u64 != bytes[i] {
+            let (expected, given, ints) = (bytes[i], buf.len, describe(kernel, ints));
+            return Err(LaunchError::Length { kernel: kernel.name, buffer: info.name, expected, given, ints });
+        }
+        if info.written && !buf.writable {
+            return Err(LaunchError::ReadOnly { kernel: kernel.name, buffer: info.name });
+        }
+        for (j, other) in buffers.iter().enumerate() {
+            if info.written && i != j && buf.overlaps(other) {
+                let other = kernel.buffers[j].name;
+                return Err(LaunchError::Overlap { kernel: kernel.name, written: info.name, other });
+            }
+        }
+        if let Some(below) = (kernel.index_below)(ints, i) {
+            check_indices(kernel, info.name, buf, below)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_indices(kernel: &'static Kernel, buffer: &'static str, buf: &Buf, below: i32) -> Result<(), LaunchError> {
+    // SAFETY: the memory is lent for reading at least, and nobody writes it while this launch is made.
+    let bytes = unsafe { std::slice::from_raw_parts(buf.ptr, buf.len) };
+    for (at, word) in bytes.as_chunks().0.iter().enumerate() {
+        let value = i32::from_le_bytes(*word);
+        if !(0..below).contains(&value) {
+            return Err(LaunchError::Index { kernel: kernel.name, buffer, at, value, below });
+        }
+    }
+    Ok(())
+}
+
+fn describe(kernel: &Kernel, ints: &[i32]) -> String {
+    let pairs: Vec<_> = kernel.ints.iter().zip(ints).map(|(name, value)| format!("{name} = {value}")).collect();
+    pairs.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! The CPU executor: generated kernels on a persistent thread pool, weights straight from the memory map.
+mod executor;
+mod memory;
+mod pool;
+
+pub use executor::{Cpu, Setup};
+pub use pool::{Panicked, Pool, share};

@@ -1,0 +1,105 @@
+//! Executors run a plan on a device; a session feeds one with tokens. Neither knows what a transformer is.
+pub mod cpu;
+mod session;
+
+pub use session::Session;
+
+use crate::plan::Step;
+use kernels_gen::LaunchError;
+
+/// Runs the steps of a plan and keeps the KV cache.
+pub trait Executor {
+    /// The largest step, and the chunks of the KV cache.
+    fn limits(&self) -> Step;
+
+    /// Feeds `tokens` at `position` and computes the logits of the last `outputs` of them.
+    fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError>;
+
+    /// The logits of the last step: f32 `[outputs, vocabulary]`.
+    fn logits(&self) -> &[f32];
+
+    /// The token with the largest logit, for each output of the last step; where a logit is NaN, that one.
+    fn best(&self) -> &[i32];
+}
+
+/// Why the forward pass failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// No memory for a buffer.
+    #[error(
+        "no memory for {buffer}: {bytes} bytes\n  help: ask for fewer tokens (--max-tokens) or feed fewer at a time"
+    )]
+    Memory {
+        /// Name of the buffer.
+        buffer: String,
+        /// How much it takes.
+        bytes: String,
+    },
+    /// The KV cache has no room for the tokens.
+    #[error("{tokens} tokens at position {position} do not fit into a context of {capacity} positions")]
+    ContextFull {
+        /// Tokens to feed.
+        tokens: usize,
+        /// Position of the first.
+        position: usize,
+        /// Positions that there are.
+        capacity: usize,
+    },
+    /// A step that is empty or larger than the executor was made for.
+    #[error(
+        "a step of {tokens} tokens with {outputs} outputs; at most {most_tokens} with {most_outputs} were planned for"
+    )]
+    StepSize {
+        /// Tokens to feed.
+        tokens: usize,
+        /// Outputs among them.
+        outputs: usize,
+        /// Most tokens.
+        most_tokens: usize,
+        /// Most outputs.
+        most_outputs: usize,
+    },
+    /// A token that is not in the vocabulary, or a buffer that does not fit a kernel.
+    #[error("stage {stage}: {source}")]
+    Launch {
+        /// Name of the stage.
+        stage: String,
+        /// What does not fit.
+        source: LaunchError,
+    },
+    /// A kernel panicked.
+    #[error("stage {stage}: {source}")]
+    Panicked {
+        /// Name of the stage.
+        stage: String,
+        /// Which thread, and what it said.
+        source: cpu::Panicked,
+    },
+    /// The logits are not numbers.
+    #[error("the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow")]
+    NotANumber {
+        /// Position of the token.
+        position: usize,
+    },
+    /// A table of the model file is not what the plan takes.
+    #[error("{buffer} has {given} bytes, the plan takes {expected}")]
+    WeightSize {
+        /// Name of the tensor.
+        buffer: String,
+        /// Bytes in the file.
+        given: usize,
+        /// Bytes by the plan.
+        expected: String,
+    },
+    /// Threads could not be started.
+    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads)")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A plan without one of the buffers that every plan has.
+    #[error("the plan has no buffer `{0}`")]
+    NoBuffer(&'static str),
+}

@@ -1,0 +1,227 @@
+//! The sizes and constants of a transformer, read from metadata and checked to be plausible.
+
+use crate::gguf::{Gguf, Metadata, ModelError};
+
+/// Layers that ggml's loader takes at most.
+const MOST_LAYERS: u64 = 512;
+const MOST_HIDDEN: u64 = 1 << 17;
+const MOST_HEADS: u64 = 1 << 12;
+const MOST_FFN: u64 = 1 << 20;
+const MOST_VOCAB: u64 = 1 << 22;
+const MOST_CONTEXT: u64 = 1 << 24;
+
+/// Head sizes that the attention kernels are made for.
+const HEAD_DIMS: [u64; 3] = [64, 96, 128];
+
+/// Which two elements of a head a rotation turns together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopeLayout {
+    /// Element i with element i + head_dim / 2 (NeoX, Qwen).
+    Halves,
+    /// Element 2i with element 2i + 1 (Llama as ggml stores it).
+    Pairs,
+}
+
+/// The rotary position embedding, over the whole head.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope {
+    /// The base of the frequencies: base^(-2i / head_dim).
+    pub base: f32,
+    /// Which elements are turned together.
+    pub layout: RopeLayout,
+}
+
+/// What distinguishes an architecture from its relatives in this family of decoders.
+pub(super) struct Traits {
+    pub(super) rope_layout: RopeLayout,
+    pub(super) qkv_bias: bool,
+}
+
+/// The configuration of a dense decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
+/// feed-forward network. Every count is positive and small enough that products of any three fit 64 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The architecture's name, as in the file.
+    pub architecture: String,
+    /// Transformer blocks.
+    pub n_layers: usize,
+    /// The width of the residual stream.
+    pub hidden: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; a divisor of `n_heads`.
+    pub n_kv_heads: usize,
+    /// Elements of a head.
+    pub head_dim: usize,
+    /// The inner width of the feed-forward network.
+    pub ffn: usize,
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// Positions the model was trained for.
+    pub context_length: usize,
+    /// The rotary position embedding.
+    pub rope: Rope,
+    /// Added to the mean square in RMSNorm.
+    pub norm_eps: f32,
+    /// Whether Q, K and V have a bias.
+    pub qkv_bias: bool,
+    /// Whether the output matrix is the token embedding.
+    pub tied_output: bool,
+}
+
+impl Config {
+    /// Rows of the query projection: `n_heads * head_dim`.
+    pub fn q_rows(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+
+    /// Rows of the key projection, and of the value projection: `n_kv_heads * head_dim`.
+    pub fn kv_rows(&self) -> usize {
+        self.n_kv_heads * self.head_dim
+    }
+
+    /// Bytes of the keys and values of `positions` positions in f16.
+    pub fn kv_bytes(&self, positions: usize) -> u64 {
+        2 * 2 * (self.n_layers * self.kv_rows()) as u64 * positions as u64
+    }
+
+    pub(super) fn read(gguf: &Gguf, architecture: &str, traits: Traits) -> Result<Self, ModelError> {
+        let keys = Keys { metadata: gguf.metadata(), architecture };
+        refuse_variants(&keys)?;
+        let n_layers = keys.count("block_count", MOST_LAYERS)?;
+        let hidden = keys.count("embedding_length", MOST_HIDDEN)?;
+        let n_heads = keys.count("attention.head_count", MOST_HEADS)?;
+        let n_kv_heads = keys.opt_count("attention.head_count_kv", MOST_HEADS)?.unwrap_or(n_heads);
+        if n_heads % n_kv_heads != 0 {
+            let why = format!("{n_kv_heads} key and value heads do not divide {n_heads} query heads");
+            return Err(keys.wrong("attention.head_count_kv", why));
+        }
+        Ok(Self {
+            architecture: architecture.into(),
+            n_layers,
+            hidden,
+            n_heads,
+            n_kv_heads,
+            head_dim: head_dim(&keys, hidden, n_heads)?,
+            ffn: keys.count("feed_forward_length", MOST_FFN)?,
+            vocab: vocab(gguf, &keys)?,
+            context_length: keys.count("context_length", MOST_CONTEXT)?,
+            rope: Rope { base: rope_base(&keys)?, layout: traits.rope_layout },
+            norm_eps: norm_eps(&keys)?,
+            qkv_bias: traits.qkv_bias,
+            tied_output: gguf.tensor("output.weight").is_none(),
+        })
+    }
+}
+
+/// Access to the architecture's own keys.
+struct Keys<'a> {
+    metadata: Metadata<'a>,
+    architecture: &'a str,
+}
+
+impl Keys<'_> {
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.architecture)
+    }
+
+    fn wrong(&self, name: &str, why: impl std::fmt::Display) -> ModelError {
+        ModelError::metadata(&self.key(name), why)
+    }
+
+    fn opt_count(&self, name: &str, most: u64) -> Result<Option<usize>, ModelError> {
+        let Some(value) = self.metadata.opt_u64(&self.key(name))? else { return Ok(None) };
+        if !(1..=most).contains(&value) {
+            return Err(self.wrong(name, format!("{value} is not from 1 to {most}")));
+        }
+        Ok(Some(value as usize))
+    }
+
+    fn count(&self, name: &str, most: u64) -> Result<usize, ModelError> {
+        self.opt_count(name, most)?.ok_or_else(|| self.wrong(name, "the key is missing"))
+    }
+}
+
+/// Variants of the architecture that would need another forward pass.
+fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
+    let experts = keys.key("expert_count");
+    if keys.metadata.opt_u64(&experts)?.unwrap_or(0) > 0 {
+        let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
+        return Err(ModelError::unsupported(message, "use a dense model"));
+    }
+    let scaling = keys.key("rope.scaling.type");
+    if let Some(kind) = keys.metadata.opt_str(&scaling)?
+        && kind != "none"
+    {
+        let message =
+            format!("scaled rotary positions (`{scaling}` = `{}`) are not supported", crate::gguf::shown(kind));
+        return Err(ModelError::unsupported(message, "use a file of the model without an extended context"));
+    }
+    Ok(())
+}
+
+fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, ModelError> {
+    let head_dim = match keys.opt_count("attention.key_length", MOST_HIDDEN)? {
+        Some(given) => given,
+        None if hidden.is_multiple_of(n_heads) => hidden / n_heads,
+        None => {
+            let why = format!("{n_heads} heads do not divide the embedding length {hidden}");
+            return Err(keys.wrong("attention.head_count", why));
+        }
+    };
+    if !HEAD_DIMS.contains(&(head_dim as u64)) {
+        return Err(ModelError::unsupported(
+            format!("a head size of {head_dim} is not supported"),
+            format!("supported head sizes: {HEAD_DIMS:?}"),
+        ));
+    }
+    for name in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(other) = keys.opt_count(name, MOST_HIDDEN)?
+            && other != head_dim
+        {
+            return Err(keys.wrong(name, format!("{other} differs from the head size {head_dim}")));
+        }
+    }
+    Ok(head_dim)
+}
+
+/// The vocabulary has as many tokens as the embedding has rows; whatever else the file says about it must agree.
+fn vocab(gguf: &Gguf, keys: &Keys<'_>) -> Result<usize, ModelError> {
+    let name = "token_embd.weight";
+    let embedding = gguf.tensor(name).ok_or_else(|| ModelError::tensor(name, "the tensor is missing"))?;
+    let rows = embedding.dims.get(1).copied().unwrap_or(1);
+    if rows > MOST_VOCAB {
+        return Err(ModelError::tensor(name, format!("{rows} tokens; at most {MOST_VOCAB} are plausible")));
+    }
+    if let Some(size) = keys.opt_count("vocab_size", MOST_VOCAB)?
+        && size as u64 != rows
+    {
+        return Err(keys.wrong("vocab_size", format!("{size} tokens, but `{name}` has {rows} rows")));
+    }
+    let tokens = "tokenizer.ggml.tokens";
+    match keys.metadata.get(tokens) {
+        Some(crate::gguf::Value::Array(array)) if array.len() as u64 != rows => {
+            Err(ModelError::metadata(tokens, format!("{} tokens, but `{name}` has {rows} rows", array.len())))
+        }
+        _ => Ok(rows as usize),
+    }
+}
+
+fn rope_base(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let name = "rope.freq_base";
+    // The default of ggml's loader, for files written before the key existed.
+    let base = keys.metadata.opt_f32(&keys.key(name))?.unwrap_or(10000.0);
+    match (1.0..=1e12).contains(&base) {
+        true => Ok(base),
+        false => Err(keys.wrong(name, format!("{base} is no plausible base (1 to 1e12)"))),
+    }
+}
+
+fn norm_eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let name = "attention.layer_norm_rms_epsilon";
+    let eps = keys.metadata.f32(&keys.key(name))?;
+    match eps > 0.0 && eps <= 0.1 {
+        true => Ok(eps),
+        false => Err(keys.wrong(name, format!("{eps} is no plausible epsilon (above 0, at most 0.1)"))),
+    }
+}

@@ -1,0 +1,183 @@
+//! A decoder's tensors by role, each found by name and checked for type and shape.
+
+use super::{Config, check_finite};
+use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
+
+/// The types a matrix may have.
+const MATRIX_TYPES: [TensorType; 5] =
+    [TensorType::Q4_K, TensorType::Q6_K, TensorType::F16, TensorType::BF16, TensorType::F32];
+
+/// Rows are whole groups of this many elements: the unit of the quantized formats and of the reductions.
+const GROUP: u64 = 256;
+
+/// All tensors of a model. Dimensions are in ggml's order: a matrix of n rows of k elements has dims `[k, n]`.
+#[derive(Clone, Debug)]
+pub struct Weights<'a> {
+    /// `[hidden, vocab]`.
+    pub token_embd: Tensor<'a>,
+    /// The blocks in order.
+    pub layers: Vec<LayerWeights<'a>>,
+    /// `[hidden]`, f32.
+    pub output_norm: Tensor<'a>,
+    /// `[hidden, vocab]`; the token embedding if the model is tied.
+    pub output: Tensor<'a>,
+}
+
+/// The tensors of one block.
+#[derive(Clone, Debug)]
+pub struct LayerWeights<'a> {
+    /// `[hidden]`, f32.
+    pub attn_norm: Tensor<'a>,
+    /// `[hidden, q_rows]`.
+    pub attn_q: Tensor<'a>,
+    /// `[hidden, kv_rows]`.
+    pub attn_k: Tensor<'a>,
+    /// `[hidden, kv_rows]`.
+    pub attn_v: Tensor<'a>,
+    /// The biases of Q `[q_rows]`, K and V `[kv_rows]`, f32, in architectures that have them.
+    pub qkv_bias: Option<[Tensor<'a>; 3]>,
+    /// `[q_rows, hidden]`.
+    pub attn_output: Tensor<'a>,
+    /// `[hidden]`, f32.
+    pub ffn_norm: Tensor<'a>,
+    /// `[hidden, ffn]`.
+    pub ffn_gate: Tensor<'a>,
+    /// `[hidden, ffn]`.
+    pub ffn_up: Tensor<'a>,
+    /// `[ffn, hidden]`.
+    pub ffn_down: Tensor<'a>,
+}
+
+impl<'a> Weights<'a> {
+    pub(super) fn bind(gguf: &'a Gguf, config: &Config) -> Result<Self, ModelError> {
+        // Refused before the layers are walked: a file of few tensors may claim many layers.
+        let least = config.n_layers * 9;
+        if gguf.tensors().len() < least {
+            return Err(ModelError::tensor(
+                &format!("blk.{}.attn_norm.weight", config.n_layers - 1),
+                format!(
+                    "{} layers need at least {least} tensors, but the file has {}",
+                    config.n_layers,
+                    gguf.tensors().len()
+                ),
+            ));
+        }
+        let token_embd = matrix(gguf, "token_embd.weight", config.hidden, config.vocab)?;
+        let output = match config.tied_output {
+            true => token_embd,
+            false => matrix(gguf, "output.weight", config.hidden, config.vocab)?,
+        };
+        let weights = Self {
+            token_embd,
+            layers: (0..config.n_layers).map(|i| LayerWeights::bind(gguf, config, i)).collect::<Result<_, _>>()?,
+            output_norm: vector(gguf, "output_norm.weight", config.hidden)?,
+            output,
+        };
+        weights.refuse_others(gguf, config)?;
+        Ok(weights)
+    }
+
+    /// Each tensor once; a tied output is the embedding and not given again.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
+        let tied = self.output.name == self.token_embd.name;
+        let layers = self.layers.iter().flat_map(LayerWeights::tensors);
+        let output = (!tied).then_some(self.output);
+        [self.token_embd, self.output_norm].into_iter().chain(output).chain(layers)
+    }
+
+    /// A tensor that no role asks for would be left out of the computation in silence.
+    fn refuse_others(&self, gguf: &Gguf, config: &Config) -> Result<(), ModelError> {
+        let mut known: Vec<&str> = self.tensors().map(|tensor| tensor.name).collect();
+        if known.len() == gguf.tensors().len() {
+            return Ok(());
+        }
+        known.sort_unstable();
+        match gguf.tensors().find(|tensor| known.binary_search(&tensor.name).is_err()) {
+            Some(extra) => Err(ModelError::tensor(
+                extra.name,
+                format!(
+                    "a model of architecture `{}` with {} layers has no such tensor",
+                    config.architecture, config.n_layers
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> LayerWeights<'a> {
+    fn bind(gguf: &'a Gguf, config: &Config, layer: usize) -> Result<Self, ModelError> {
+        let &Config { hidden, ffn, .. } = config;
+        let (q_rows, kv_rows) = (config.q_rows(), config.kv_rows());
+        let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), k, n);
+        let norm = |role: &str| vector(gguf, &format!("blk.{layer}.{role}.weight"), hidden);
+        let bias = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.bias"), n);
+        let qkv_bias = match config.qkv_bias {
+            true => Some([bias("attn_q", q_rows)?, bias("attn_k", kv_rows)?, bias("attn_v", kv_rows)?]),
+            false => None,
+        };
+        Ok(Self {
+            attn_norm: norm("attn_norm")?,
+            attn_q: matrix("attn_q", hidden, q_rows)?,
+            attn_k: matrix("attn_k", hidden, kv_rows)?,
+            attn_v: matrix("attn_v", hidden, kv_rows)?,
+            qkv_bias,
+            attn_output: matrix("attn_output", q_rows, hidden)?,
+            ffn_norm: norm("ffn_norm")?,
+            ffn_gate: matrix("ffn_gate", hidden, ffn)?,
+            ffn_up: matrix("ffn_up", hidden, ffn)?,
+            ffn_down: matrix("ffn_down", ffn, hidden)?,
+        })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
+        let attention = [self.attn_norm, self.attn_q, self.attn_k, self.attn_v, self.attn_output];
+        let ffn = [self.ffn_norm, self.ffn_gate, self.ffn_up, self.ffn_down];
+        attention.into_iter().chain(self.qkv_bias.into_iter().flatten()).chain(ffn)
+    }
+}
+
+fn find<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, ModelError> {
+    let tensor = gguf.tensor(name).ok_or_else(|| ModelError::tensor(name, "the tensor is missing"))?;
+    let same = tensor.dims.iter().map(|&d| d as usize).eq(dims.iter().copied());
+    match same {
+        true => Ok(tensor),
+        false => {
+            Err(ModelError::tensor(name, format!("dimensions {:?}, but the metadata ask for {dims:?}", tensor.dims)))
+        }
+    }
+}
+
+/// A matrix of `n` rows of `k` elements.
+fn matrix<'a>(gguf: &'a Gguf, name: &str, k: usize, n: usize) -> Result<Tensor<'a>, ModelError> {
+    let tensor = find(gguf, name, &[k, n])?;
+    if !MATRIX_TYPES.contains(&tensor.ty) {
+        return Err(ModelError::unsupported(
+            format!("tensor `{}` has type {}, which is not supported", shown(name), tensor.ty),
+            format!(
+                "supported types: {}; use a Q4_K_M, F16, BF16 or F32 file",
+                MATRIX_TYPES.map(TensorType::name).join(", ")
+            ),
+        ));
+    }
+    if !(k as u64).is_multiple_of(GROUP) {
+        return Err(ModelError::unsupported(
+            format!("tensor `{}` has rows of {k} elements, which is no multiple of {GROUP}", shown(name)),
+            format!("supported models have hidden, attention and feed-forward sizes that are multiples of {GROUP}"),
+        ));
+    }
+    Ok(tensor)
+}
+
+/// A vector of `n` finite f32 values.
+fn vector<'a>(gguf: &'a Gguf, name: &str, n: usize) -> Result<Tensor<'a>, ModelError> {
+    let tensor = find(gguf, name, &[n])?;
+    if tensor.ty != TensorType::F32 {
+        return Err(ModelError::unsupported(
+            format!("tensor `{}` has type {}, which is not supported for a vector", shown(name), tensor.ty),
+            "norms and biases are F32 in the files of current converters; convert the model again",
+        ));
+    }
+    check_finite(&tensor)?;
+    Ok(tensor)
+}

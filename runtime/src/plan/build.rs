@@ -1,0 +1,249 @@
+//! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
+use super::{Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage};
+use crate::{gguf::Tensor, model::RopeLayout};
+use std::{collections::HashMap, f64::consts::LOG2_E};
+
+/// Elements in a super-block, and in a block of quantized activations.
+const BLOCK: usize = 256;
+/// Bytes of a Q8_K block of activations: 256 bytes, 16 sums of 16 bits, the scale, padding to a cache line.
+const Q8K_BYTES: usize = 320;
+
+/// The cache of a layer, and how attention divides its heads.
+#[derive(Clone, Copy)]
+pub(super) struct Kv {
+    k: Arg,
+    v: Arg,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+/// The tables of cosines and sines: `[Capacity, head_dim / 2]`.
+#[derive(Clone, Copy)]
+pub(super) struct RopeTables {
+    cos: Arg,
+    sin: Arg,
+}
+
+/// Floats `[rows, width]`.
+#[derive(Clone, Copy)]
+pub(super) struct Value {
+    arg: Arg,
+    width: usize,
+    rows: Size,
+}
+
+/// A plan in the making.
+#[derive(Default)]
+pub(super) struct Builder {
+    pub(super) plan: Plan,
+    /// The quantized form of a value, as long as that is not written again.
+    quantized: HashMap<BufferId, Arg>,
+}
+
+impl Stage {
+    fn int(&mut self, name: &'static str, size: Size) -> &mut Self {
+        self.ints.push((name, size));
+        self
+    }
+
+    fn fixed(&mut self, name: &'static str, size: usize) -> &mut Self {
+        self.int(name, Size::Fixed(size))
+    }
+
+    fn float(&mut self, name: &'static str, value: f32) -> &mut Self {
+        self.floats.push((name, value));
+        self
+    }
+
+    fn arg(&mut self, name: &'static str, arg: Arg) -> &mut Self {
+        self.args.push((name, arg));
+        self
+    }
+}
+
+impl Builder {
+    /// The rows of the tokens in a table.
+    pub(super) fn embed(&mut self, table: &Tensor) -> Value {
+        let (width, vocab) = (width(table), rows(table));
+        let tokens = self.buffer("tokens", Role::Input, 4, &[Size::Tokens]);
+        let w = self.weight(table);
+        let y = self.output("token_embd", width, Size::Tokens);
+        let stage = self.stage("token_embd", &kernel("embed", table)).int("T", Size::Tokens).fixed("V", vocab);
+        row_extent(stage, table).arg("table", w).arg("tokens", tokens).arg("y", y.arg);
+        y
+    }
+
+    /// RMSNorm.
+    pub(super) fn rmsnorm(&mut self, name: &str, w: &Tensor, x: Value, eps: f32) -> Value {
+        let w = self.weight(w);
+        let y = self.output(name, x.width, x.rows);
+        let stage = self.stage(name, "rmsnorm").int("T", x.rows).fixed("K", x.width).float("eps", eps);
+        stage.arg("x", x.arg).arg("w", w).arg("y", y.arg);
+        y
+    }
+
+    /// The product with a weight. K-quants take quantized activations.
+    pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
+        let y = self.output(name, rows(w), x.rows);
+        let input = if w.ty.is_quantized() { self.quantize(name, x) } else { x.arg };
+        let weight = self.weight(w);
+        let stage = self.stage(name, &kernel("matvec", w)).int("T", x.rows).fixed("N", y.width);
+        row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
+        y
+    }
+
+    /// The sum with a bias.
+    pub(super) fn bias(&mut self, name: &str, b: &Tensor, x: Value) -> Value {
+        let b = self.weight(b);
+        let y = self.output(name, x.width, x.rows);
+        let stage = self.stage(name, "bias").int("T", x.rows).fixed("N", x.width);
+        stage.arg("x", x.arg).arg("b", b).arg("y", y.arg);
+        y
+    }
+
+    /// The largest of each row, which is [`BEST`].
+    pub(super) fn argmax(&mut self, x: Value) {
+        let best = self.buffer(BEST, Role::Activation, 4, &[x.rows]);
+        self.stage(BEST, "argmax").int("T", x.rows).fixed("N", x.width).arg("x", x.arg).arg("y", best);
+    }
+
+    /// Only the rows of the outputs.
+    pub(super) fn outputs_only(&self, x: Value) -> Value {
+        Value { arg: Arg { outputs_only: true, ..x.arg }, rows: Size::Outputs, ..x }
+    }
+
+    /// RoPE on heads of `head_dim`.
+    pub(super) fn rope(
+        &mut self,
+        name: &str,
+        x: Value,
+        layout: RopeLayout,
+        head_dim: usize,
+        tables: RopeTables,
+    ) -> Value {
+        let y = self.output(name, x.width, x.rows);
+        let kernel = match layout {
+            RopeLayout::Halves => "rope_neox",
+            RopeLayout::Pairs => "rope_norm",
+        };
+        let stage = self.stage(name, kernel).int("T", x.rows).fixed("H", x.width / head_dim);
+        stage.fixed("P", head_dim / 2).int("C", Size::Capacity).int("pos", Size::Position);
+        stage.arg("x", x.arg).arg("cos", tables.cos).arg("sin", tables.sin).arg("y", y.arg);
+        y
+    }
+
+    /// The tables that `row` fills: the cosines, then the sines of a position.
+    pub(super) fn rope_tables(&mut self, head_dim: usize, cos: RowFn, sin: RowFn) -> RopeTables {
+        let shape = [Size::Capacity, Size::Fixed(head_dim / 2)];
+        RopeTables {
+            cos: self.buffer("rope.cos", Role::Table(cos), 4, &shape),
+            sin: self.buffer("rope.sin", Role::Table(sin), 4, &shape),
+        }
+    }
+
+    /// Writes keys and values into the cache `name`.
+    pub(super) fn kv_write(&mut self, name: &str, k: Value, v: Value, head_dim: usize) -> Kv {
+        let kv_heads = k.width / head_dim;
+        let (g, d, chunk) = (Size::Fixed(kv_heads), Size::Fixed(head_dim), Size::Fixed(CHUNK));
+        let kc = self.buffer(&format!("{name}.k"), Role::Cache, 2, &[Size::Chunks, g, d, chunk]);
+        let vc = self.buffer(&format!("{name}.v"), Role::Cache, 2, &[Size::Chunks, g, chunk, d]);
+        let stage = self.stage(name, &format!("kv_write_{head_dim}")).int("T", k.rows).int("G", g);
+        stage.int("C", Size::Chunks).int("pos", Size::Position);
+        stage.arg("k", k.arg).arg("v", v.arg).arg("kc", kc).arg("vc", vc);
+        Kv { k: kc, v: vc, kv_heads, head_dim }
+    }
+
+    /// Attention of the queries over the cache.
+    pub(super) fn attention(&mut self, name: &str, q: Value, kv: Kv) -> Value {
+        let y = self.output(name, q.width, q.rows);
+        let scale = (LOG2_E / (kv.head_dim as f64).sqrt()) as f32;
+        let stage = self.stage(name, &format!("attention_{}", kv.head_dim)).int("T", q.rows);
+        stage.fixed("G", kv.kv_heads).fixed("R", q.width / kv.head_dim / kv.kv_heads);
+        stage.int("C", Size::Chunks).int("pos", Size::Position).float("scale", scale);
+        stage.arg("q", q.arg).arg("kc", kv.k).arg("vc", kv.v).arg("y", y.arg);
+        y
+    }
+
+    /// `silu(gate) * up`.
+    pub(super) fn swiglu(&mut self, name: &str, gate: Value, up: Value) -> Value {
+        let y = self.output(name, gate.width, gate.rows);
+        let stage = self.stage(name, "swiglu").int("T", gate.rows).fixed("N", gate.width);
+        stage.arg("gate", gate.arg).arg("up", up.arg).arg("y", y.arg);
+        y
+    }
+
+    /// `a + b`.
+    pub(super) fn add(&mut self, name: &str, a: Value, b: Value) -> Value {
+        let y = self.output(name, a.width, a.rows);
+        let stage = self.stage(name, "add").int("T", a.rows).fixed("N", a.width);
+        stage.arg("a", a.arg).arg("b", b.arg).arg("y", y.arg);
+        y
+    }
+
+    /// The activations as Q8_K, once for all that use them.
+    fn quantize(&mut self, name: &str, x: Value) -> Arg {
+        if let Some(&done) = self.quantized.get(&x.arg.buffer) {
+            return done;
+        }
+        let blocks = x.width / BLOCK;
+        let y = format!("{}.q8k", self.plan.buffer(x.arg.buffer).name);
+        let y = self.buffer(&y, Role::Activation, Q8K_BYTES, &[x.rows, Size::Fixed(blocks)]);
+        let stage = self.stage(&format!("{name}.q8k"), "quantize_q8k").int("T", x.rows).fixed("B", blocks);
+        stage.arg("x", x.arg).arg("y", y);
+        self.quantized.insert(x.arg.buffer, y);
+        y
+    }
+
+    fn stage(&mut self, name: &str, kernel: &str) -> &mut Stage {
+        let (ints, floats, args) = Default::default();
+        self.plan.stages.push(Stage { name: name.into(), kernel: kernel.into(), ints, floats, args });
+        // A stage was just pushed.
+        self.plan.stages.last_mut().expect("not empty")
+    }
+
+    /// The activation that a stage writes. Layers share their buffers: they are named without `blk.N`.
+    fn output(&mut self, stage: &str, width: usize, rows: Size) -> Value {
+        let name = stage.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(stage, |(_, name)| name);
+        let arg = self.buffer(name, Role::Activation, 4, &[rows, Size::Fixed(width)]);
+        self.quantized.remove(&arg.buffer);
+        Value { arg, width, rows }
+    }
+
+    fn buffer(&mut self, name: &str, role: Role, elem_bytes: usize, shape: &[Size]) -> Arg {
+        let buffer = self.plan.find(name).unwrap_or_else(|| {
+            self.plan.buffers.push(Buffer { name: name.into(), role, elem_bytes, shape: shape.into() });
+            BufferId(self.plan.buffers.len() - 1)
+        });
+        Arg { buffer, outputs_only: false }
+    }
+
+    fn weight(&mut self, tensor: &Tensor) -> Arg {
+        let block = tensor.ty.block_elements();
+        let mut shape: Vec<_> = tensor.dims.iter().rev().map(|&d| Size::Fixed(d as usize)).collect();
+        if let Some(Size::Fixed(row)) = shape.last_mut() {
+            *row /= block as usize;
+        }
+        self.buffer(tensor.name, Role::Weight, tensor.ty.block_bytes() as usize, &shape)
+    }
+}
+
+/// Elements of a weight's row.
+fn width(weight: &Tensor) -> usize {
+    weight.dims[0] as usize
+}
+
+/// Rows of a weight.
+fn rows(weight: &Tensor) -> usize {
+    weight.dims[1..].iter().product::<u64>() as usize
+}
+
+/// The instance of a kernel for the type of a weight, as `matvec_q4k`.
+fn kernel(name: &str, weight: &Tensor) -> String {
+    format!("{name}_{}", weight.ty.name().replace('_', "").to_lowercase())
+}
+
+/// The extent of a weight's row: blocks or elements.
+fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
+    let width = width(weight);
+    if weight.ty.is_quantized() { stage.fixed("B", width / BLOCK) } else { stage.fixed("K", width) }
+}

@@ -1,0 +1,147 @@
+//! The shapes of synthetic models, and which type each tensor has.
+
+use crate::gguf::TensorType;
+
+/// The sizes of a Qwen2 model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Shape {
+    pub name: &'static str,
+    pub hidden: u32,
+    pub layers: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub ffn: u32,
+    pub vocab: u32,
+    pub context: u32,
+    /// Whether the output matrix is the token embedding.
+    pub tied: bool,
+}
+
+/// The shapes by name: two real models, and small ones for tests.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "qwen2.5-7b",
+        hidden: 3584,
+        layers: 28,
+        heads: 28,
+        kv_heads: 4,
+        head_dim: 128,
+        ffn: 18944,
+        vocab: 152064,
+        context: 32768,
+        tied: false,
+    },
+    Shape {
+        name: "qwen2.5-1.5b",
+        hidden: 1536,
+        layers: 28,
+        heads: 12,
+        kv_heads: 2,
+        head_dim: 128,
+        ffn: 8960,
+        vocab: 151936,
+        context: 32768,
+        tied: true,
+    },
+    Shape { name: "tiny", hidden: 256, layers: 2, heads: 4, kv_heads: 2, head_dim: 64, ffn: 512, ..SMALL },
+    Shape { name: "tiny-hd128", hidden: 512, layers: 2, heads: 4, kv_heads: 1, head_dim: 128, ffn: 768, ..SMALL },
+    // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
+    Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ffn: 512, ..SMALL },
+    Shape { name: "tiny-tied", hidden: 256, layers: 3, heads: 4, kv_heads: 4, head_dim: 64, tied: true, ..SMALL },
+];
+
+const SMALL: Shape = Shape {
+    name: "",
+    hidden: 256,
+    layers: 2,
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 64,
+    ffn: 512,
+    vocab: 512,
+    context: 4096,
+    tied: false,
+};
+
+/// The shape of this name.
+pub fn shape(name: &str) -> Option<&'static Shape> {
+    SHAPES.iter().find(|shape| shape.name == name)
+}
+
+/// How matrices are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Quant {
+    /// Q4_K, and Q6_K where llama.cpp's mixture of that name has it.
+    #[value(name = "q4_k_m")]
+    Q4KM,
+    /// Half precision.
+    F16,
+    /// Brain floats.
+    Bf16,
+    /// Single precision.
+    F32,
+}
+
+impl Quant {
+    /// The value of `general.file_type` (llama.cpp's `llama_ftype`).
+    pub(super) fn file_type(self) -> u32 {
+        match self {
+            Quant::F32 => 0,
+            Quant::F16 => 1,
+            Quant::Q4KM => 15,
+            Quant::Bf16 => 32,
+        }
+    }
+
+    fn matrix(self, more_bits: bool) -> TensorType {
+        match (self, more_bits) {
+            (Quant::Q4KM, true) => TensorType::Q6_K,
+            (Quant::Q4KM, false) => TensorType::Q4_K,
+            (Quant::F16, _) => TensorType::F16,
+            (Quant::Bf16, _) => TensorType::BF16,
+            (Quant::F32, _) => TensorType::F32,
+        }
+    }
+}
+
+/// Whether layer `i` of `n` keeps `attn_v` and `ffn_down` in more bits: the first and the last eighth, and every third
+/// layer between (llama.cpp's rule for the `_M` mixtures).
+fn use_more_bits(i: u32, n: u32) -> bool {
+    i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
+}
+
+impl Shape {
+    /// Name, dimensions and type of every tensor of a model with this many layers, in file order.
+    pub(super) fn tensors(&self, layers: u32, quant: Quant) -> Vec<(String, Vec<u64>, TensorType)> {
+        let [hidden, ffn, vocab] = [self.hidden, self.ffn, self.vocab].map(u64::from);
+        let q = u64::from(self.heads * self.head_dim);
+        let kv = u64::from(self.kv_heads * self.head_dim);
+        let (normal, high) = (quant.matrix(false), quant.matrix(true));
+        let embedding = if self.tied { high } else { normal };
+        let mut out = vec![("token_embd.weight".into(), vec![hidden, vocab], embedding)];
+        for layer in 0..layers {
+            let varied = quant.matrix(use_more_bits(layer, layers));
+            let mut push = |role: &str, dims: &[u64], ty| out.push((format!("blk.{layer}.{role}"), dims.to_vec(), ty));
+            push("attn_norm.weight", &[hidden], TensorType::F32);
+            push("attn_q.weight", &[hidden, q], normal);
+            push("attn_q.bias", &[q], TensorType::F32);
+            push("attn_k.weight", &[hidden, kv], normal);
+            push("attn_k.bias", &[kv], TensorType::F32);
+            push("attn_v.weight", &[hidden, kv], varied);
+            push("attn_v.bias", &[kv], TensorType::F32);
+            push("attn_output.weight", &[q, hidden], normal);
+            push("ffn_norm.weight", &[hidden], TensorType::F32);
+            push("ffn_gate.weight", &[hidden, ffn], normal);
+            push("ffn_up.weight", &[hidden, ffn], normal);
+            push("ffn_down.weight", &[ffn, hidden], varied);
+        }
+        out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
+        if !self.tied {
+            out.push(("output.weight".into(), vec![hidden, vocab], high));
+        }
+        out
+    }
+}

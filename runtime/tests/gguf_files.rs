@@ -1,0 +1,44 @@
+//! Reads real model and vocabulary files made by other programs.
+
+use std::path::PathBuf;
+
+use apr::gguf::Gguf;
+
+/// The .gguf files in a folder of the test data, which the variable KGEN_ORACLES names.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let Some(root) = std::env::var_os("KGEN_ORACLES") else {
+        eprintln!("skipped: KGEN_ORACLES does not name the folder of test data");
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(PathBuf::from(root).join(folder)).expect("the folder of test data");
+    let paths = entries.map(|entry| entry.expect("a folder entry").path());
+    paths.filter(|path| path.extension().is_some_and(|e| e == "gguf")).collect()
+}
+
+#[test]
+fn models_of_other_programs_are_read() {
+    for path in files("oracle").into_iter().chain(files("models")) {
+        let gguf = Gguf::open(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        let metadata = gguf.metadata();
+        let architecture = metadata.str("general.architecture").unwrap();
+        let layers = metadata.u64(&format!("{architecture}.block_count")).unwrap();
+        for tensor in gguf.tensors() {
+            let block = tensor.elements() / tensor.ty.block_elements();
+            assert_eq!(tensor.data.len() as u64, block * tensor.ty.block_bytes(), "{}", tensor.name);
+        }
+        assert!(gguf.tensor(&format!("blk.{}.attn_q.weight", layers - 1)).is_some());
+        assert!(gguf.tensor(&format!("blk.{layers}.attn_q.weight")).is_none());
+    }
+}
+
+#[test]
+fn vocabularies_of_other_programs_are_read() {
+    for path in files("tokenizer") {
+        let gguf = Gguf::open(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        let metadata = gguf.metadata();
+        let tokens = metadata.strings("tokenizer.ggml.tokens").unwrap();
+        let types = metadata.i32s("tokenizer.ggml.token_type").unwrap();
+        assert_eq!(tokens.len(), types.len());
+        assert!(metadata.opt_strings("tokenizer.ggml.no_such_key").unwrap().is_none());
+    }
+}
