@@ -113,21 +113,18 @@ fn copies(isa: Isa, width: usize) -> Case {
     Case { isa, func: operations::copies(width), items: items as i32, buffers }
 }
 
-/// Around every value halfway between two binary16 numbers, where rounding decides, and random ones.
+/// Around every value halfway between two binary16 numbers, where rounding decides, and random ones; every half.
 fn halves(isa: Isa, width: usize) -> Case {
     let mut random = Random(9);
     let x = words(6 * 65536, |i| {
-        let h = (i / 6) as u16;
-        let x = half::f16::from_bits(h).to_f32().to_bits();
+        let x = half::f16::from_bits((i / 6) as u16).to_f32().to_bits();
         [x, x + 0xfff, x + 0x1000, x + 0x1001, random.next(), random.float()][i % 6]
     });
-    let out = vec![0; x.len() / 2];
-    Case {
-        isa,
-        func: operations::halves(width),
-        items: (x.len() / 4 / width) as i32,
-        buffers: vec![x, out.clone(), out],
-    }
+    let h: Vec<u8> = (0..6 * 65536).flat_map(|i| (i as u16).to_le_bytes()).collect();
+    let (narrow, wide) = (vec![0; h.len()], vec![0; x.len()]);
+    let items = (x.len() / 4 / width) as i32;
+    let buffers = vec![x, h, narrow.clone(), wide.clone(), narrow, wide];
+    Case { isa, func: operations::halves(width), items, buffers }
 }
 
 fn add(isa: Isa, width: usize) -> Case {

@@ -195,16 +195,21 @@ pub fn copies(width: usize) -> Func {
     b.items(item, body)
 }
 
-/// Halves of `x`: buffers `x` (f32), then f16 and bf16 out.
+/// Conversions of halves. Buffers: `x` (f32) gives f16 and bf16; `h` (f16, then read as bf16) gives f32 twice.
 pub fn halves(width: usize) -> Func {
     let mut b = Build::new("halves", width);
-    let x = b.buffer("x", Scalar::F32, false);
+    let [x, h] = [("x", Scalar::F32), ("h", Scalar::F16)].map(|(name, s)| b.buffer(name, s, false));
     let item = b.one("item", Ty::I32);
-    let w = width as i64;
-    let body = [Scalar::F16, Scalar::Bf16].map(|scalar| {
-        let out = b.buffer(memory::name(scalar), scalar, true);
-        let value = Expr::Load(at(x, offset(var(item), 4 * w, 0), 4, Scalar::F32));
-        store(at(out, offset(var(item), 2 * w, 0), 2, scalar), value)
-    });
-    b.items(item, body.into())
+    let place = |mem, scalar| {
+        let size = memory::bytes(scalar) as i32;
+        at(mem, offset(var(item), width as i64 * size as i64, 0), size, scalar)
+    };
+    let mut body = Vec::new();
+    for scalar in [Scalar::F16, Scalar::Bf16] {
+        let name = memory::name(scalar);
+        let (narrow, wide) = (b.buffer(name, scalar, true), b.buffer(&format!("{name}_wide"), Scalar::F32, true));
+        body.push(store(place(narrow, scalar), Expr::Load(place(x, Scalar::F32))));
+        body.push(store(place(wide, Scalar::F32), Expr::Load(place(h, scalar))));
+    }
+    b.items(item, body)
 }
