@@ -95,7 +95,7 @@ impl Printer<'_> {
                 };
                 Out::atom(quote!(#name), info.ty, info.varying && self.func.width > 1)
             }
-            Expr::Load(access) => self.load(access, memory::name(access.scalar), memory::loaded(access.scalar))?,
+            Expr::Load(access) => self.load(access, access.scalar.name(), memory::loaded(access.scalar))?,
             Expr::LoadPack(access) => match access.scalar {
                 Scalar::U8 => self.load(access, "pack", Ty::U8x4)?,
                 Scalar::I8 => self.load(access, "pack", Ty::I8x4)?,
@@ -321,7 +321,7 @@ impl Printer<'_> {
 
     fn load(&mut self, access: &Access, what: &str, ty: Ty) -> Res<Out> {
         let address = self.address(access)?;
-        let bytes = if what == "pack" { 4 } else { memory::bytes(access.scalar) };
+        let bytes = if what == "pack" { 4 } else { access.scalar.bytes() };
         if access.lane_stride == 0 || self.func.width == 1 {
             let name = self.helper(&format!("load_{what}"), 1)?;
             return Ok(Out::atom(quote!(#name(#address)), ty, false));
@@ -356,7 +356,7 @@ impl Printer<'_> {
     pub fn store(&mut self, to: &Access, value: &Expr) -> Res<TokenStream> {
         let value = self.typed(value, memory::loaded(to.scalar))?;
         let address = self.address(to)?;
-        let what = memory::name(to.scalar);
+        let what = to.scalar.name();
         if to.lane_stride == 0 || self.func.width == 1 {
             if value.varying {
                 return self.error("a varying value stored at one address");
@@ -365,7 +365,7 @@ impl Printer<'_> {
             return Ok(quote!(#name(#address, #value);));
         }
         let value = self.spread(value)?.tokens;
-        if to.lane_stride as i64 == memory::bytes(to.scalar) as i64 {
+        if to.lane_stride as i64 == to.scalar.bytes() as i64 {
             let name = self.helper(&format!("store_{what}"), self.func.width)?;
             return Ok(quote!(#name(#address, #value);));
         }

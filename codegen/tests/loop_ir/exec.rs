@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 struct Case {
     isa: Isa,
     func: Func,
+    /// The parameter `n`.
     items: i32,
     buffers: Vec<Vec<u8>>,
 }
@@ -107,7 +108,7 @@ fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
 fn copies(isa: Isa, width: usize) -> Case {
     let mut random = Random(7);
     let items = 64;
-    let sizes = operations::SCALARS.map(|s| 3 * width * items * kgen::loop_ir::memory::bytes(s));
+    let sizes = operations::SCALARS.map(|s| 3 * width * items * s.bytes());
     let mut buffers: Vec<Vec<u8>> = sizes.map(|size| random.bytes(size)).into();
     buffers.extend(sizes.iter().chain(&sizes).map(|size| vec![0; *size]));
     Case { isa, func: operations::copies(width), items: items as i32, buffers }
@@ -129,11 +130,8 @@ fn halves(isa: Isa, width: usize) -> Case {
 
 fn add(isa: Isa, width: usize) -> Case {
     let mut random = Random(3);
-    let mut func = kernels::add(width);
-    // The harness gives the number of items as `n`; here it is the length.
-    func.work = kgen::loop_ir::Expr::Int(1);
     let buffers = vec![words(1003, |_| random.float()), words(1003, |_| random.float()), vec![0; 4012]];
-    Case { isa, func, items: 1003, buffers }
+    Case { isa, func: kernels::add(width), items: 1003, buffers }
 }
 
 fn dot(isa: Isa, width: usize, unit: &'static str) -> Case {
