@@ -1,14 +1,13 @@
-//! A small valid model to break, and an allocator that counts.
+//! A small valid model to break, the check that it is refused, and an allocator that counts.
+
+// Each test file is a program of its own and uses its part of this one.
+#![allow(dead_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use apr::gguf::{Gguf, Header, MetaValue, TensorType};
-
-/// Where the header's counts are.
-pub const TENSOR_COUNT_AT: usize = 8;
-/// The same of the metadata; the entries follow.
-pub const KEY_COUNT_AT: usize = 16;
+use apr::gguf::{Fault, Gguf, Header, MetaValue, ModelError, TensorType};
+use apr::model::Model;
 
 /// A qwen2 model of two layers.
 #[derive(Clone, Copy)]
@@ -124,6 +123,36 @@ pub fn sample() -> Header {
 /// The file of the default model.
 pub fn sample_bytes() -> Vec<u8> {
     Tiny::default().file()
+}
+
+/// Opens the bytes as `apr` does and checks that the error names what is at fault.
+#[track_caller]
+pub fn refused(bytes: Vec<u8>, fault: Fault, named: &str) {
+    match load(&bytes) {
+        Ok(()) => panic!("the file was taken"),
+        Err(err) => {
+            assert_eq!(err.fault(), fault, "{err}");
+            assert!(err.message().contains(named), "`{named}` is not in: {err}");
+            assert!(!err.to_string().chars().any(|c| c.is_control() && c != '\n'));
+        }
+    }
+}
+
+/// Everything that is done with a file before it runs, within an allocation that the file's size justifies.
+pub fn load(bytes: &[u8]) -> Result<(), ModelError> {
+    let copy = bytes.to_vec();
+    let (result, peak) = measured(|| {
+        let gguf = Gguf::from_bytes(copy)?;
+        let metadata = gguf.metadata();
+        for (key, _) in metadata.iter() {
+            // Any key may be asked for in any type; only the absence of a panic matters here.
+            let _ = (metadata.opt_strings(key), metadata.opt_f32s(key), metadata.opt_i32s(key));
+            let _ = (metadata.opt_str(key), metadata.opt_u64(key), metadata.opt_f32(key), metadata.opt_bool(key));
+        }
+        Model::load(&gguf)?.check_values(1)
+    });
+    assert!(peak <= 5 * bytes.len() + (16 << 10), "{peak} bytes allocated for a file of {}", bytes.len());
+    result
 }
 
 thread_local! {
