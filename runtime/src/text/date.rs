@@ -111,7 +111,13 @@ pub(super) fn strftime(now: SystemTime, format: &str) -> Result<String, String> 
         let text = date.field(directive).ok_or_else(|| format!("strftime knows no directive `%{directive}`"))?;
         let unpadded = text.trim_start_matches([' ', '0']);
         let all_padding = unpadded.is_empty();
-        out.push_str(if !bare { &text } else if all_padding { "0" } else { unpadded });
+        out.push_str(if !bare {
+            &text
+        } else if all_padding {
+            "0"
+        } else {
+            unpadded
+        });
     }
     Ok(out)
 }

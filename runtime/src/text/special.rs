@@ -38,9 +38,15 @@ impl Splitter {
         let special = |(id, (text, &kind)): (u32, (&String, &Kind))| {
             // Phi-3's tokenizer.json strips after all but these.
             let strips = vocabulary.strips_after_control && !["<unk>", "<s>", "<|endoftext|>"].contains(&text.as_str());
-            is_special(kind).then(|| SpecialToken { id, text: text.clone(), is_text: kind == Kind::UserDefined, strips })
+            is_special(kind).then(|| SpecialToken {
+                id,
+                text: text.clone(),
+                is_text: kind == Kind::UserDefined,
+                strips,
+            })
         };
-        let mut tokens: Vec<_> = (0..).zip(vocabulary.tokens.iter().zip(&vocabulary.kinds)).filter_map(special).collect();
+        let mut tokens: Vec<_> =
+            (0..).zip(vocabulary.tokens.iter().zip(&vocabulary.kinds)).filter_map(special).collect();
         tokens.sort_by_key(|token| std::cmp::Reverse(token.text.len()));
         Self { tokens }
     }
