@@ -163,7 +163,7 @@ fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
 fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, ModelError> {
     let head_dim = match keys.opt_count("attention.key_length", MOST_HIDDEN)? {
         Some(given) => given,
-        None if hidden % n_heads == 0 => hidden / n_heads,
+        None if hidden.is_multiple_of(n_heads) => hidden / n_heads,
         None => {
             let why = format!("{n_heads} heads do not divide the embedding length {hidden}");
             return Err(keys.wrong("attention.head_count", why));

@@ -38,6 +38,12 @@ pub enum SynthError {
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; no file was written")]
     Interrupted,
+    /// There is no shape of this name.
+    #[error("there is no shape `{0}`")]
+    UnknownShape(String),
+    /// Interrupts cannot be caught.
+    #[error("cannot catch interrupts: {0}")]
+    Handler(#[from] ctrlc::Error),
 }
 
 /// The header of a synthetic model: its metadata and tensors in file order, no tokenizer.
@@ -67,7 +73,7 @@ pub fn header(shape: &Shape, options: &Options) -> Header {
     header
 }
 
-/// Writes a synthetic model with `threads` threads. `progress` is told the bytes done and the bytes in all; raising
+/// Writes a synthetic model with `threads` threads and returns the size of the file. `progress` is told the bytes done and the bytes in all; raising
 /// `stop` ends it soon, with nothing left behind.
 pub fn write(
     path: &Path,
@@ -76,7 +82,7 @@ pub fn write(
     threads: usize,
     stop: &AtomicBool,
     progress: impl Fn(u64, u64),
-) -> Result<(), SynthError> {
+) -> Result<u64, SynthError> {
     let header = header(shape, options);
     let mut writer = Writer::create(path, &header)?;
     let (mut done, total) = (0, writer.file_bytes());
@@ -99,7 +105,8 @@ pub fn write(
             progress(done, total);
         }
     }
-    Ok(writer.finish()?)
+    writer.finish()?;
+    Ok(total)
 }
 
 /// Fills whole blocks, the first of which has the index `first` in its tensor.

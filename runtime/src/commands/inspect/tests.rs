@@ -1,0 +1,81 @@
+//! What `apr inspect` says of supported, unsupported and hostile files.
+
+use super::*;
+use crate::gguf::{Header, TensorType};
+
+/// Writes the file and returns what is printed about it.
+fn inspected(header: &Header, data: &[&[u8]], json: bool) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), header.to_bytes(data.iter().copied()).unwrap()).unwrap();
+    let mut out = Vec::new();
+    run(&Args { file: file.path().into(), json }, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn llama() -> Header {
+    let mut header = Header::new();
+    header.set("general.architecture", "llama");
+    header.set("llama.block_count", 2u32).set("llama.embedding_length", 512u32).set("llama.context_length", 100u64);
+    header.set("llama.attention.head_count", 8u32).set("llama.attention.head_count_kv", 2u32);
+    header.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.tokens", vec!["a", "\u{1b}[2J"]);
+    header.set("tokenizer.ggml.eos_token_id", 1u32).set("tokenizer.ggml.bos_token_id", 9u32);
+    header
+}
+
+#[test]
+fn an_unsupported_architecture_is_described() {
+    let text = inspected(&llama(), &[], false);
+    assert!(text.contains("supported        no: the architecture `llama` is not supported; supported architectures"));
+    assert!(text.contains("8 over 2 key-value heads, size 64"));
+    // 2 (keys, values) * 2 bytes * 2 layers * 2 heads * 64 * 100 positions.
+    let json: serde_json::Value = serde_json::from_str(&inspected(&llama(), &[], true)).unwrap();
+    assert_eq!(json["memory"]["kv_f16_bytes"], 102_400);
+    assert_eq!(json["tokenizer"]["special"][0]["text"], "\u{1b}[2J");
+    assert_eq!(json["tokenizer"]["special"][1]["text"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_synthetic_model_is_described_as_supported() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.gguf");
+    let options = crate::synth::Options { seed: 1, layers: None, outliers: false, quant: crate::synth::Quant::Q4KM };
+    let shape = crate::synth::shape("tiny").unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    crate::synth::write(&file, shape, &options, 1, &stop, |_, _| ()).unwrap();
+    let mut out = Vec::new();
+    run(&Args { file, json: true }, &mut out).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["supported"], true);
+    assert_eq!(json["tensors"].as_array().unwrap().len(), 27);
+    assert_eq!(json["metadata"]["qwen2.vocab_size"], 512);
+}
+
+#[test]
+fn nothing_of_a_file_reaches_the_terminal_raw() {
+    let evil = "\u{1b}]0;x\u{7}\u{9b}31m\r\u{202e}\u{7f}\u{e0001}";
+    let mut header = Header::new();
+    for key in ["general.architecture", "general.name", "tokenizer.ggml.model", "tokenizer.ggml.pre", "other"] {
+        header.set(key, evil);
+    }
+    header.set("tokenizer.ggml.\u{202e}_token_id", 0u32).set("tokenizer.ggml.tokens", vec![evil]);
+    header.tensor("t\u{202e}", &[1], TensorType::F32);
+    for json in [false, true] {
+        let text = inspected(&header, &[&[0; 4]], json);
+        let raw: Vec<char> = text.chars().filter(|&c| c != '\n' && !c.is_ascii_graphic() && c != ' ').collect();
+        assert_eq!(raw, [] as [char; 0]);
+        if json {
+            let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(parsed["name"], evil);
+        }
+    }
+}
+
+#[test]
+fn sizes_that_overflow_or_divide_by_zero_are_left_out() {
+    let mut header = Header::new();
+    header.set("general.architecture", "x").set("x.block_count", u64::MAX).set("x.attention.head_count", 0u32);
+    header.set("x.embedding_length", 5u32).set("x.context_length", u64::MAX).set("x.rope.freq_base", f32::NAN);
+    let json: serde_json::Value = serde_json::from_str(&inspected(&header, &[], true)).unwrap();
+    assert_eq!(json["memory"]["kv_f16_bytes"], serde_json::Value::Null);
+    assert_eq!(json["metadata"]["x.rope.freq_base"], "NaN");
+}
