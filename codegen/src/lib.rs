@@ -1,10 +1,15 @@
 //! kgen: a compiler for kernels with one meaning.
 pub mod check;
+pub mod cpu;
 pub mod diagnostic;
 pub mod float;
 pub mod ir;
+pub mod library;
 pub mod loop_ir;
+pub mod lower;
+pub mod schedule;
 pub mod syntax;
+pub mod table;
 pub mod text;
 
 use diagnostic::{Diagnostic, Source};

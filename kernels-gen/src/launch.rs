@@ -52,15 +52,19 @@ pub enum LaunchError {
         /// How many were given.
         given: usize,
     },
-    /// A dim below 1.
-    #[error("{kernel}: the extent {name} is {value}, must be at least 1")]
-    Dim {
+    /// An integer outside its declared range.
+    #[error("{kernel}: {name} is {value}, must be in {lo}..={hi}")]
+    Int {
         /// Name of the kernel.
         kernel: &'static str,
-        /// Name of the dim.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         value: i32,
+        /// Least allowed.
+        lo: i32,
+        /// Largest allowed.
+        hi: i32,
     },
     /// A condition that the kernel states does not hold.
     #[error("{kernel} requires {condition}; given {ints}")]
@@ -127,7 +131,6 @@ pub struct Launch<'a> {
     ints: Vec<i32>,
     floats: Vec<f32>,
     bufs: Vec<*mut u8>,
-    work: i32,
     lent: PhantomData<&'a [u8]>,
 }
 
@@ -155,13 +158,12 @@ impl<'a> Launch<'a> {
         check_ints(kernel, ints)?;
         check_buffers(kernel, ints, buffers)?;
         let bufs = buffers.iter().map(|b| b.ptr).collect();
-        let work = (kernel.work)(ints);
-        Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, work, lent: PhantomData })
+        Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
     }
 
-    /// Number of work items.
-    pub fn work(&self) -> i32 {
-        self.work
+    /// Number of work items of the code for `isa`.
+    pub fn work(&self, isa: Isa) -> i32 {
+        (self.kernel.work[isa as usize])(&self.ints)
     }
 
     /// Does work items `lo..hi`.
@@ -173,16 +175,17 @@ impl<'a> Launch<'a> {
     /// # Panics
     /// When `lo..hi` is not inside `0..work`.
     pub unsafe fn run(&self, isa: Isa, lo: i32, hi: i32) {
-        assert!(0 <= lo && lo <= hi && hi <= self.work, "{}: {lo}..{hi} is not in 0..{}", self.kernel.name, self.work);
+        let work = self.work(isa);
+        assert!(0 <= lo && lo <= hi && hi <= work, "{}: {lo}..{hi} is not in 0..{work}", self.kernel.name);
         // SAFETY: checked by `new`, and promised by the caller.
         unsafe { self.kernel.code[isa as usize](&self.bufs, &self.ints, &self.floats, lo, hi) }
     }
 }
 
 fn check_ints(kernel: &'static Kernel, ints: &[i32]) -> Result<(), LaunchError> {
-    for (&name, &value) in kernel.ints.iter().zip(ints).take(kernel.dims) {
-        if value < 1 {
-            return Err(LaunchError::Dim { kernel: kernel.name, name, value });
+    for ((&name, &value), &(lo, hi)) in kernel.ints.iter().zip(ints).zip(kernel.ranges) {
+        if !(lo..=hi).contains(&value) {
+            return Err(LaunchError::Int { kernel: kernel.name, name, value, lo, hi });
         }
     }
     (kernel.require)(ints).map_err(|condition| LaunchError::Require {

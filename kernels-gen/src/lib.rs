@@ -3,7 +3,7 @@ mod isa;
 mod launch;
 
 mod generated {
-    #![allow(missing_docs, clippy::all)]
+    #![allow(missing_docs, nonstandard_style, unused_variables, clippy::all)]
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
@@ -39,8 +39,10 @@ pub struct Kernel {
     pub require: fn(&[i32]) -> Result<(), &'static str>,
     /// For a buffer of indices: all its values lie in `0..bound`.
     pub index_below: fn(&[i32], buffer: usize) -> Option<i32>,
-    /// Number of work items, which threads may share in any way.
-    pub work: fn(&[i32]) -> i32,
+    /// Least and largest value of each of `ints`.
+    pub ranges: &'static [(i32, i32)],
+    /// Number of work items, which threads may share in any way, by [`Isa`] as index.
+    pub work: [fn(&[i32]) -> i32; 3],
     /// The code, by [`Isa`] as index.
     pub code: [Code; 3],
 }

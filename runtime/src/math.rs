@@ -195,7 +195,7 @@ fn cos_small(r: Double) -> f64 {
 
 /// (sin x, cos x) within 1 ulp for |x| up to [`SIN_COS_LIMIT`]; NaN for anything else.
 pub fn sin_cos(x: f64) -> (f64, f64) {
-    if !(x.abs() <= SIN_COS_LIMIT) {
+    if x.is_nan() || x.abs() > SIN_COS_LIMIT {
         return (f64::NAN, f64::NAN);
     }
     let (r, quadrant) = reduce(x);

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use apr::gguf::Gguf;
+use apr::gguf::{Fault, Gguf};
+use apr::model::{Model, Rope, RopeLayout};
 
 /// The .gguf files in a folder of the test data, which the variable KGEN_ORACLES names.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -40,5 +41,25 @@ fn vocabularies_of_other_programs_are_read() {
         let types = metadata.i32s("tokenizer.ggml.token_type").unwrap();
         assert_eq!(tokens.len(), types.len());
         assert!(metadata.opt_strings("tokenizer.ggml.no_such_key").unwrap().is_none());
+    }
+}
+
+#[test]
+fn qwen2_models_are_bound_and_others_refused() {
+    for path in files("oracle").into_iter().chain(files("models")) {
+        let gguf = Gguf::open(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if !(name.starts_with("qwen2-") || name.starts_with("abacus")) {
+            assert_eq!(Model::load(&gguf).unwrap_err().fault(), Fault::Unsupported, "{name}");
+            continue;
+        }
+        let model = Model::load(&gguf).unwrap_or_else(|err| panic!("{name}: {err}"));
+        model.check_values(2).unwrap();
+        let config = &model.config;
+        assert_eq!((config.hidden, config.q_rows()), (1792, 1792), "{name}");
+        assert_eq!(config.n_heads / config.n_kv_heads, 7, "{name}");
+        assert_eq!(config.rope, Rope { base: 1e6, layout: RopeLayout::Halves }, "{name}");
+        assert_eq!(config.tied_output, gguf.tensor("output.weight").is_none(), "{name}");
+        assert_eq!(model.weights.tensors().count(), gguf.tensors().len(), "{name}");
     }
 }

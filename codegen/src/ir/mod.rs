@@ -121,7 +121,10 @@ pub enum Kind {
     /// A number in a buffer.
     Load(Place),
     /// An element of an array value.
-    At { array: Var, index: Expr },
+    At {
+        array: Var,
+        index: Expr,
+    },
     Unary(UnOp, Expr),
     Binary(BinOp, Expr, Expr),
     /// `a * b + c`, rounded once.
@@ -129,12 +132,24 @@ pub enum Kind {
     /// `if c { a } else { b }`; only the chosen side is evaluated.
     Select(Expr, Expr, Expr),
     /// An exact reduction, in any order.
-    Reduce { op: ReduceOp, axis: Axis, body: Rc<Block> },
+    Reduce {
+        op: ReduceOp,
+        axis: Axis,
+        body: Rc<Block>,
+    },
     /// A float sum in the declared shape. Every lane (segment) starts at +0.0 and folds its elements in ascending
     /// order by `step`, which sees the running value as `acc`.
-    Sum { shape: Shape, axis: Axis, acc: Var, step: Rc<Block> },
+    Sum {
+        shape: Shape,
+        axis: Axis,
+        acc: Var,
+        step: Rc<Block>,
+    },
     /// An array value.
-    Map { axis: Axis, body: Rc<Block> },
+    Map {
+        axis: Axis,
+        body: Rc<Block>,
+    },
 }
 
 /// Statements and a result.
@@ -155,14 +170,28 @@ pub struct Axis {
 /// The four kinds of statement.
 #[derive(Clone, Debug)]
 pub enum Stmt {
-    Let { var: Var, value: Expr },
+    Let {
+        var: Var,
+        value: Expr,
+    },
     /// For every index in ascending order: compute the `part`, which does not see the state, then replace the state by
     /// `next`, all at once. Afterwards the state's variables hold the result.
-    Merge { axis: Axis, part: Vec<Stmt>, state: Vec<(Var, Expr)>, next: Rc<MergeStep> },
+    Merge {
+        axis: Axis,
+        part: Vec<Stmt>,
+        state: Vec<(Var, Expr)>,
+        next: Rc<MergeStep>,
+    },
     /// Iterations are independent and may run in any order or at once.
-    Par { axis: Axis, body: Vec<Stmt> },
+    Par {
+        axis: Axis,
+        body: Vec<Stmt>,
+    },
     /// Writes one number. No two parallel iterations write the same one (checked).
-    Store { place: Place, value: Expr },
+    Store {
+        place: Place,
+        value: Expr,
+    },
 }
 
 /// How a [`Stmt::Merge`] goes on: statements, then one value for each state variable.
@@ -217,7 +246,10 @@ pub enum UnOp {
     /// To an integral float, ties to even.
     Rint,
     /// [`UnOp::Rint`], saturated to `lo..=hi`; NaN gives 0.
-    ToInt { lo: i32, hi: i32 },
+    ToInt {
+        lo: i32,
+        hi: i32,
+    },
     /// Integer to float, to nearest even.
     ToF32,
     /// Exact.

@@ -6,6 +6,11 @@
 //! A function is run by `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
+pub mod interp;
+mod lanes;
+pub mod memory;
+pub mod print;
+
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 
 /// A variable of a function; [`Func::vars`] says what it is.
@@ -77,18 +82,45 @@ pub enum Bind {
 #[derive(Clone, Debug)]
 pub enum Stmt {
     /// A value, never changed.
-    Let { var: Var, value: Expr },
+    Let {
+        var: Var,
+        value: Expr,
+    },
     /// A register, changed by `Set`.
-    Reg { var: Var, init: Expr },
-    Set { var: Var, value: Expr },
+    Reg {
+        var: Var,
+        init: Expr,
+    },
+    Set {
+        var: Var,
+        value: Expr,
+    },
     /// An array of numbers, uniform, zero at first; at the top of the function.
-    Array { var: Var, scalar: Scalar, len: usize },
+    Array {
+        var: Var,
+        scalar: Scalar,
+        len: usize,
+    },
     /// `var` runs from `lo` to below `hi` by `step`.
-    For { bind: Bind, var: Var, lo: Expr, hi: Expr, step: i32, body: Vec<Stmt> },
+    For {
+        bind: Bind,
+        var: Var,
+        lo: Expr,
+        hi: Expr,
+        step: i32,
+        body: Vec<Stmt>,
+    },
     /// The condition is uniform.
-    If { cond: Expr, then: Vec<Stmt>, other: Vec<Stmt> },
+    If {
+        cond: Expr,
+        then: Vec<Stmt>,
+        other: Vec<Stmt>,
+    },
     /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
-    Store { to: Access, value: Expr },
+    Store {
+        to: Access,
+        value: Expr,
+    },
 }
 
 /// Numbers in memory: lane `l` touches `addr + l * lane_stride` (bytes from the start of `mem`).
@@ -126,9 +158,16 @@ pub enum Expr {
     Fma(Box<Expr>, Box<Expr>, Box<Expr>),
     Select(Box<Expr>, Box<Expr>, Box<Expr>),
     /// The value of lane `l ^ mask`.
-    Shuffle { mask: u32, value: Box<Expr> },
+    Shuffle {
+        mask: u32,
+        value: Box<Expr>,
+    },
     /// The value of lane 0: uniform.
     First(Box<Expr>),
     /// An instruction of the table in [`crate::cpu::intrinsics`], by name.
-    Call { intrinsic: &'static str, args: Vec<Expr>, span: Span },
+    Call {
+        intrinsic: &'static str,
+        args: Vec<Expr>,
+        span: Span,
+    },
 }

@@ -30,7 +30,8 @@ static GATHER: Kernel = Kernel {
     },
     require: |ints| if ints[0] + ints[2] <= 8 { Ok(()) } else { Err("T + pos <= 8") },
     index_below: |ints, buffer| (buffer == 1).then_some(ints[1]),
-    work: |ints| ints[0],
+    ranges: &[(1, 100), (1, 100), (0, 100)],
+    work: [|ints| ints[0]; 3],
     code: [code; 3],
 };
 
@@ -49,7 +50,7 @@ fn a_correct_launch_runs_the_part_it_is_given() {
     let (index, mut y) = (bytes([2, 0]), [0; 8]);
     let bufs = [Buf::read(&table), Buf::read(&index), Buf::write(&mut y)];
     let launch = Launch::new(&GATHER, &[2, 3, 0], &[0.5], &bufs).unwrap();
-    assert_eq!(launch.work(), 2);
+    assert_eq!(launch.work(Isa::Scalar), 2);
     // SAFETY: the scalar code is always available, and there is one caller.
     unsafe { launch.run(Isa::Scalar, 1, 2) };
     assert_eq!(y, [0f32.to_le_bytes(), 1.5f32.to_le_bytes()].concat()[..]);

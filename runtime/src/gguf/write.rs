@@ -12,7 +12,7 @@ use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, ModelError, TensorType, is_
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The operating system refused, for instance because the disk is full.
-    #[error("cannot write `{path}` ({bytes} bytes): {source}")]
+    #[error("cannot write `{path}` ({bytes} bytes): {source}\n  help: {}", way_out(source))]
     Io {
         /// The file that was to be written.
         path: String,
@@ -27,6 +27,14 @@ pub enum WriteError {
     /// The bytes given are not those the header declares.
     #[error("the tensor data do not match the header: {0}")]
     Data(String),
+}
+
+/// What to do about a refusal by the operating system.
+fn way_out(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free that much space, or write to another disk",
+        _ => "check that the folder exists and may be written to",
+    }
 }
 
 impl WriteError {

@@ -6,7 +6,12 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{PreTokenizerWrapper, Result, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
+use tokenizers::{Result, SplitDelimiterBehavior, Tokenizer};
+
+/// The longest word in bytes. The pattern engine gives up without a word on a match of about a million characters and
+/// leaves the rest of the text as one piece, so that longer words mean that the cuts are wrong.
+const LONGEST_WORD: usize = 500_000;
 
 /// A vocabulary's merges behind its pre-tokenizer.
 pub(super) struct Bpe {
@@ -28,9 +33,29 @@ impl Bpe {
     }
 
     /// The tokens of text that holds no special token.
+    ///
+    /// # Errors
+    /// A word longer than [`LONGEST_WORD`].
     pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<()> {
+        if text.len() > LONGEST_WORD {
+            self.check_words(text)?;
+        }
         out.extend_from_slice(self.tokenizer.encode_fast(text, false)?.get_ids());
         Ok(())
+    }
+
+    fn check_words(&self, text: &str) -> Result<()> {
+        let mut pieces = PreTokenizedString::from(text);
+        if let Some(steps) = self.tokenizer.get_pre_tokenizer() {
+            steps.pre_tokenize(&mut pieces)?;
+        }
+        let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        match splits.iter().map(|(_, (start, end), _)| end - start).max() {
+            Some(longest) if longest > LONGEST_WORD => {
+                Err(format!("the text has a word of {longest} bytes; the limit is {LONGEST_WORD}").into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

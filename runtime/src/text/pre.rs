@@ -74,3 +74,26 @@ impl Pre {
         name.and_then(Self::named).ok_or_else(|| ModelError::unsupported(problem, help))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Pre::names().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    /// A pattern with a look-ahead may give up on endless words; the check for that sees the last pattern's pieces.
+    #[test]
+    fn only_last_patterns_look_ahead() {
+        for pre in ALL {
+            let (_, before) = pre.patterns.split_last().unwrap();
+            assert!(before.iter().all(|p| !p.contains("(?!") && !p.contains("(?=")), "{}", pre.names[0]);
+        }
+    }
+}

@@ -96,8 +96,8 @@ impl Sampler {
         Ok(Self { settings, draws: 0 })
     }
 
-    /// The next token for `logits` (one a token of the vocabulary) after the tokens `recent`, of which the last
-    /// [`REPEAT_WINDOW`] count.
+    /// The next token for `logits` (one a token of the vocabulary) after the tokens `recent`, prompt and answer alike,
+    /// of which the last [`REPEAT_WINDOW`] count.
     ///
     /// # Errors
     /// A logit that is NaN; no finite largest logit.

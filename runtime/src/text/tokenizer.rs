@@ -39,7 +39,7 @@ impl Tokenizer {
     /// Merges that the tokenizer cannot be built from.
     pub fn new(vocabulary: Vocabulary) -> Result<Self, ModelError> {
         let encoder = match vocabulary.model() {
-            Model::Bpe(pre) => Encoder::Bpe(Box::new(Bpe::new(&vocabulary, pre).map_err(|e| failed(&*e))?)),
+            Model::Bpe(pre) => Encoder::Bpe(Box::new(Bpe::new(&vocabulary, pre).map_err(|e| unusable(&*e))?)),
             Model::Spm => Encoder::Spm,
         };
         let splitter = Splitter::new(&vocabulary);
@@ -87,17 +87,18 @@ impl Tokenizer {
         let before = out.len();
         match &self.encoder {
             Encoder::Bpe(bpe) => {
-                bpe.encode(text, out).map_err(|e| failed(&*e))?;
+                bpe.encode(text, out).map_err(|e| unencodable(&e.to_string()))?;
                 // The crate drops what has no token; all bytes must have come through.
                 let length: usize = out[before..].iter().map(|&id| self.bytes(id).len()).sum();
                 if length != text.len() {
-                    return Err(unencodable("a character of the text"));
+                    return Err(unencodable("a character of it has no token in this model's vocabulary"));
                 }
             }
             Encoder::Spm => {
                 let prefix = if begins && self.vocabulary.add_space_prefix { spm::SPACE } else { "" };
                 let text = format!("{prefix}{}", text.replace(' ', spm::SPACE));
-                spm::encode(&self.vocabulary, &text, out).map_err(|b| unencodable(&format!("the byte 0x{b:02X}")))?;
+                let missing = |b| unencodable(&format!("the byte 0x{b:02X} has no token in this model's vocabulary"));
+                spm::encode(&self.vocabulary, &text, out).map_err(missing)?;
             }
         }
         Ok(())
@@ -142,12 +143,12 @@ fn all_bytes(vocabulary: &Vocabulary) -> (Vec<u8>, Vec<usize>) {
     (bytes, ends)
 }
 
-fn failed(error: &(dyn std::error::Error + Send + Sync)) -> ModelError {
-    let message = format!("the tokenizer cannot be used: {error}");
+fn unusable(error: &(dyn std::error::Error + Send + Sync)) -> ModelError {
+    let message = format!("no tokenizer can be built from the vocabulary: {error}");
     ModelError::new(Fault::Metadata, message, "convert the model again with a current converter")
 }
 
-fn unencodable(what: &str) -> ModelError {
-    let message = format!("{what} has no token in this model's vocabulary");
-    ModelError::new(Fault::Metadata, message, "leave it out of the prompt, or use a model with a complete vocabulary")
+fn unencodable(why: &str) -> ModelError {
+    let message = format!("the prompt cannot be encoded: {why}");
+    ModelError::new(Fault::Metadata, message, "shorten or change the prompt, or use a model with a complete vocabulary")
 }

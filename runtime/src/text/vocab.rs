@@ -46,7 +46,6 @@ pub struct Vocabulary {
     pub(super) ids: HashMap<String, u32>,
     pub(super) bos: Option<u32>,
     pub(super) eos: Option<u32>,
-    pub(super) unk: Option<u32>,
     pub(super) add_bos: bool,
     pub(super) add_eos: bool,
     pub(super) add_space_prefix: bool,
@@ -70,8 +69,9 @@ impl Vocabulary {
         let scores = read_scores(metadata, model, tokens.len())?;
         let merges = if model == Model::Spm { Vec::new() } else { read_merges(metadata, &ids)? };
         let id = |name: &str| read_id(metadata, &format!("tokenizer.ggml.{name}"), tokens.len());
-        let (bos, eos, unk) = (id("bos_token_id")?, id("eos_token_id")?, id("unknown_token_id")?);
-        id("padding_token_id")?;
+        let (bos, eos) = (id("bos_token_id")?, id("eos_token_id")?);
+        // Nothing uses these two, but an id that is no token shows that the file is damaged.
+        id("unknown_token_id").and(id("padding_token_id"))?;
         let named_ends = [eos, id("eot_token_id")?, id("eom_token_id")?];
         let ends = end_tokens(&ids, named_ends.into_iter().flatten());
         let flag = |name: &str| metadata.opt_bool(&format!("tokenizer.ggml.{name}"));
@@ -80,13 +80,13 @@ impl Vocabulary {
             Model::Bpe(pre) => pre.adds_bos,
             Model::Spm => true,
         };
-        // Versions of SentencePiece vocabularies differ in what they leave unsaid: these ids are its own.
-        let (bos, eos, unk) = match is_spm {
-            true => (bos.or(known(&ids, "<s>")), eos.or(known(&ids, "</s>")), unk.or(known(&ids, "<unk>"))),
-            false => (bos, eos, unk),
+        // SentencePiece itself fixes these two; files may leave them unsaid.
+        let (bos, eos) = match is_spm {
+            true => (bos.or(known(&ids, "<s>")), eos.or(known(&ids, "</s>"))),
+            false => (bos, eos),
         };
         let this = Self {
-            add_bos: flag("add_bos_token")?.unwrap_or(adds_bos_itself),
+            add_bos: flag("add_bos_token")?.unwrap_or(adds_bos_itself && bos.is_some()),
             add_eos: flag("add_eos_token")?.unwrap_or(false),
             add_space_prefix: flag("add_space_prefix")?.unwrap_or(is_spm),
             strips_after_control: is_phi_3(metadata)?,
@@ -99,7 +99,6 @@ impl Vocabulary {
             ids,
             bos,
             eos,
-            unk,
             ends,
         };
         this.check_added()

@@ -137,7 +137,7 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
     let launch = Launch::new(stage.kernel, &ints, &stage.floats, &bufs)
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
-    let (work, threads) = (launch.work() as usize, pool.threads());
+    let (work, threads) = (launch.work(isa) as usize, pool.threads());
     let job = |thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
         let part = share(work, threads, thread);

@@ -1,0 +1,163 @@
+//! The text form of loop IR, for people and for messages. `v: f32*` is a value with one number a lane.
+use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory};
+use crate::ir::{BinOp, UnOp};
+use std::fmt::Write;
+
+/// A function as text.
+pub fn func(func: &Func) -> String {
+    let mut params: Vec<String> = func.buffers.iter().map(buffer).collect();
+    params.extend((0..func.ints + func.floats).map(|v| declared(func, Var(v as u32))));
+    let mut out = format!("fn {}({})\n", func.name, params.join(", "));
+    for (_, text) in &func.requires {
+        let _ = writeln!(out, "  requires {text}");
+    }
+    let _ = writeln!(out, "  {} lanes, {} work items", func.width, expr(func, &func.work));
+    block(func, &func.body, 1, &mut out);
+    out
+}
+
+/// An expression as text.
+pub fn expr(func: &Func, e: &Expr) -> String {
+    let sub = |e: &Expr| operand(func, e);
+    let all = |e: &Expr| expr(func, e);
+    match e {
+        Expr::Int(v) => v.to_string(),
+        Expr::Long(v) => v.to_string(),
+        Expr::Float(v) => format!("{v:?}"),
+        Expr::Bool(v) => v.to_string(),
+        Expr::Var(v) => name(func, *v),
+        Expr::Load(a) => access(func, a),
+        Expr::LoadPack(a) => format!("pack {}", access(func, a)),
+        Expr::Widen(v) => format!("long({})", all(v)),
+        Expr::Splat4(v) => format!("splat4({})", all(v)),
+        Expr::Unary(UnOp::Neg, v) => format!("-{}", sub(v)),
+        Expr::Unary(UnOp::Not, v) => format!("!{}", sub(v)),
+        Expr::Unary(op, v) => format!("{}({})", unary(*op), all(v)),
+        Expr::Binary(op @ (BinOp::Min | BinOp::Max), a, b) => format!("{}({}, {})", binary(*op), all(a), all(b)),
+        Expr::Binary(op, a, b) => format!("{} {} {}", sub(a), binary(*op), sub(b)),
+        Expr::Fma(a, b, c) => format!("fma({}, {}, {})", all(a), all(b), all(c)),
+        Expr::Select(c, a, b) => format!("if {} {{ {} }} else {{ {} }}", all(c), all(a), all(b)),
+        Expr::Shuffle { mask, value } => format!("shuffle({}, {mask})", all(value)),
+        Expr::First(v) => format!("first({})", all(v)),
+        Expr::Call { intrinsic, args, .. } => {
+            format!("{intrinsic}({})", args.iter().map(all).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A statement's first line as text.
+pub fn head(func: &Func, stmt: &Stmt) -> String {
+    match stmt {
+        Stmt::Let { var, value } => format!("let {} = {}", declared(func, *var), expr(func, value)),
+        Stmt::Reg { var, init } => format!("reg {} = {}", declared(func, *var), expr(func, init)),
+        Stmt::Set { var, value } => format!("{} = {}", name(func, *var), expr(func, value)),
+        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), memory::name(*s)),
+        Stmt::For { bind, var, lo, hi, step, .. } => {
+            let bind = match bind {
+                Bind::Serial => "for",
+                Bind::Cpu => "cpu for",
+                Bind::Simd => "simd for",
+            };
+            let step = if *step == 1 { String::new() } else { format!(" step {step}") };
+            format!("{bind} {} in {}..{}{step}", name(func, *var), expr(func, lo), expr(func, hi))
+        }
+        Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
+        Stmt::Store { to, value } => format!("{} = {}", access(func, to), expr(func, value)),
+    }
+}
+
+/// What a variable was called.
+pub fn name(func: &Func, var: Var) -> String {
+    func.vars.get(var.0 as usize).map_or_else(|| format!("v{}", var.0), |info| format!("{}.{}", info.name, var.0))
+}
+
+fn block(func: &Func, stmts: &[Stmt], depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    for stmt in stmts {
+        let _ = writeln!(out, "{indent}{}", head(func, stmt));
+        match stmt {
+            Stmt::For { body, .. } => block(func, body, depth + 1, out),
+            Stmt::If { then, other, .. } => {
+                block(func, then, depth + 1, out);
+                if !other.is_empty() {
+                    let _ = writeln!(out, "{indent}else");
+                    block(func, other, depth + 1, out);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn declared(func: &Func, var: Var) -> String {
+    let Some(info) = func.vars.get(var.0 as usize) else {
+        return name(func, var);
+    };
+    let ty = match info.ty {
+        Ty::F32 => "f32",
+        Ty::I32 => "i32",
+        Ty::I64 => "i64",
+        Ty::Bool => "bool",
+        Ty::U8x4 => "u8x4",
+        Ty::I8x4 => "i8x4",
+    };
+    format!("{}: {ty}{}", name(func, var), if info.varying { "*" } else { "" })
+}
+
+fn buffer(buffer: &crate::ir::Buffer) -> String {
+    format!("{}: {}[{}]", buffer.name, if buffer.written { "&mut " } else { "&" }, buffer.elem)
+}
+
+fn access(func: &Func, a: &Access) -> String {
+    let mem = match a.mem {
+        Mem::Buffer(index) => func.buffers.get(index).map_or_else(|| format!("b{index}"), |b| b.name.clone()),
+        Mem::Local(var) => name(func, var),
+    };
+    let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
+    format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), memory::name(a.scalar))
+}
+
+/// A compound expression in parentheses.
+fn operand(func: &Func, e: &Expr) -> String {
+    let text = expr(func, e);
+    let plain = !matches!(e, Expr::Binary(..) | Expr::Select(..) | Expr::LoadPack(_))
+        || matches!(e, Expr::Binary(BinOp::Min | BinOp::Max, ..));
+    if plain { text } else { format!("({text})") }
+}
+
+fn unary(op: UnOp) -> String {
+    match op {
+        UnOp::Abs => "abs".into(),
+        UnOp::Sqrt => "sqrt".into(),
+        UnOp::Rint => "rint".into(),
+        UnOp::ToInt { lo, hi } => format!("to_int<{lo}, {hi}>"),
+        UnOp::ToF32 => "f32".into(),
+        UnOp::Bits => "bits".into(),
+        UnOp::FromBits => "from_bits".into(),
+        UnOp::FromHalf => "from_half".into(),
+        UnOp::ToHalf(s) => format!("to_{}", memory::name(s)),
+        UnOp::Neg => "-".into(),
+        UnOp::Not => "!".into(),
+    }
+}
+
+fn binary(op: BinOp) -> &'static str {
+    match op {
+        BinOp::Add => "+",
+        BinOp::Sub => "-",
+        BinOp::Mul => "*",
+        BinOp::Div => "/",
+        BinOp::Rem => "%",
+        BinOp::Min => "min",
+        BinOp::Max => "max",
+        BinOp::And => "&",
+        BinOp::Or => "|",
+        BinOp::Xor => "^",
+        BinOp::Shl => "<<",
+        BinOp::Shr => ">>",
+        BinOp::Lt => "<",
+        BinOp::Le => "<=",
+        BinOp::Eq => "==",
+        BinOp::Ne => "!=",
+    }
+}

@@ -1,0 +1,103 @@
+//! Where things lie: indices that differ from lane to lane by a constant, and byte addresses.
+use super::build::{int, long};
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{BinOp, Expr, Place};
+use crate::loop_ir::{Access, Mem};
+
+impl Lower<'_> {
+    /// An integer of the algorithm IR as `base + stride * lane`.
+    pub(super) fn affine(&mut self, e: &Expr, env: &mut Env) -> Lowered<(Op, i32)> {
+        match self.eval(e, env)? {
+            Val::Affine { base, stride } => Ok((base, stride)),
+            Val::Op(op) if !op.varying => Ok((op, 0)),
+            Val::Partial(op) => Ok((self.lane_sum(op), 0)),
+            _ => self.illegal("an index differs from lane to lane by no constant"),
+        }
+    }
+
+    /// An integer that is the same in all lanes.
+    pub(super) fn uniform(&mut self, e: &Expr, env: &mut Env) -> Lowered<Op> {
+        match self.affine(e, env)? {
+            (op, 0) => Ok(op),
+            _ => self.illegal("a size or bound differs from lane to lane"),
+        }
+    }
+
+    /// A place in a buffer as bytes.
+    pub(super) fn access(&mut self, place: &Place, env: &mut Env) -> Lowered<Access> {
+        let buffer = &self.kernel.buffers[place.buffer];
+        let size = place.scalar.bytes() as i32;
+        let (mut element, mut stride) = (long(0), 0);
+        for (d, (extent, index)) in buffer.shape.iter().zip(&place.index).enumerate() {
+            let (base, step) = self.affine(index, env)?;
+            if step != 0 && d + 1 < buffer.shape.len() {
+                return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
+            }
+            if d > 0 {
+                let extent = self.uniform(extent, env)?;
+                let extent = self.widen(extent);
+                element = self.long(BinOp::Mul, element, extent);
+            }
+            let base = self.widen(base);
+            element = self.long(BinOp::Add, element, base);
+            stride += step * buffer.elem_bytes as i32;
+        }
+        let mut addr = self.long(BinOp::Mul, element, long(buffer.elem_bytes as i64));
+        if let Some(at) = &place.at {
+            let (base, step) = self.affine(at, env)?;
+            let base = self.widen(base);
+            let inside = self.long(BinOp::Mul, base, long(size as i64));
+            addr = self.long(BinOp::Add, addr, inside);
+            stride += step * size;
+        }
+        addr = self.long(BinOp::Add, addr, long(place.offset as i64));
+        if stride != 0 && stride != size {
+            return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
+        }
+        Ok(Access { mem: Mem::Buffer(place.buffer), addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
+    }
+
+    /// Arithmetic on integers that may differ from lane to lane; affine results stay affine.
+    pub(super) fn affine_binary(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
+        let ((a, s), (b, t)) = (parts(a), parts(b));
+        Ok(match (op, &a.e, &b.e) {
+            (BinOp::Add, ..) => affine(self.binary(op, a, b), s + t),
+            (BinOp::Sub, ..) => affine(self.binary(op, a, b), s - t),
+            (BinOp::Mul, crate::loop_ir::Expr::Int(n), _) if s == 0 => affine(self.binary(op, a.clone(), b), n * t),
+            (BinOp::Mul, _, crate::loop_ir::Expr::Int(n)) if t == 0 => {
+                let n = *n;
+                affine(self.binary(op, a, b), s * n)
+            }
+            _ => {
+                let (a, b) = (self.spread_out(a, s), self.spread_out(b, t));
+                Val::Op(self.binary(op, a, b))
+            }
+        })
+    }
+
+    /// `base + stride * lane` as one value a lane.
+    pub(super) fn spread_out(&mut self, base: Op, stride: i32) -> Op {
+        if stride == 0 {
+            return base;
+        }
+        let lane = self.lane.expect("lanes differ only inside the lane loop");
+        let lane = self.read(lane);
+        let scaled = self.binary(BinOp::Mul, lane, int(stride));
+        self.binary(BinOp::Add, scaled, base)
+    }
+}
+
+fn affine(base: Op, stride: i32) -> Val {
+    match stride {
+        0 => Val::Op(base),
+        stride => Val::Affine { base, stride },
+    }
+}
+
+fn parts(v: Val) -> (Op, i32) {
+    match v {
+        Val::Affine { base, stride } => (base, stride),
+        Val::Op(op) | Val::Partial(op) => (op, 0),
+        Val::Array(_) => unreachable!("arrays are no operands"),
+    }
+}

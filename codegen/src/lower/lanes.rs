@@ -1,0 +1,208 @@
+//! Whether lanes can do an axis: each lane one iteration, neighbours reading and writing neighbours.
+use super::{Lower, value};
+use crate::ir::{Axis, BinOp, Block, Buffer, Expr, Kernel, Kind, Place, ReduceOp, Shape, Stmt, Ty, UnOp, Var};
+use std::collections::HashMap;
+
+/// How a value depends on the lane.
+#[derive(Clone, Copy, PartialEq)]
+enum Dep {
+    Uniform,
+    /// An integer that grows by this from lane to lane.
+    Affine(i64),
+    Varying,
+}
+
+struct Walk<'a> {
+    deps: HashMap<Var, Dep>,
+    buffers: &'a [Buffer],
+}
+
+impl Lower<'_> {
+    /// Whether the iterations of `axis` over `stmts` and then `value` can be spread over lanes.
+    pub(super) fn can_spread(&self, axis: &Axis, stmts: &[Stmt], value: Option<&Expr>) -> bool {
+        if self.width() == 1 || self.spread || self.lane.is_none() {
+            return false;
+        }
+        let mut walk = Walk { deps: HashMap::new(), buffers: &self.kernel.buffers };
+        walk.deps.insert(axis.var, Dep::Affine(1));
+        walk.stmts(stmts).is_some() && value.is_none_or(|v| walk.expr(v).is_some())
+    }
+
+    /// Whether iterations up to `cap` could be computed where only some are asked for: all they read is there.
+    pub(super) fn can_overrun(&self, axis: &Axis, body: &Block, cap: usize) -> bool {
+        let reader = Reader { kernel: self.kernel, axis: axis.var, cap };
+        cap.is_multiple_of(self.width()) && reader.block(body)
+    }
+}
+
+
+impl Walk<'_> {
+    fn stmts(&mut self, stmts: &[Stmt]) -> Option<()> {
+        for s in stmts {
+            match s {
+                Stmt::Let { var, value } => {
+                    let dep = self.expr(value)?;
+                    self.deps.insert(*var, dep);
+                }
+                Stmt::Store { place, value } => {
+                    self.expr(value)?;
+                    (self.place(place)? == Dep::Varying).then_some(())?;
+                }
+                Stmt::Par { .. } | Stmt::Merge { .. } => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn block(&mut self, b: &Block) -> Option<Dep> {
+        self.stmts(&b.stmts)?;
+        self.expr(&b.value)
+    }
+
+    fn expr(&mut self, e: &Expr) -> Option<Dep> {
+        Some(match &e.kind {
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => Dep::Uniform,
+            Kind::Var(v) => self.deps.get(v).copied().unwrap_or(Dep::Uniform),
+            Kind::Load(p) => self.place(p)?,
+            Kind::At { index, .. } => match self.expr(index)? {
+                Dep::Uniform => Dep::Uniform,
+                Dep::Affine(1) => Dep::Varying,
+                _ => return None,
+            },
+            Kind::Unary(UnOp::Neg, a) => match self.expr(a)? {
+                Dep::Affine(s) => Dep::Affine(-s),
+                other => other,
+            },
+            Kind::Unary(_, a) => varying([self.expr(a)?]),
+            Kind::Binary(op, a, b) => self.binary(*op, a, b)?,
+            Kind::Fma(a, b, c) => varying([self.expr(a)?, self.expr(b)?, self.expr(c)?]),
+            Kind::Select(c, a, b) => {
+                let cond = self.expr(c)?;
+                if value::reads(a) || value::reads(b) {
+                    return None;
+                }
+                varying([cond, self.expr(a)?, self.expr(b)?])
+            }
+            Kind::Reduce { op, axis, body } => {
+                if *op == ReduceOp::ArgMax {
+                    return None;
+                }
+                self.bounds(axis)?;
+                varying([self.block(body)?])
+            }
+            Kind::Sum { shape, axis, acc, step } => {
+                if *shape != Shape::Chain {
+                    return None;
+                }
+                self.bounds(axis)?;
+                // The running value differs from lane to lane as soon as anything it is made of does.
+                self.deps.insert(*acc, Dep::Uniform);
+                let dep = varying([self.block(step)?]);
+                self.deps.insert(*acc, dep);
+                varying([self.block(step)?])
+            }
+            Kind::Map { .. } => return None,
+        })
+    }
+
+    fn bounds(&mut self, axis: &Axis) -> Option<()> {
+        (self.expr(&axis.lo)? == Dep::Uniform && self.expr(&axis.hi)? == Dep::Uniform).then_some(())
+    }
+
+    fn binary(&mut self, op: BinOp, a: &Expr, b: &Expr) -> Option<Dep> {
+        let (x, y) = (self.expr(a)?, self.expr(b)?);
+        let constant = |e: &Expr| if let Kind::Int(n) = e.kind { Some(n) } else { None };
+        let stride = |d| if let Dep::Affine(s) = d { s } else { 0 };
+        Some(match (op, x, y) {
+            (_, Dep::Uniform, Dep::Uniform) => Dep::Uniform,
+            (BinOp::Add, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => Dep::Affine(stride(x) + stride(y)),
+            (BinOp::Sub, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => Dep::Affine(stride(x) - stride(y)),
+            (BinOp::Mul, Dep::Affine(s), Dep::Uniform) if constant(b).is_some() => Dep::Affine(s * constant(b)?),
+            (BinOp::Mul, Dep::Uniform, Dep::Affine(s)) if constant(a).is_some() => Dep::Affine(s * constant(a)?),
+            (BinOp::Shl | BinOp::Shr, _, Dep::Uniform) => Dep::Varying,
+            (BinOp::Shl | BinOp::Shr | BinOp::Rem, ..) => return None,
+            (BinOp::Div, ..) if matches!(a.ty, Ty::Int { .. }) => return None,
+            _ => Dep::Varying,
+        })
+    }
+
+    /// `Varying` where lane after lane is the next number in memory.
+    fn place(&mut self, p: &Place) -> Option<Dep> {
+        let mut dep = Dep::Uniform;
+        let buffer = &self.buffers[p.buffer];
+        let last = buffer.shape.len() - 1;
+        for (d, index) in p.index.iter().enumerate() {
+            match self.expr(index)? {
+                Dep::Uniform => {}
+                Dep::Affine(1) if d == last && buffer.scalar.is_some() => dep = Dep::Varying,
+                _ => return None,
+            }
+        }
+        if let Some(at) = &p.at {
+            match self.expr(at)? {
+                Dep::Uniform => {}
+                Dep::Affine(1) => dep = Dep::Varying,
+                _ => return None,
+            }
+        }
+        Some(dep)
+    }
+}
+
+fn varying<const N: usize>(deps: [Dep; N]) -> Dep {
+    if deps.iter().all(|d| *d == Dep::Uniform) { Dep::Uniform } else { Dep::Varying }
+}
+
+/// Whether everything that is read at `axis` is there for all of `0..cap`: the axis is used only as a whole index, into a
+/// constant extent or an array of at least `cap`.
+struct Reader<'a> {
+    kernel: &'a Kernel,
+    axis: Var,
+    cap: usize,
+}
+
+impl Reader<'_> {
+    fn block(&self, body: &Block) -> bool {
+        let lets = body.stmts.iter().all(|s| matches!(s, Stmt::Let { value, .. } if self.expr(value)));
+        lets && self.expr(&body.value)
+    }
+
+    fn is_axis(&self, e: &Expr) -> bool {
+        matches!(e.kind, Kind::Var(v) if v == self.axis)
+    }
+
+    fn expr(&self, e: &Expr) -> bool {
+        let all = |es: &[&Expr]| es.iter().all(|e| self.expr(e));
+        match &e.kind {
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Var(_) => true,
+            Kind::Load(p) => {
+                let shape = &self.kernel.buffers[p.buffer].shape;
+                let indices = p.index.iter().zip(shape).all(|(i, extent)| match extent.kind {
+                    Kind::Int(n) if self.is_axis(i) => n >= self.cap as i64,
+                    _ => !mentions(i, self.axis),
+                });
+                indices && p.at.iter().all(|at| !mentions(at, self.axis))
+            }
+            Kind::At { array, index } if self.is_axis(index) => {
+                matches!(self.kernel.vars[array.0 as usize].ty, Ty::Array { cap } if cap >= self.cap)
+            }
+            Kind::At { index, .. } => !mentions(index, self.axis),
+            Kind::Unary(_, a) => all(&[a]),
+            Kind::Binary(_, a, b) => all(&[a, b]),
+            Kind::Fma(a, b, c) | Kind::Select(a, b, c) => all(&[a, b, c]),
+            Kind::Sum { axis: inner, step, .. } => all(&[&inner.lo, &inner.hi]) && self.block(step),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an index expression depends on `var`; anything but plain arithmetic counts.
+pub(super) fn mentions(e: &Expr, var: Var) -> bool {
+    match &e.kind {
+        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => false,
+        Kind::Var(v) => *v == var,
+        Kind::Unary(_, a) => mentions(a, var),
+        Kind::Binary(_, a, b) => mentions(a, var) || mentions(b, var),
+        _ => true,
+    }
+}

@@ -1,0 +1,105 @@
+//! From the algorithm IR and a schedule to the loop IR for CPUs.
+//!
+//! Iterations that a tile does side by side are lowered together: every step evaluates an expression for all of them at
+//! once ([`Env`] by [`Env`]), and equal operations are emitted once, so that what they share is loaded and decoded once.
+mod build;
+mod index;
+mod lanes;
+mod nest;
+mod pack;
+mod reduce;
+mod stmt;
+mod sum_lanes;
+mod value;
+
+use crate::cpu::Isa;
+use crate::ir::{self, Kernel};
+use crate::loop_ir::{self, Func};
+use crate::schedule::Schedule;
+use std::collections::HashMap;
+
+/// Why a schedule cannot be used for a kernel on a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kernel}: {reason}")]
+pub struct Illegal {
+    /// The kernel's name.
+    pub kernel: String,
+    /// What is in the way.
+    pub reason: String,
+}
+
+/// Lowers a kernel, or says why the schedule is not legal for it.
+pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
+    let mut l = Lower::new(kernel, schedule);
+    let work = l.nest()?;
+    Ok(Func {
+        name: kernel.name.clone(),
+        width: schedule.width,
+        ints: l.ints,
+        floats: l.floats,
+        buffers: kernel.buffers.clone(),
+        requires: kernel.requires.clone(),
+        work,
+        body: l.finish(),
+        vars: l.vars,
+    })
+}
+
+/// Whether `schedule` can be used for `kernel` on `isa`, with the reason if not.
+pub fn legal(kernel: &Kernel, schedule: &Schedule, isa: Isa) -> Result<(), String> {
+    isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
+    if let Some(dot) = &schedule.dot {
+        isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
+    }
+    let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
+    crate::cpu::emit(&func, isa).map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// An operand: a variable or a constant.
+#[derive(Clone, Debug)]
+struct Op {
+    e: loop_ir::Expr,
+    ty: loop_ir::Ty,
+    varying: bool,
+}
+
+/// What a value of the algorithm IR became.
+#[derive(Clone, Debug)]
+enum Val {
+    Op(Op),
+    /// `base + stride * lane`; `base` is uniform.
+    Affine { base: Op, stride: i32 },
+    /// An integer that is the sum of this over all lanes.
+    Partial(Op),
+    /// A local array.
+    Array(loop_ir::Var),
+}
+
+/// Values of variables, for one of the iterations that are lowered together.
+type Env = HashMap<ir::Var, Val>;
+
+type Lowered<T> = Result<T, Illegal>;
+
+struct Lower<'a> {
+    kernel: &'a Kernel,
+    schedule: &'a Schedule,
+    vars: Vec<loop_ir::VarInfo>,
+    ints: usize,
+    floats: usize,
+    /// Array declarations, which go to the top.
+    arrays: Vec<loop_ir::Stmt>,
+    /// Statement lists under construction, innermost last, each with what it has computed already.
+    blocks: Vec<Block>,
+    /// Registers that change.
+    registers: std::collections::HashSet<loop_ir::Var>,
+    /// The lane variable.
+    lane: Option<loop_ir::Var>,
+    /// Whether the lanes do different iterations here.
+    spread: bool,
+}
+
+#[derive(Default)]
+struct Block {
+    stmts: Vec<loop_ir::Stmt>,
+    known: HashMap<String, Op>,
+}

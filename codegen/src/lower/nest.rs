@@ -1,0 +1,190 @@
+//! The outer parallel axes: which threads share, which are tiled, and the order they are walked in.
+use super::build::int;
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{self, Axis, BinOp, Kind, Stmt};
+use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
+
+/// An axis of the nest.
+struct Level<'k> {
+    axis: &'k Axis,
+    tile: usize,
+    /// Its tile's number, where threads share the axis.
+    given: Option<Op>,
+}
+
+impl<'a> Lower<'a> {
+    /// Lowers the kernel; gives the number of work items.
+    pub(super) fn nest(&mut self) -> Lowered<Expr> {
+        let (mut axes, mut body) = (Vec::new(), &self.kernel.body[..]);
+        while let [Stmt::Par { axis, body: inner }] = body {
+            axes.push(axis);
+            body = inner;
+        }
+        for name in self.schedule.split.iter().chain(self.schedule.tile.keys()) {
+            if !axes.iter().any(|a| self.axis_name(a) == name) {
+                return self.illegal(format!("there is no outer parallel axis `{name}`"));
+            }
+        }
+        if self.schedule.split.is_empty() {
+            return self.illegal("no axis is split over threads");
+        }
+        let split: Vec<&'a Axis> = (self.schedule.split.iter())
+            .map(|name| *axes.iter().find(|a| self.axis_name(a) == name).expect("looked up above"))
+            .collect();
+        let rest: Vec<&'a Axis> = axes.into_iter().filter(|a| !split.iter().any(|s| s.var == a.var)).collect();
+        let mut work = Expr::Int(1);
+        for axis in &split {
+            let tiles = self.tiles(axis)?;
+            work = times(work, tiles);
+        }
+        let mut env = self.parameters();
+        let hi = work.clone();
+        let item = self.var("item", crate::loop_ir::Ty::I32, false);
+        let (stmts, ()) = self.inside(|l| l.lane_loop(|l| l.item(&split, &rest, body, l.read(item), &mut env)))?;
+        self.push(Out::For { bind: Bind::Cpu, var: item, lo: Expr::Int(0), hi, step: 1, body: stmts });
+        Ok(work)
+    }
+
+    fn axis_name(&self, axis: &Axis) -> &'a str {
+        &self.kernel.vars[axis.var.0 as usize].name
+    }
+
+    fn tile(&self, axis: &Axis) -> usize {
+        self.schedule.tile.get(self.axis_name(axis)).copied().unwrap_or(1).max(1)
+    }
+
+    fn lane_loop(&mut self, f: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+        if self.width() == 1 {
+            return f(self);
+        }
+        let width = int(self.width() as i32);
+        self.each(Bind::Simd, "lane", (int(0), width, 1), |l, lane| {
+            let Expr::Var(var) = lane.e else { unreachable!("a loop gives a variable") };
+            l.lane = Some(var);
+            f(l)
+        })
+    }
+
+    /// Number of tiles of an axis, over the parameters alone.
+    fn tiles(&self, axis: &Axis) -> Lowered<Expr> {
+        let tile = self.tile(axis) as i32;
+        match (&axis.lo.kind, self.size(&axis.hi)) {
+            (Kind::Int(0), Some(hi)) if tile == 1 => Ok(hi),
+            (Kind::Int(0), Some(hi)) => {
+                let up = Expr::Binary(BinOp::Add, Box::new(hi), Box::new(Expr::Int(tile - 1)));
+                Ok(Expr::Binary(BinOp::Div, Box::new(up), Box::new(Expr::Int(tile))))
+            }
+            _ => self.illegal(format!("the extent of `{}` is no size known at launch", self.axis_name(axis))),
+        }
+    }
+
+    fn size(&self, e: &ir::Expr) -> Option<Expr> {
+        match &e.kind {
+            Kind::Int(v) => Some(Expr::Int(*v as i32)),
+            Kind::Var(v) => {
+                let params = self.kernel.dims.iter().chain(&self.kernel.scalars);
+                params.enumerate().find(|(_, p)| *p == v).map(|(i, _)| Expr::Var(Var(i as u32)))
+            }
+            Kind::Binary(op, a, b) => Some(Expr::Binary(*op, Box::new(self.size(a)?), Box::new(self.size(b)?))),
+            _ => None,
+        }
+    }
+
+    /// One work item: its number taken apart into the numbers of the axes' tiles, the last axis fastest.
+    fn item(&mut self, split: &[&Axis], rest: &[&Axis], body: &[Stmt], item: Op, env: &mut Env) -> Lowered<()> {
+        let mut left = item;
+        let mut levels = Vec::new();
+        for (i, axis) in split.iter().enumerate().rev() {
+            let number = match i {
+                0 => left.clone(),
+                _ => {
+                    let tiles = self.tiles(axis)?;
+                    let tiles = self.emit(tiles, crate::loop_ir::Ty::I32, false);
+                    let number = self.binary(BinOp::Rem, left.clone(), tiles.clone());
+                    left = self.binary(BinOp::Div, left, tiles);
+                    number
+                }
+            };
+            levels.insert(0, Level { axis, tile: self.tile(axis), given: Some(number) });
+        }
+        levels.extend(rest.iter().map(|axis| Level { axis, tile: self.tile(axis), given: None }));
+        let mut envs = vec![env.clone()];
+        self.levels(&levels, body, &mut envs)
+    }
+
+    fn levels(&mut self, levels: &[Level], body: &[Stmt], envs: &mut Vec<Env>) -> Lowered<()> {
+        let Some((level, inner)) = levels.split_first() else { return self.stmts(body, envs) };
+        let axis = level.axis;
+        let (lo, hi) = self.bounds(axis, envs)?;
+        match (&level.given, level.tile) {
+            (Some(number), 1) => {
+                super::reduce::give(envs, axis.var, Val::Op(number.clone()));
+                self.levels(inner, body, envs)
+            }
+            (Some(number), tile) => {
+                let base = self.binary(BinOp::Mul, number.clone(), int(tile as i32));
+                let end = self.binary(BinOp::Add, base.clone(), int(tile as i32));
+                let whole = self.binary(BinOp::Le, end, hi.clone());
+                let (then, ()) = self.inside(|l| l.tiled(axis, base.clone(), tile, inner, body, envs))?;
+                let (other, ()) = self.inside(|l| l.one_by_one(axis, (base, hi), inner, body, envs))?;
+                self.push(Out::If { cond: whole.e, then, other });
+                Ok(())
+            }
+            // The innermost axis may be spread over lanes.
+            (None, 1) if inner.is_empty() => self.par(axis, body, envs),
+            (None, 1) => self.one_by_one(axis, (lo, hi), inner, body, envs),
+            (None, tile) => {
+                let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
+                let whole = self.binary(BinOp::Div, len, int(tile as i32));
+                let whole = self.binary(BinOp::Mul, whole, int(tile as i32));
+                let end = self.binary(BinOp::Add, lo.clone(), whole);
+                let name = self.axis_name(axis);
+                self.each(Bind::Serial, name, (lo, end.clone(), tile as i32), |l, base| {
+                    l.tiled(axis, base, tile, inner, body, envs)
+                })?;
+                self.one_by_one(axis, (end, hi), inner, body, envs)
+            }
+        }
+    }
+
+    /// `tile` iterations from `base` on, side by side.
+    fn tiled(
+        &mut self,
+        axis: &Axis,
+        base: Op,
+        tile: usize,
+        inner: &[Level],
+        body: &[Stmt],
+        envs: &[Env],
+    ) -> Lowered<()> {
+        let mut all = Vec::new();
+        for env in envs {
+            for i in 0..tile {
+                let index = self.binary(BinOp::Add, base.clone(), int(i as i32));
+                let mut env = env.clone();
+                env.insert(axis.var, Val::Op(index));
+                all.push(env);
+            }
+        }
+        self.levels(inner, body, &mut all)
+    }
+
+    fn one_by_one(
+        &mut self,
+        axis: &Axis,
+        bounds: (Op, Op),
+        inner: &[Level],
+        body: &[Stmt],
+        envs: &[Env],
+    ) -> Lowered<()> {
+        let mut envs = envs.to_vec();
+        self.serial(axis.var, bounds, &mut envs, |l, envs| l.levels(inner, body, &mut envs.to_vec()))
+    }
+}
+
+fn times(a: Expr, b: Expr) -> Expr {
+    match a {
+        Expr::Int(1) => b,
+        a => Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b)),
+    }
+}

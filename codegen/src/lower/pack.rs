@@ -1,0 +1,112 @@
+//! Dots of bytes through the schedule's instruction: four neighbours a lane, exact partial sums a lane.
+use super::build::int;
+use super::lanes::mentions;
+use super::reduce::give;
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{Axis, BinOp, Block, Expr, Kind, Scalar, Ty, Var};
+use crate::loop_ir::{self, Access};
+
+impl Lower<'_> {
+    /// `isum(lo..lo + len, |i| a(i) * b(i))` with unsigned and signed bytes, as partial sums; `None` where it is no such dot.
+    pub(super) fn dot(
+        &mut self,
+        axis: &Axis,
+        body: &Block,
+        lo: i32,
+        len: usize,
+        envs: &mut [Env],
+    ) -> Lowered<Option<Vec<Val>>> {
+        let chunk = 4 * self.width();
+        let Some(instruction) = self.schedule.dot.as_deref() else { return Ok(None) };
+        let Kind::Binary(BinOp::Mul, a, b) = &body.value.kind else { return Ok(None) };
+        let operands = [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
+        let Some((unsigned, signed)) = operands else { return Ok(None) };
+        let usable = self.lane.is_some() && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
+        if !usable || !fits_i16(instruction, unsigned, signed) {
+            return Ok(None);
+        }
+        let instruction = crate::cpu::intrinsics::instruction(instruction).expect("legal asks the table first").name;
+        let mut sums: Vec<Op> = vec![int(0); envs.len()];
+        for start in (0..len).step_by(chunk) {
+            give(envs, axis.var, Val::Affine { base: int(lo + start as i32), stride: 1 });
+            for (sum, env) in sums.iter_mut().zip(envs.iter_mut()) {
+                let (a, b) = (self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?);
+                let args = vec![sum.e.clone(), a.e, b.e];
+                let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: body.value.span };
+                *sum = self.emit(call, loop_ir::Ty::I32, true);
+            }
+        }
+        Ok(Some(sums.into_iter().map(Val::Partial).collect()))
+    }
+
+    /// Whether the neighbours of `axis` can be computed byte by byte, every step inside 0..=255.
+    fn unsigned(&self, e: &Expr, axis: Var) -> bool {
+        if !matches!(e.ty, Ty::Int { lo: 0.., hi: ..=255 }) {
+            return false;
+        }
+        if !mentions(e, axis) {
+            return true;
+        }
+        match &e.kind {
+            Kind::Load(p) => p.scalar == Scalar::U8 && self.neighbours(e, axis),
+            Kind::Binary(BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Add | BinOp::Sub, a, b) => {
+                self.unsigned(a, axis) && self.unsigned(b, axis)
+            }
+            Kind::Binary(BinOp::Shl | BinOp::Shr, a, by) => self.unsigned(a, axis) && !mentions(by, axis),
+            _ => false,
+        }
+    }
+
+    fn signed(&self, e: &Expr, axis: Var) -> bool {
+        matches!(&e.kind, Kind::Load(p) if p.scalar == Scalar::I8) && self.neighbours(e, axis)
+    }
+
+    /// Whether a load's index is the axis plus something that does not depend on it.
+    fn neighbours(&self, e: &Expr, axis: Var) -> bool {
+        let Kind::Load(p) = &e.kind else { return false };
+        let plain = p.index.iter().all(|i| !mentions(i, axis));
+        plain && p.at.as_ref().is_some_and(|at| offset_by(at, axis))
+    }
+
+    fn pack(&mut self, e: &Expr, axis: Var, env: &mut Env) -> Lowered<Op> {
+        if !mentions(e, axis) {
+            let value = self.uniform(e, env)?;
+            return Ok(self.emit(loop_ir::Expr::Splat4(Box::new(value.e)), loop_ir::Ty::U8x4, false));
+        }
+        match &e.kind {
+            Kind::Load(p) => {
+                let access = self.access(p, env)?;
+                let access = Access { lane_stride: 4, ..access };
+                let ty = if p.scalar == Scalar::U8 { loop_ir::Ty::U8x4 } else { loop_ir::Ty::I8x4 };
+                Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, true))
+            }
+            Kind::Binary(op @ (BinOp::Shl | BinOp::Shr), a, by) => {
+                let (a, by) = (self.pack(a, axis, env)?, self.uniform(by, env)?);
+                Ok(self.binary(*op, a, by))
+            }
+            Kind::Binary(op, a, b) => {
+                let (a, b) = (self.pack(a, axis, env)?, self.pack(b, axis, env)?);
+                Ok(self.binary(*op, a, b))
+            }
+            _ => self.illegal("asked to compute bytes that `unsigned` does not know"),
+        }
+    }
+}
+
+/// `axis + rest` with `rest` free of the axis.
+fn offset_by(e: &Expr, axis: Var) -> bool {
+    match &e.kind {
+        Kind::Var(v) => *v == axis,
+        Kind::Binary(BinOp::Add, a, b) => {
+            (offset_by(a, axis) && !mentions(b, axis)) || (offset_by(b, axis) && !mentions(a, axis))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the instruction's sums of neighbours stay inside `i16`, where it needs that: it saturates otherwise.
+fn fits_i16(instruction: &str, unsigned: &Expr, signed: &Expr) -> bool {
+    let needs = crate::cpu::intrinsics::instruction(instruction).is_some_and(|i| !i.in_i16.is_empty());
+    let (Ty::Int { hi, .. }, Ty::Int { lo: from, hi: to }) = (unsigned.ty, signed.ty) else { return false };
+    !needs || (2 * hi * from >= i16::MIN as i64 && 2 * hi * to <= i16::MAX as i64)
+}

@@ -1,0 +1,188 @@
+//! Float sums over lanes: running values in registers, side by side, or in memory where the lanes cannot be spread.
+use super::build::{float, int, long};
+use super::reduce::give;
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{Axis, BinOp, Block, Var};
+use crate::loop_ir::{self, Bind, Expr, Stmt};
+
+impl Lower<'_> {
+    /// `n` lanes in `n / width` registers for each iteration of the tile.
+    pub(super) fn lanes(
+        &mut self,
+        n: usize,
+        axis: &Axis,
+        acc: Var,
+        step: &Block,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Val>> {
+        let count = n / self.width();
+        let registers: Vec<Vec<_>> = envs
+            .iter()
+            .map(|_| (0..count).map(|_| self.register("acc", float(0.0), true)).collect())
+            .collect();
+        let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
+        let len = self.binary(BinOp::Max, len, int(0));
+        let rounds = self.binary(BinOp::Div, len.clone(), int(n as i32));
+        self.each(Bind::Serial, "round", (int(0), rounds.clone(), 1), |l, round| {
+            let start = l.binary(BinOp::Mul, round, int(n as i32));
+            let start = l.binary(BinOp::Add, lo.clone(), start);
+            for r in 0..count {
+                let base = l.binary(BinOp::Add, start.clone(), int((r * l.width()) as i32));
+                give(envs, axis.var, Val::Affine { base, stride: 1 });
+                l.step_registers(r, &registers, acc, step, envs)?;
+            }
+            Ok(())
+        })?;
+        if !matches!(len.e, Expr::Int(len) if len as usize % n == 0) {
+            let done = self.binary(BinOp::Mul, rounds, int(n as i32));
+            let from = self.binary(BinOp::Add, lo, done);
+            self.lanes_rest(n, &registers, axis, acc, step, (from, hi), envs)?;
+        }
+        registers.iter().map(|r| self.register_tree(r)).collect()
+    }
+
+    fn step_registers(
+        &mut self,
+        r: usize,
+        registers: &[Vec<loop_ir::Var>],
+        acc: Var,
+        step: &Block,
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        for (env, own) in envs.iter_mut().zip(registers) {
+            env.insert(acc, Val::Op(self.read(own[r])));
+        }
+        self.spread = true;
+        let values = self.block(step, envs);
+        self.spread = false;
+        for (own, value) in registers.iter().zip(values?) {
+            let value = self.op(value);
+            self.set(own[r], value);
+        }
+        Ok(())
+    }
+
+    /// The last elements, which do not fill all lanes: through memory, one by one.
+    #[allow(clippy::too_many_arguments)]
+    fn lanes_rest(
+        &mut self,
+        n: usize,
+        registers: &[Vec<loop_ir::Var>],
+        axis: &Axis,
+        acc: Var,
+        step: &Block,
+        (from, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        let any = self.binary(BinOp::Lt, from.clone(), hi.clone());
+        let (then, ()) = self.inside(|l| {
+            let arrays: Vec<_> = envs.iter().map(|_| l.array("lanes", n)).collect();
+            for (array, own) in arrays.iter().zip(registers) {
+                for (r, register) in own.iter().enumerate() {
+                    let to = l.element(*array, int((r * l.width()) as i32), 1);
+                    let value = l.read(*register);
+                    l.push(Stmt::Store { to, value: value.e });
+                }
+            }
+            l.lane_elements(&arrays, n as i32, axis, acc, step, (from, hi), envs)?;
+            for (array, own) in arrays.iter().zip(registers) {
+                for (r, register) in own.iter().enumerate() {
+                    let access = l.element(*array, int((r * l.width()) as i32), 1);
+                    let value = l.load(access);
+                    l.set(*register, value);
+                }
+            }
+            Ok(())
+        })?;
+        self.push(Stmt::If { cond: any.e, then, other: Vec::new() });
+        Ok(())
+    }
+
+    /// Folds elements `lo..hi` into arrays of `n` lanes, one element at a time; `lo` belongs to lane 0.
+    #[allow(clippy::too_many_arguments)]
+    fn lane_elements(
+        &mut self,
+        arrays: &[loop_ir::Var],
+        n: i32,
+        axis: &Axis,
+        acc: Var,
+        step: &Block,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        self.serial(axis.var, (lo.clone(), hi), envs, |l, envs| {
+            let Val::Op(index) = envs[0][&axis.var].clone() else { unreachable!("a serial loop gives an index") };
+            let offset = l.binary(BinOp::Sub, index, lo);
+            let lane = l.binary(BinOp::Rem, offset, int(n));
+            for (env, array) in envs.iter_mut().zip(arrays) {
+                let access = l.element(*array, lane.clone(), 0);
+                let running = l.load(access);
+                env.insert(acc, Val::Op(running));
+            }
+            let values = l.block(step, envs)?;
+            for (array, value) in arrays.iter().zip(values) {
+                let to = l.element(*array, lane.clone(), 0);
+                let value = l.op(value);
+                l.push(Stmt::Store { to, value: value.e });
+            }
+            Ok(())
+        })
+    }
+
+    /// The xor tree over registers and then over the lanes of the last one.
+    fn register_tree(&mut self, registers: &[loop_ir::Var]) -> Lowered<Val> {
+        let mut values: Vec<Op> = registers.iter().map(|r| self.read(*r)).collect();
+        while values.len() > 1 {
+            let upper = values.split_off(values.len() / 2);
+            values = values.into_iter().zip(upper).map(|(a, b)| self.binary(BinOp::Add, a, b)).collect();
+        }
+        let last = values.pop().expect("at least one register");
+        Ok(Val::Op(self.lane_tree(BinOp::Add, last)))
+    }
+
+    /// `n` lanes as an array.
+    pub(super) fn lanes_in_memory(
+        &mut self,
+        n: i32,
+        axis: &Axis,
+        acc: Var,
+        step: &Block,
+        bounds: (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Val>> {
+        if self.spread {
+            return self.illegal("a sum over lanes inside lanes");
+        }
+        let arrays: Vec<_> = envs.iter().map(|_| self.array("lanes", n as usize)).collect();
+        for array in &arrays {
+            let array = *array;
+            self.each(Bind::Serial, "lane", (int(0), int(n), 1), |l, lane| {
+                let to = l.element(array, lane, 0);
+                l.push(Stmt::Store { to, value: Expr::Float(0.0) });
+                Ok(())
+            })?;
+        }
+        self.lane_elements(&arrays, n, axis, acc, step, bounds, envs)?;
+        arrays.into_iter().map(|array| self.memory_tree(array, n)).collect()
+    }
+
+    fn memory_tree(&mut self, array: loop_ir::Var, n: i32) -> Lowered<Val> {
+        let mut half = n / 2;
+        while half > 0 {
+            self.each(Bind::Serial, "lane", (int(0), int(half), 1), |l, lane| {
+                let other = l.binary(BinOp::Add, lane.clone(), int(half));
+                let (a, b) = (l.element(array, lane.clone(), 0), l.element(array, other, 0));
+                let (a, b) = (l.load(a), l.load(b));
+                let sum = l.binary(BinOp::Add, a, b);
+                let to = l.element(array, lane, 0);
+                l.push(Stmt::Store { to, value: sum.e });
+                Ok(())
+            })?;
+            half /= 2;
+        }
+        let mut first = self.element(array, int(0), 0);
+        first.addr = Box::new(long(0).e);
+        Ok(Val::Op(self.load(first)))
+    }
+}

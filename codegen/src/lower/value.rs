@@ -1,0 +1,156 @@
+//! Expressions, for all iterations of a tile at once.
+use super::build::{float, int};
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{self, BinOp, Expr, Kind, UnOp};
+use crate::loop_ir;
+
+impl Lower<'_> {
+    /// The value for one iteration.
+    pub(super) fn eval(&mut self, e: &Expr, env: &mut Env) -> Lowered<Val> {
+        let mut envs = [std::mem::take(env)];
+        let value = self.evals(e, &mut envs);
+        let [back] = envs;
+        *env = back;
+        Ok(value?.pop().expect("one iteration"))
+    }
+
+    /// The values for all iterations, in their order.
+    pub(super) fn evals(&mut self, e: &Expr, envs: &mut [Env]) -> Lowered<Vec<Val>> {
+        Ok(match &e.kind {
+            Kind::Int(v) => vec![Val::Op(int(*v as i32)); envs.len()],
+            Kind::Float(v) => vec![Val::Op(float(*v)); envs.len()],
+            Kind::Bool(v) => {
+                let op = Op { e: loop_ir::Expr::Bool(*v), ty: loop_ir::Ty::Bool, varying: false };
+                vec![Val::Op(op); envs.len()]
+            }
+            Kind::Var(v) => envs.iter().map(|env| env[v].clone()).collect(),
+            Kind::Load(place) => self.for_each(envs, |l, env| {
+                let access = l.access(place, env)?;
+                Ok(Val::Op(l.load(access)))
+            })?,
+            Kind::At { array, index } => self.for_each(envs, |l, env| {
+                let Val::Array(a) = env[array] else { unreachable!("arrays are bound to arrays") };
+                let (base, stride) = l.affine(index, env)?;
+                let access = l.element(a, base, stride);
+                Ok(Val::Op(l.load(access)))
+            })?,
+            Kind::Unary(op, a) => {
+                let values = self.evals(a, envs)?;
+                values.into_iter().map(|a| self.unary_val(*op, a)).collect::<Lowered<_>>()?
+            }
+            Kind::Binary(op, a, b) => {
+                let (a, b) = (self.evals(a, envs)?, self.evals(b, envs)?);
+                a.into_iter().zip(b).map(|(a, b)| self.binary_val(*op, a, b)).collect::<Lowered<_>>()?
+            }
+            Kind::Fma(a, b, c) => {
+                let (a, b, c) = (self.ops(a, envs)?, self.ops(b, envs)?, self.ops(c, envs)?);
+                a.into_iter().zip(b).zip(c).map(|((a, b), c)| Val::Op(self.fma(a, b, c))).collect()
+            }
+            Kind::Select(c, a, b) => self.for_each(envs, |l, env| l.select_val(c, a, b, env))?,
+            Kind::Reduce { op, axis, body } => self.reduce(*op, axis, body, e.ty, envs)?,
+            Kind::Sum { shape, axis, acc, step } => self.sum(*shape, axis, *acc, step, envs)?,
+            Kind::Map { axis, body } => {
+                let ir::Ty::Array { cap } = e.ty else { unreachable!("a map is an array") };
+                self.map(axis, body, cap, envs)?
+            }
+        })
+    }
+
+    fn for_each(
+        &mut self,
+        envs: &mut [Env],
+        mut f: impl FnMut(&mut Self, &mut Env) -> Lowered<Val>,
+    ) -> Lowered<Vec<Val>> {
+        envs.iter_mut().map(|env| f(self, env)).collect()
+    }
+
+    /// Values as operands: affine ones are spread out, partial sums added up.
+    pub(super) fn ops(&mut self, e: &Expr, envs: &mut [Env]) -> Lowered<Vec<Op>> {
+        Ok(self.evals(e, envs)?.into_iter().map(|v| self.op(v)).collect())
+    }
+
+    pub(super) fn op(&mut self, v: Val) -> Op {
+        match v {
+            Val::Op(op) => op,
+            Val::Affine { base, stride } => self.spread_out(base, stride),
+            Val::Partial(op) => self.lane_sum(op),
+            Val::Array(_) => unreachable!("arrays are no operands"),
+        }
+    }
+
+    fn unary_val(&mut self, op: UnOp, a: Val) -> Lowered<Val> {
+        // Conversions of halves belong to loads and stores.
+        if matches!(op, UnOp::FromHalf | UnOp::ToHalf(_)) {
+            return Ok(a);
+        }
+        if let (UnOp::Neg, Val::Partial(p)) = (op, &a) {
+            return Ok(Val::Partial(self.unary(op, p.clone())));
+        }
+        let a = self.op(a);
+        Ok(Val::Op(self.unary(op, a)))
+    }
+
+    fn binary_val(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
+        match (op, a, b) {
+            // A sum over lanes is linear: it is put off as long as it can be.
+            (BinOp::Mul, Val::Partial(p), Val::Op(u)) | (BinOp::Mul, Val::Op(u), Val::Partial(p)) => {
+                Ok(Val::Partial(self.binary(op, p, u)))
+            }
+            (BinOp::Add | BinOp::Sub, Val::Partial(p), Val::Partial(q)) => Ok(Val::Partial(self.binary(op, p, q))),
+            (op, a @ (Val::Partial(_) | Val::Op(_)), b @ (Val::Partial(_) | Val::Op(_))) => {
+                let (a, b) = (self.op(a), self.op(b));
+                Ok(Val::Op(self.binary(op, a, b)))
+            }
+            (op, a, b) => self.affine_binary(op, a, b),
+        }
+    }
+
+    fn select_val(&mut self, c: &Expr, a: &Expr, b: &Expr, env: &mut Env) -> Lowered<Val> {
+        let cond = self.eval(c, env)?;
+        let cond = self.op(cond);
+        if let loop_ir::Expr::Bool(c) = cond.e {
+            return self.eval(if c { a } else { b }, env);
+        }
+        // Only the chosen side may be evaluated, as the other may read where nothing is.
+        if !cond.varying && (reads(a) || reads(b)) {
+            return self.branch(cond, a, b, env);
+        }
+        let (a, b) = (self.eval(a, env)?, self.eval(b, env)?);
+        let (a, b) = (self.op(a), self.op(b));
+        Ok(Val::Op(self.select(cond, a, b)))
+    }
+
+    fn branch(&mut self, cond: Op, a: &Expr, b: &Expr, env: &mut Env) -> Lowered<Val> {
+        let zero = if matches!(a.ty, ir::Ty::F32) { float(0.0) } else { int(0) };
+        let var = self.register("chosen", zero, false);
+        let mut sides = Vec::new();
+        for side in [a, b] {
+            let (stmts, ()) = self.inside(|l| {
+                let value = l.eval(side, env)?;
+                let value = l.op(value);
+                if value.varying {
+                    return l.illegal("a branch gives one value a lane");
+                }
+                l.set(var, value);
+                Ok(())
+            })?;
+            sides.push(stmts);
+        }
+        let other = sides.pop().expect("two sides");
+        let then = sides.pop().expect("two sides");
+        self.push(loop_ir::Stmt::If { cond: cond.e, then, other });
+        let value = self.read(var);
+        Ok(Val::Op(value))
+    }
+}
+
+/// Whether an expression reads memory.
+pub(super) fn reads(e: &Expr) -> bool {
+    match &e.kind {
+        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Var(_) => false,
+        Kind::Unary(_, a) => reads(a),
+        Kind::Binary(_, a, b) => reads(a) || reads(b),
+        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => reads(a) || reads(b) || reads(c),
+        _ => true,
+    }
+}

@@ -1,0 +1,256 @@
+//! Compiled code against the interpreter, bit for bit, on every instruction set of this machine.
+use crate::kernels;
+use crate::operations::{self, INPUTS};
+use kgen::cpu::{self, Isa};
+use kgen::loop_ir::{Func, Ty, interp, print};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A function, what it is run on, and where.
+struct Case {
+    isa: Isa,
+    func: Func,
+    items: i32,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Random numbers (SplitMix64), with a liking for the corners of `f32`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z >> 32) as u32
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+
+    fn float(&mut self) -> u32 {
+        const CORNERS: [u32; 16] = [
+            0x0000_0000,
+            0x8000_0000,
+            0x0000_0001,
+            0x8000_0001,
+            0x007f_ffff,
+            0x0080_0000,
+            0x3f00_0000,
+            0xbfc0_0000,
+            0x4eff_ffff,
+            0x4f00_0000,
+            0xcf00_0000,
+            0x7f7f_ffff,
+            0x7f80_0000,
+            0xff80_0000,
+            0x7fc0_0000,
+            0xff81_2345,
+        ];
+        match self.next() % 4 {
+            0 => CORNERS[self.next() as usize % 16],
+            1 => self.next(),
+            2 => ((self.next() % 2000) as f32 / 8.0 - 125.0).to_bits(),
+            _ => (self.next() as i32 as f32 * 1e-9).to_bits(),
+        }
+    }
+
+    fn input(&mut self, name: &str, ty: Ty) -> u32 {
+        match (name, ty) {
+            (_, Ty::F32) => self.float(),
+            ("bits", _) => self.next(),
+            (_, Ty::I32) => ((self.next() % (1 << 15)) as i32 - (1 << 14)) as u32,
+            (_, Ty::U8x4) => self.next() & 0x3f3f_3f3f,
+            _ => u32::from_le_bytes(self.next().to_le_bytes().map(|b| (b % 64).wrapping_sub(32))),
+        }
+    }
+}
+
+fn words(count: usize, mut f: impl FnMut(usize) -> u32) -> Vec<u8> {
+    (0..count).flat_map(|i| f(i).to_le_bytes()).collect()
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let widths = [1, 4, 8, 16].into_iter().filter(|w| isa.supports_width(*w).is_ok());
+        for width in widths {
+            for unit in ["dot4_scalar", "dot4_maddubs", "dot4_vpdpbusd"] {
+                let fits = (unit == "dot4_scalar") == (width == 1) && isa.supports_call(unit, width).is_ok();
+                if fits {
+                    cases.extend([
+                        arithmetic(isa, width, unit, false),
+                        arithmetic(isa, width, unit, true),
+                        dot(isa, width, unit),
+                    ]);
+                }
+            }
+            cases.extend([copies(isa, width), halves(isa, width), add(isa, width), tree(isa, width)]);
+        }
+        cases.push(Case { isa, func: kernels::control(), items: 40, buffers: vec![vec![0; 160]] });
+    }
+    cases
+}
+
+fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
+    let mut random = Random(width as u64);
+    let func = operations::arithmetic(width, unit, mixed);
+    let items = 4096 / width;
+    let mut buffers: Vec<Vec<u8>> = INPUTS.map(|(name, ty)| words(4096, |_| random.input(name, ty))).into();
+    buffers.extend([vec![0; 4 * 4096 * operations::slots(&func)], vec![0; 4 * 4096 * operations::slots(&func)]]);
+    Case { isa, func, items: items as i32, buffers }
+}
+
+fn copies(isa: Isa, width: usize) -> Case {
+    let mut random = Random(7);
+    let items = 64;
+    let sizes = operations::SCALARS.map(|s| 3 * width * items * kgen::loop_ir::memory::bytes(s));
+    let mut buffers: Vec<Vec<u8>> = sizes.map(|size| random.bytes(size)).into();
+    buffers.extend(sizes.iter().chain(&sizes).map(|size| vec![0; *size]));
+    Case { isa, func: operations::copies(width), items: items as i32, buffers }
+}
+
+/// Around every value halfway between two binary16 numbers, where rounding decides, and random ones.
+fn halves(isa: Isa, width: usize) -> Case {
+    let mut random = Random(9);
+    let x = words(6 * 65536, |i| {
+        let h = (i / 6) as u16;
+        let x = half::f16::from_bits(h).to_f32().to_bits();
+        [x, x + 0xfff, x + 0x1000, x + 0x1001, random.next(), random.float()][i % 6]
+    });
+    let out = vec![0; x.len() / 2];
+    Case {
+        isa,
+        func: operations::halves(width),
+        items: (x.len() / 4 / width) as i32,
+        buffers: vec![x, out.clone(), out],
+    }
+}
+
+fn add(isa: Isa, width: usize) -> Case {
+    let mut random = Random(3);
+    let mut func = kernels::add(width);
+    // The harness gives the number of items as `n`; here it is the length.
+    func.work = kgen::loop_ir::Expr::Int(1);
+    let buffers = vec![words(1003, |_| random.float()), words(1003, |_| random.float()), vec![0; 4012]];
+    Case { isa, func, items: 1003, buffers }
+}
+
+fn dot(isa: Isa, width: usize, unit: &'static str) -> Case {
+    let mut random = Random(5);
+    let buffers = vec![random.bytes(100 * kernels::ROW / 2), random.bytes(100 * kernels::ROW), vec![0; 400]];
+    Case { isa, func: kernels::dot(width, unit), items: 100, buffers }
+}
+
+fn tree(isa: Isa, width: usize) -> Case {
+    let mut random = Random(6);
+    Case { isa, func: kernels::tree(width), items: 300, buffers: vec![random.bytes(300 * 128), vec![0; 600]] }
+}
+
+impl Case {
+    /// The part of the work to run.
+    fn part(&self) -> (i32, i32) {
+        if self.func.name == "add" { (0, 1) } else { (0, self.items) }
+    }
+}
+
+const MAIN: &str = r#"
+use std::io::{Read, Write};
+fn number(from: &mut impl Read) -> usize {
+    let mut bytes = [0; 8];
+    from.read_exact(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes) as usize
+}
+fn main() {
+    let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
+    for function in FUNCTIONS {
+        let (n, lo, hi) = (number(&mut from) as i32, number(&mut from) as i32, number(&mut from) as i32);
+        let mut buffers: Vec<Vec<u8>> = (0..number(&mut from)).map(|_| {
+            let mut bytes = vec![0; number(&mut from)];
+            from.read_exact(&mut bytes).unwrap();
+            bytes
+        }).collect();
+        let pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr()).collect();
+        unsafe { function(&pointers, &[n], &[], lo, hi) };
+        for buffer in buffers {
+            to.write_all(&buffer).unwrap();
+        }
+    }
+}
+"#;
+
+/// One program with every case's function, numbered.
+fn program(cases: &[Case]) -> String {
+    let mut text = String::new();
+    let mut table = String::from("const FUNCTIONS: &[unsafe fn(&[*mut u8], &[i32], &[f32], i32, i32)] = &[\n");
+    for isa in Isa::ALL {
+        let numbered =
+            |(k, case): (usize, &Case)| Func { name: format!("{}_{k}", case.func.name), ..case.func.clone() };
+        let funcs: Vec<Func> = cases.iter().enumerate().filter(|(_, c)| c.isa == isa).map(numbered).collect();
+        for func in &funcs {
+            table += &format!("    {isa}::{},\n", func.name);
+        }
+        text += &cpu::format(cpu::module(&funcs, isa).unwrap()).unwrap();
+    }
+    format!("#![deny(warnings)]\n{text}{table}];\n{MAIN}")
+}
+
+/// Runs the compiled cases; what their buffers hold afterwards.
+fn execute(cases: &[Case], folder: &Path) -> Vec<Vec<Vec<u8>>> {
+    let (source, binary) = (folder.join("cases.rs"), folder.join("cases"));
+    std::fs::write(&source, program(cases)).unwrap();
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let built = Command::new(rustc)
+        .args(["-O", "--edition", "2024", "--crate-type", "bin", "-o"])
+        .arg(&binary)
+        .arg(&source)
+        .status();
+    assert!(built.unwrap().success(), "the generated code does not compile without warnings");
+    let mut input = Vec::new();
+    for case in cases {
+        let (lo, hi) = case.part();
+        for v in [case.items as usize, lo as usize, hi as usize, case.buffers.len()] {
+            input.extend((v as u64).to_le_bytes());
+        }
+        for buffer in &case.buffers {
+            input.extend((buffer.len() as u64).to_le_bytes());
+            input.extend(buffer);
+        }
+    }
+    let mut child = Command::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success());
+    let mut rest = output.stdout.as_slice();
+    let mut take = |len: usize| rest.split_off(..len).unwrap().to_vec();
+    cases.iter().map(|case| case.buffers.iter().map(|b| take(b.len())).collect()).collect()
+}
+
+#[test]
+fn compiled_code_gives_the_interpreters_bits() {
+    let cases = cases();
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = execute(&cases, folder.path());
+    for (case, output) in cases.iter().zip(outputs) {
+        let (lo, hi) = case.part();
+        let mut expected = case.buffers.clone();
+        let what = format!("{} on {} with {} lanes", case.func.name, case.isa, case.func.width);
+        interp::run(&case.func, &[case.items], &[], &mut expected, lo, hi).unwrap_or_else(|f| panic!("{what}: {f}"));
+        assert_ne!(expected, case.buffers, "{what} computes nothing");
+        for (k, (got, wanted)) in output.iter().zip(&expected).enumerate() {
+            if let Some(at) = (0..got.len()).find(|i| got[*i] != wanted[*i]) {
+                let word = at / 4 * 4..(at / 4 * 4 + 4).min(got.len());
+                let (got, wanted) = (&got[word.clone()], &wanted[word]);
+                let buffer = &case.func.buffers[k].name;
+                panic!(
+                    "{what}: byte {at} of `{buffer}` is in {got:02x?}, wanted {wanted:02x?}\n{}",
+                    print::func(&case.func)
+                );
+            }
+        }
+    }
+}

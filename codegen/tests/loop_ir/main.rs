@@ -1,0 +1,7 @@
+//! The loop IR by itself: functions built by hand, run by the interpreter and as compiled code.
+mod build;
+mod exec;
+mod faults;
+mod kernels;
+mod meaning;
+mod operations;

@@ -1,0 +1,206 @@
+//! Functions that do every operation once, for registers and for single values.
+use crate::build::*;
+use kgen::ir::{BinOp, Scalar, UnOp};
+use kgen::loop_ir::{Expr, Func, Mem, Stmt, Ty, Var, memory};
+
+/// Every kind of number in memory.
+pub const SCALARS: [Scalar; 8] =
+    [Scalar::F32, Scalar::F16, Scalar::Bf16, Scalar::I32, Scalar::I16, Scalar::U16, Scalar::I8, Scalar::U8];
+
+/// Inputs of [`arithmetic`], with their types; `w` lanes of each for an item.
+pub const INPUTS: [(&str, Ty); 8] = [
+    ("x", Ty::F32),
+    ("y", Ty::F32),
+    ("z", Ty::F32),
+    ("i", Ty::I32),
+    ("j", Ty::I32),
+    ("bits", Ty::I32),
+    ("u", Ty::U8x4),
+    ("s", Ty::I8x4),
+];
+
+/// Every operation on numbers. Where `mixed`, the second operands are single values. Needs |i|, |j| < 2^14, bytes of `u`
+/// in 0..=63 and of `s` in -32..=31.
+pub fn arithmetic(width: usize, unit: &'static str, mixed: bool) -> Func {
+    let mut b = Build::new(&format!("arithmetic_{unit}_{mixed}"), width);
+    let mems: Vec<Mem> = INPUTS.iter().map(|(name, ty)| b.buffer(name, stored_as(*ty), false)).collect();
+    let item = b.one("item", Ty::I32);
+    let mut body = Vec::new();
+    let vars: Vec<Var> = INPUTS
+        .iter()
+        .zip(mems)
+        .map(|((name, ty), mem)| {
+            let single = width == 1 || mixed && ["y", "j"].contains(name);
+            let place = at(mem, offset(var(item), 4 * width as i64, 0), if single { 0 } else { 4 }, stored_as(*ty));
+            let value = if stored_as(*ty) == Scalar::U8 || stored_as(*ty) == Scalar::I8 {
+                Expr::LoadPack(place)
+            } else {
+                Expr::Load(place)
+            };
+            let v = if single { b.one(name, *ty) } else { b.each(name, *ty) };
+            body.push(let_(v, value));
+            v
+        })
+        .collect();
+    let mut results = float_results(&vars);
+    results.extend(int_results(&vars, width));
+    results.extend(byte_results(&vars, width, unit));
+    let slots = results.len() as i64;
+    for ty in [Ty::F32, Ty::I32] {
+        let out = b.buffer(if ty == Ty::F32 { "floats" } else { "ints" }, stored_as(ty), true);
+        for (slot, (_, value)) in results.iter().enumerate().filter(|(_, (t, _))| *t == ty) {
+            let w = 4 * width as i64;
+            let place = at(out, offset(var(item), slots * w, slot as i64 * w), 4, stored_as(ty));
+            body.push(store(place, value.clone()));
+        }
+    }
+    b.items(item, body)
+}
+
+/// The number of slots that [`arithmetic`] stores an item.
+pub fn slots(func: &Func) -> usize {
+    fn count(stmts: &[Stmt]) -> usize {
+        stmts
+            .iter()
+            .map(|s| match s {
+                Stmt::For { body, .. } => count(body),
+                Stmt::Store { .. } => 1,
+                _ => 0,
+            })
+            .sum()
+    }
+    count(&func.body)
+}
+
+fn stored_as(ty: Ty) -> Scalar {
+    match ty {
+        Ty::F32 => Scalar::F32,
+        Ty::U8x4 => Scalar::U8,
+        Ty::I8x4 => Scalar::I8,
+        _ => Scalar::I32,
+    }
+}
+
+fn float_results(vars: &[Var]) -> Vec<(Ty, Expr)> {
+    let [x, y, z] = [0, 1, 2].map(|i| var(vars[i]));
+    let mut out = Vec::new();
+    for op in [BinOp::Add, BinOp::Sub, BinOp::Mul, BinOp::Div, BinOp::Min, BinOp::Max] {
+        out.push((Ty::F32, bin(op, x.clone(), y.clone())));
+    }
+    for op in [UnOp::Neg, UnOp::Abs, UnOp::Sqrt, UnOp::Rint] {
+        out.push((Ty::F32, un(op, x.clone())));
+    }
+    out.push((Ty::F32, fma(x.clone(), y.clone(), z.clone())));
+    for op in [BinOp::Lt, BinOp::Le, BinOp::Eq, BinOp::Ne] {
+        out.push((Ty::F32, select(bin(op, x.clone(), y.clone()), x.clone(), Expr::Float(-0.5))));
+    }
+    let (lt, le) = (bin(BinOp::Lt, x.clone(), y.clone()), bin(BinOp::Le, z.clone(), x.clone()));
+    for op in [BinOp::And, BinOp::Or, BinOp::Xor] {
+        out.push((Ty::F32, select(bin(op, lt.clone(), un(UnOp::Not, le.clone())), y.clone(), z.clone())));
+    }
+    out.push((Ty::F32, select(bin(BinOp::And, lt, Expr::Bool(true)), y, Expr::Float(f32::NEG_INFINITY))));
+    for (lo, hi) in [(i32::MIN, i32::MAX), (-127, 127), (0, 255)] {
+        out.push((Ty::I32, un(UnOp::ToInt { lo, hi }, x.clone())));
+    }
+    out.push((Ty::I32, un(UnOp::Bits, x)));
+    out
+}
+
+fn int_results(vars: &[Var], width: usize) -> Vec<(Ty, Expr)> {
+    let [i, j, bits] = [3, 4, 5].map(|i| var(vars[i]));
+    let mut out = Vec::new();
+    for op in [BinOp::Add, BinOp::Sub, BinOp::Mul, BinOp::Min, BinOp::Max, BinOp::And, BinOp::Or, BinOp::Xor] {
+        out.push((Ty::I32, bin(op, i.clone(), j.clone())));
+    }
+    let by = bin(BinOp::And, j.clone(), int(15));
+    out.push((Ty::I32, bin(BinOp::Shl, i.clone(), by.clone())));
+    out.push((Ty::I32, bin(BinOp::Shr, bits.clone(), by)));
+    out.push((Ty::I32, un(UnOp::Neg, i.clone())));
+    out.push((Ty::I32, un(UnOp::Abs, j.clone())));
+    for op in [BinOp::Lt, BinOp::Le, BinOp::Eq, BinOp::Ne] {
+        out.push((
+            Ty::I32,
+            select(bin(op, bin(BinOp::And, i.clone(), int(7)), bin(BinOp::And, j.clone(), int(7))), i.clone(), int(-5)),
+        ));
+    }
+    out.push((Ty::F32, un(UnOp::ToF32, bits.clone())));
+    out.push((Ty::F32, un(UnOp::FromBits, bits.clone())));
+    if width > 1 {
+        let mut mask = 1;
+        while mask < width as u32 {
+            out.push((Ty::I32, shuffle(mask, bits.clone())));
+            out.push((Ty::F32, shuffle(mask | 1, var(vars[0]))));
+            mask *= 2;
+        }
+        out.push((Ty::I32, call("hsum", vec![i.clone()])));
+        out.push((Ty::I32, Expr::First(Box::new(bits))));
+        let first = Expr::First(Box::new(bin(BinOp::Lt, i.clone(), int(0))));
+        out.push((Ty::I32, select(first, i, int(3))));
+    } else {
+        let positive = |e: Expr| bin(BinOp::And, e, int(0xfff));
+        out.push((Ty::I32, bin(BinOp::Div, positive(i.clone()), bin(BinOp::Add, positive(j.clone()), int(1)))));
+        out.push((Ty::I32, bin(BinOp::Rem, positive(i), bin(BinOp::Add, positive(j), int(1)))));
+    }
+    out
+}
+
+/// Packs are seen through a dot product.
+fn byte_results(vars: &[Var], width: usize, unit: &'static str) -> Vec<(Ty, Expr)> {
+    let [i, u, s] = [3, 6, 7].map(|i| var(vars[i]));
+    let splat = |v: i32| Expr::Splat4(Box::new(int(v)));
+    let spread = Expr::Splat4(Box::new(bin(BinOp::And, i.clone(), int(63))));
+    let unsigned = [
+        u.clone(),
+        spread.clone(),
+        bin(BinOp::And, u.clone(), splat(15)),
+        bin(BinOp::Or, u.clone(), splat(32)),
+        bin(BinOp::Xor, u.clone(), spread),
+        bin(BinOp::Add, u.clone(), splat(60)),
+        bin(BinOp::Sub, splat(63), u.clone()),
+        bin(BinOp::Shl, u.clone(), int(1)),
+        bin(BinOp::Shr, bin(BinOp::Shl, u.clone(), int(2)), int(5)),
+        select(bin(BinOp::Lt, i.clone(), int(0)), u.clone(), splat(9)),
+        if width > 1 { shuffle(2, u.clone()) } else { u.clone() },
+    ];
+    let signed = [
+        bin(BinOp::Shl, s.clone(), int(2)),
+        bin(BinOp::Shr, s.clone(), int(2)),
+        bin(BinOp::Add, s.clone(), s.clone()),
+        bin(BinOp::Sub, bin(BinOp::Shr, s.clone(), int(1)), s.clone()),
+        Expr::First(Box::new(s.clone())),
+    ];
+    let dot = |a: Expr, b: Expr| (Ty::I32, call(unit, vec![i.clone(), a, b]));
+    unsigned.into_iter().map(|a| dot(a, s.clone())).chain(signed.into_iter().map(|b| dot(u.clone(), b))).collect()
+}
+
+/// Copies one register of every kind of number: neighbours, and every third one. Buffers: inputs in the order of
+/// [`SCALARS`], outputs in the same; an item has `3 * width` numbers of each.
+pub fn copies(width: usize) -> Func {
+    let mut b = Build::new("copies", width);
+    let from = SCALARS.map(|s| b.buffer(memory::name(s), s, false));
+    let near = SCALARS.map(|s| b.buffer(&format!("{}_near", memory::name(s)), s, true));
+    let far = SCALARS.map(|s| b.buffer(&format!("{}_far", memory::name(s)), s, true));
+    let item = b.one("item", Ty::I32);
+    let mut body = Vec::new();
+    for (k, scalar) in SCALARS.into_iter().enumerate() {
+        let size = memory::bytes(scalar) as i32;
+        let place = |mem, stride| at(mem, offset(var(item), 3 * width as i64 * size as i64, 0), stride, scalar);
+        body.push(store(place(near[k], size), Expr::Load(place(from[k], 3 * size))));
+        body.push(store(place(far[k], 3 * size), Expr::Load(place(from[k], size))));
+    }
+    b.items(item, body)
+}
+
+/// Halves of `x`: buffers `x` (f32), then f16 and bf16 out.
+pub fn halves(width: usize) -> Func {
+    let mut b = Build::new("halves", width);
+    let x = b.buffer("x", Scalar::F32, false);
+    let item = b.one("item", Ty::I32);
+    let w = width as i64;
+    let body = [Scalar::F16, Scalar::Bf16].map(|scalar| {
+        let out = b.buffer(memory::name(scalar), scalar, true);
+        let value = Expr::Load(at(x, offset(var(item), 4 * w, 0), 4, Scalar::F32));
+        store(at(out, offset(var(item), 2 * w, 0), 2, scalar), value)
+    });
+    b.items(item, body.into())
+}
