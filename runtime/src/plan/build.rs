@@ -68,7 +68,8 @@ impl Builder {
         let tokens = self.buffer("tokens", Role::Input, 4, &[Size::Tokens]);
         let w = self.weight(table);
         let y = self.output("token_embd", width, Size::Tokens);
-        let stage = self.stage("token_embd", &kernel("embed", table)).int("T", Size::Tokens).fixed("V", vocab);
+        let stage =
+            self.stage("token_embd", &instance(table, "embed", "embed_row")).int("T", Size::Tokens).fixed("V", vocab);
         row_extent(stage, table).arg("table", w).arg("tokens", tokens).arg("y", y.arg);
         y
     }
@@ -87,7 +88,7 @@ impl Builder {
         let y = self.output(name, rows(w), x.rows);
         let input = if w.ty.is_quantized() { self.quantize(name, x) } else { x.arg };
         let weight = self.weight(w);
-        let stage = self.stage(name, &kernel("matvec", w)).int("T", x.rows).fixed("N", y.width);
+        let stage = self.stage(name, &instance(w, "matvec", "matvec_float")).int("T", x.rows).fixed("N", y.width);
         row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
         y
     }
@@ -237,8 +238,9 @@ fn rows(weight: &Tensor) -> usize {
     weight.dims[1..].iter().product::<u64>() as usize
 }
 
-/// The instance of a kernel for the type of a weight, as `matvec_q4k`.
-fn kernel(name: &str, weight: &Tensor) -> String {
+/// The instance of a kernel for the type of a weight: of `blocks` for quantized ones, of `floats` for others.
+fn instance(weight: &Tensor, blocks: &str, floats: &str) -> String {
+    let name = if weight.ty.is_quantized() { blocks } else { floats };
     format!("{name}_{}", weight.ty.name().replace('_', "").to_lowercase())
 }
 
