@@ -15,22 +15,41 @@ pub struct Out {
     pub tokens: TokenStream,
     pub ty: Ty,
     pub varying: bool,
-    /// Whether it can be an operand without parentheses.
-    atom: bool,
+    binds: Binds,
+}
+
+/// How tightly an expression holds together, for parentheses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Binds {
+    /// Signs, shifts, comparisons, bit operations, choices: never without parentheses.
+    Loosely,
+    Sum,
+    /// Products and casts.
+    Product,
+    Atom,
 }
 
 impl Out {
     fn atom(tokens: TokenStream, ty: Ty, varying: bool) -> Out {
-        Out { tokens, ty, varying, atom: true }
+        Out { tokens, ty, varying, binds: Binds::Atom }
     }
 
     fn infix(tokens: TokenStream, ty: Ty) -> Out {
-        Out { tokens, ty, varying: false, atom: false }
+        Out { tokens, ty, varying: false, binds: Binds::Loosely }
+    }
+
+    fn cast(tokens: TokenStream, ty: Ty) -> Out {
+        Out { binds: Binds::Product, ..Out::infix(tokens, ty) }
     }
 
     fn operand(&self) -> TokenStream {
+        self.inside(Binds::Atom)
+    }
+
+    /// The tokens, in parentheses where they hold together less than `binds`.
+    fn inside(&self, binds: Binds) -> TokenStream {
         let tokens = &self.tokens;
-        if self.atom { quote!(#tokens) } else { quote!((#tokens)) }
+        if self.binds >= binds { quote!(#tokens) } else { quote!((#tokens)) }
     }
 }
 
@@ -64,8 +83,10 @@ impl Printer<'_> {
     /// Prints `e`.
     pub fn expr(&mut self, e: &Expr) -> Res<Out> {
         Ok(match e {
-            Expr::Int(v) => Out { atom: *v >= 0, ..Out::atom(literal(Literal::i32_unsuffixed(*v)), Ty::I32, false) },
-            Expr::Long(v) => Out { atom: *v >= 0, ..Out::atom(literal(Literal::i64_unsuffixed(*v)), Ty::I64, false) },
+            Expr::Int(v) if *v < 0 => Out::infix(literal(Literal::i32_unsuffixed(*v)), Ty::I32),
+            Expr::Int(v) => Out::atom(literal(Literal::i32_unsuffixed(*v)), Ty::I32, false),
+            Expr::Long(v) if *v < 0 => Out::infix(literal(Literal::i64_unsuffixed(*v)), Ty::I64),
+            Expr::Long(v) => Out::atom(literal(Literal::i64_unsuffixed(*v)), Ty::I64, false),
             Expr::Float(v) => float(*v),
             Expr::Bool(v) => Out::atom(quote!(#v), Ty::Bool, false),
             Expr::Var(var) => {
@@ -74,7 +95,7 @@ impl Printer<'_> {
                 };
                 Out::atom(quote!(#name), info.ty, info.varying && self.func.width > 1)
             }
-            Expr::Load(access) => self.load(access, memory::name(access.scalar), memory::loaded(access.scalar))?,
+            Expr::Load(access) => self.load(access, access.scalar.name(), memory::loaded(access.scalar))?,
             Expr::LoadPack(access) => match access.scalar {
                 Scalar::U8 => self.load(access, "pack", Ty::U8x4)?,
                 Scalar::I8 => self.load(access, "pack", Ty::I8x4)?,
@@ -82,7 +103,7 @@ impl Printer<'_> {
             },
             Expr::Widen(v) => {
                 let v = self.uniform(v, Ty::I32)?.operand();
-                Out::infix(quote!(#v as i64), Ty::I64)
+                Out::cast(quote!(#v as i64), Ty::I64)
             }
             Expr::Splat4(v) => {
                 let v = self.typed(v, Ty::I32)?;
@@ -193,7 +214,7 @@ impl Printer<'_> {
             (UnOp::Abs, _) => Out::atom(quote!(f32::abs(#x)), ty, false),
             (UnOp::Sqrt, _) => Out::atom(quote!(f32::sqrt(#x)), ty, false),
             (UnOp::Rint, _) => Out::atom(quote!(f32::round_ties_even(#x)), ty, false),
-            (UnOp::ToF32, _) => Out::infix(quote!(#operand as f32), ty),
+            (UnOp::ToF32, _) => Out::cast(quote!(#operand as f32), ty),
             (UnOp::FromBits, _) => Out::atom(quote!(f32::from_bits(#operand as u32)), ty, false),
             _ => Out::infix(quote!(!#operand), ty),
         })
@@ -232,8 +253,13 @@ impl Printer<'_> {
             let (rust, name, a, b) = (format_ident!("{}", tag(ty)), format_ident!("{name}"), a.tokens, b.tokens);
             return Ok(Out::atom(quote!(#rust::#name(#a, #b)), ty, false));
         }
-        let (a, b) = (a.operand(), b.operand());
-        Ok(Out::infix(quote!(#a #symbol #b), ty))
+        let (binds, left, right) = match op {
+            BinOp::Add | BinOp::Sub => (Binds::Sum, Binds::Sum, Binds::Product),
+            BinOp::Mul | BinOp::Div | BinOp::Rem => (Binds::Product, Binds::Product, Binds::Atom),
+            _ => (Binds::Loosely, Binds::Atom, Binds::Atom),
+        };
+        let (a, b) = (a.inside(left), b.inside(right));
+        Ok(Out { binds, ..Out::infix(quote!(#a #symbol #b), ty) })
     }
 
     fn shift_bytes(&mut self, op: BinOp, a: Out, b: Out) -> Res<Out> {
@@ -295,7 +321,7 @@ impl Printer<'_> {
 
     fn load(&mut self, access: &Access, what: &str, ty: Ty) -> Res<Out> {
         let address = self.address(access)?;
-        let bytes = if what == "pack" { 4 } else { memory::bytes(access.scalar) };
+        let bytes = if what == "pack" { 4 } else { access.scalar.bytes() };
         if access.lane_stride == 0 || self.func.width == 1 {
             let name = self.helper(&format!("load_{what}"), 1)?;
             return Ok(Out::atom(quote!(#name(#address)), ty, false));
@@ -330,7 +356,7 @@ impl Printer<'_> {
     pub fn store(&mut self, to: &Access, value: &Expr) -> Res<TokenStream> {
         let value = self.typed(value, memory::loaded(to.scalar))?;
         let address = self.address(to)?;
-        let what = memory::name(to.scalar);
+        let what = to.scalar.name();
         if to.lane_stride == 0 || self.func.width == 1 {
             if value.varying {
                 return self.error("a varying value stored at one address");
@@ -339,7 +365,7 @@ impl Printer<'_> {
             return Ok(quote!(#name(#address, #value);));
         }
         let value = self.spread(value)?.tokens;
-        if to.lane_stride as i64 == memory::bytes(to.scalar) as i64 {
+        if to.lane_stride as i64 == to.scalar.bytes() as i64 {
             let name = self.helper(&format!("store_{what}"), self.func.width)?;
             return Ok(quote!(#name(#address, #value);));
         }

@@ -156,7 +156,7 @@ macro_rules! rows {
 /// Every row.
 pub static ROWS: &[Row] = rows! {
     // Single numbers, for what plain Rust leaves open.
-    PLAIN canonical_f32 (f) -> f { "f32::from_bits(bits_f32(a) as u32)" }
+    HARD canonical_f32 (f) -> f { "f32::from_bits(bits_f32(a) as u32)" }
     PLAIN bits_f32 (f) -> i { "let a = a.to_bits(); (if a & 0x7fff_ffff > 0x7f80_0000 { 0x7fc0_0000 } else { a }) as i32" }
     PLAIN max_f32 (f f) -> f { "if a.is_nan() || b.is_nan() { f32::NAN } else if a == b { f32::from_bits(a.to_bits() & b.to_bits()) } \
         else if a > b { a } else { b }" }

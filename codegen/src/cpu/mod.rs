@@ -131,7 +131,9 @@ pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
     let name = format_ident!("{}", isa.name());
     let support = support::items(isa, &helpers);
     let cfg = (isa != Isa::Scalar).then(|| quote!(#[cfg(target_arch = "x86_64")]));
+    let doc = format!(" Generated for {isa}.");
     Ok(quote! {
+        #[doc = #doc]
         #cfg
         #[allow(unused, unsafe_op_in_unsafe_fn, missing_docs, clippy::all)]
         pub mod #name {

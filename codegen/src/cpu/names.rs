@@ -51,6 +51,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn cleaned(name: &str) -> String {
-    let text: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    format!("v_{text}")
+    let text: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    if text.starts_with(|c: char| c.is_ascii_lowercase()) { text } else { format!("v{text}") }
 }

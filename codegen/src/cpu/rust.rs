@@ -4,7 +4,7 @@ use super::names::Names;
 use super::support::{Helper, target_feature};
 use super::{Isa, Unsupported};
 use crate::ir::Scalar;
-use crate::loop_ir::{Bind, Expr, Func, Stmt, Ty, Var, memory};
+use crate::loop_ir::{Bind, Expr, Func, Stmt, Ty, Var};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -89,7 +89,7 @@ impl Printer<'_> {
                 let ty = match scalar {
                     Scalar::F32 => quote!(0f32),
                     other => {
-                        let zero = format_ident!("u{}", 8 * memory::bytes(*other));
+                        let zero = format_ident!("u{}", 8 * other.bytes());
                         quote!(0 as #zero)
                     }
                 };

@@ -60,12 +60,14 @@ pub fn items(isa: Isa, helpers: &BTreeSet<Helper>) -> TokenStream {
     functions.sort_by_key(|(helper, _)| *helper);
     let functions = functions.into_iter().map(|(_, tokens)| tokens);
     let import = isa.import().map(tokens);
-    let names = isa.features().names;
+    let detected: Vec<TokenStream> =
+        isa.features().names.iter().map(|name| quote!(std::arch::is_x86_feature_detected!(#name))).collect();
+    let available = if detected.is_empty() { quote!(true) } else { quote!(#(#detected)&&*) };
     quote! {
         #import
         /// Whether this CPU has the instructions that the functions of this module use.
         pub fn available() -> bool {
-            true #(&& std::arch::is_x86_feature_detected!(#names))*
+            #available
         }
         #[repr(align(64))]
         struct Aligned<T>(T);

@@ -108,7 +108,7 @@ impl Machine<'_> {
             }
             Stmt::Array { var, scalar, len } => {
                 let local = self.locals.get_mut(var.0 as usize).ok_or("no such variable")?;
-                *local = vec![0; len * memory::bytes(*scalar)];
+                *local = vec![0; len * scalar.bytes()];
                 Ok(())
             }
             Stmt::For { bind, var, lo, hi, step, body } => self.for_(*bind, *var, [lo, hi], *step, body),
@@ -175,7 +175,7 @@ impl Machine<'_> {
             Expr::Float(v) => Value::one(Ty::F32, v.to_bits()),
             Expr::Bool(v) => Value::one(Ty::Bool, *v as u32),
             Expr::Var(v) => self.vars.get(v.0 as usize).copied().flatten().ok_or("used before it is set")?,
-            Expr::Load(a) => self.load(a, memory::loaded(a.scalar), memory::bytes(a.scalar))?,
+            Expr::Load(a) => self.load(a, memory::loaded(a.scalar), a.scalar.bytes())?,
             Expr::LoadPack(a) => match a.scalar {
                 Scalar::U8 => self.load(a, Ty::U8x4, 4)?,
                 Scalar::I8 => self.load(a, Ty::I8x4, 4)?,
@@ -256,7 +256,7 @@ impl Machine<'_> {
 
     fn store(&mut self, to: &Access, value: &Expr) -> Result<(), Stop> {
         let value = self.eval(value)?;
-        let size = memory::bytes(to.scalar);
+        let size = to.scalar.bytes();
         let (_, places) = self.places(to, size)?;
         if value.ty != memory::loaded(to.scalar) || value.n > places.len() {
             return Err(

@@ -1,30 +1,7 @@
-//! Numbers in memory: their names and sizes, and how a value is read from bytes and written to them.
+//! Numbers in memory: their type once loaded, and how a value is read from bytes and written to them.
 use super::Ty;
 use crate::float;
 use crate::ir::Scalar;
-
-/// What the language calls it.
-pub fn name(scalar: Scalar) -> &'static str {
-    match scalar {
-        Scalar::F32 => "f32",
-        Scalar::F16 => "f16",
-        Scalar::Bf16 => "bf16",
-        Scalar::I32 => "i32",
-        Scalar::I16 => "i16",
-        Scalar::U16 => "u16",
-        Scalar::I8 => "i8",
-        Scalar::U8 => "u8",
-    }
-}
-
-/// Its size in bytes.
-pub fn bytes(scalar: Scalar) -> usize {
-    match scalar {
-        Scalar::F32 | Scalar::I32 => 4,
-        Scalar::F16 | Scalar::Bf16 | Scalar::I16 | Scalar::U16 => 2,
-        Scalar::I8 | Scalar::U8 => 1,
-    }
-}
 
 /// The type of its value once loaded, or to be stored.
 pub fn loaded(scalar: Scalar) -> Ty {
@@ -59,14 +36,14 @@ pub fn write(scalar: Scalar, bits: u32, to: &mut [u8]) -> Result<(), String> {
         _ => true,
     };
     if !fits {
-        return Err(format!("{int} is no {}", name(scalar)));
+        return Err(format!("{int} is no {}", scalar.name()));
     }
     let stored = match scalar {
         Scalar::F32 => float::bits(real),
         Scalar::F16 | Scalar::Bf16 => float::to_half(scalar, real).map_or(0, u32::from),
         _ => bits,
     };
-    let size = bytes(scalar);
+    let size = scalar.bytes();
     to[..size].copy_from_slice(&stored.to_le_bytes()[..size]);
     Ok(())
 }

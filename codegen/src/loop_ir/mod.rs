@@ -20,10 +20,13 @@ pub struct Var(pub u32);
 /// What a value is, per lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ty {
+    /// IEEE binary32.
     F32,
+    /// Never leaves its range: nothing wraps.
     I32,
     /// Byte offsets; never varying.
     I64,
+    /// A truth value.
     Bool,
     /// Four unsigned bytes, lowest address in the lowest byte.
     U8x4,
@@ -34,7 +37,9 @@ pub enum Ty {
 /// Name and type of a [`Var`].
 #[derive(Clone, Debug)]
 pub struct VarInfo {
+    /// What the source calls it; need not be unique.
     pub name: String,
+    /// Of each lane.
     pub ty: Ty,
     /// One value a lane.
     pub varying: bool,
@@ -43,6 +48,7 @@ pub struct VarInfo {
 /// A lowered kernel. Its parameters are those of the algorithm IR.
 #[derive(Clone, Debug)]
 pub struct Func {
+    /// That of the kernel, with what the schedule adds.
     pub name: String,
     /// Lanes of the `Simd` loop; 1 where there is none.
     pub width: usize,
@@ -50,11 +56,15 @@ pub struct Func {
     pub ints: usize,
     /// Variables ints..ints+floats are the float scalars.
     pub floats: usize,
+    /// As in the kernel.
     pub buffers: Vec<Buffer>,
+    /// As in the kernel: what the launch checks.
     pub requires: Vec<(AlgExpr, String)>,
     /// Number of work items that threads share: the extent of the `Cpu` loop.
     pub work: Expr,
+    /// What it does.
     pub body: Vec<Stmt>,
+    /// Every [`Var`].
     pub vars: Vec<VarInfo>,
 }
 
@@ -79,6 +89,7 @@ pub enum Bind {
 }
 
 /// Statements.
+#[allow(missing_docs)]
 #[derive(Clone, Debug)]
 pub enum Stmt {
     /// A value, never changed.
@@ -126,15 +137,18 @@ pub enum Stmt {
 /// Numbers in memory: lane `l` touches `addr + l * lane_stride` (bytes from the start of `mem`).
 #[derive(Clone, Debug)]
 pub struct Access {
+    /// Where.
     pub mem: Mem,
     /// Uniform, `I64`.
     pub addr: Box<Expr>,
     /// 0: all lanes share one address, and a load is uniform.
     pub lane_stride: i32,
+    /// What one number is.
     pub scalar: Scalar,
 }
 
 /// Expressions. Conversions of halves belong to loads and stores: a load of `F16` or `Bf16` gives `F32`, one of an integer `I32`.
+#[allow(missing_docs)]
 #[derive(Clone, Debug)]
 pub enum Expr {
     /// `I32`.

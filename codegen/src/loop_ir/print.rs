@@ -1,5 +1,5 @@
 //! The text form of loop IR, for people and for messages. `v: f32*` is a value with one number a lane.
-use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory};
+use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var};
 use crate::ir::{BinOp, UnOp};
 use std::fmt::Write;
 
@@ -51,7 +51,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::Let { var, value } => format!("let {} = {}", declared(func, *var), expr(func, value)),
         Stmt::Reg { var, init } => format!("reg {} = {}", declared(func, *var), expr(func, init)),
         Stmt::Set { var, value } => format!("{} = {}", name(func, *var), expr(func, value)),
-        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), memory::name(*s)),
+        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), s.name()),
         Stmt::For { bind, var, lo, hi, step, .. } => {
             let bind = match bind {
                 Bind::Serial => "for",
@@ -114,7 +114,7 @@ fn access(func: &Func, a: &Access) -> String {
         Mem::Local(var) => name(func, var),
     };
     let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
-    format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), memory::name(a.scalar))
+    format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), a.scalar.name())
 }
 
 /// A compound expression in parentheses.
@@ -135,7 +135,7 @@ fn unary(op: UnOp) -> String {
         UnOp::Bits => "bits".into(),
         UnOp::FromBits => "from_bits".into(),
         UnOp::FromHalf => "from_half".into(),
-        UnOp::ToHalf(s) => format!("to_{}", memory::name(s)),
+        UnOp::ToHalf(s) => format!("to_{}", s.name()),
         UnOp::Neg => "-".into(),
         UnOp::Not => "!".into(),
     }

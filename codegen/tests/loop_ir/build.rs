@@ -1,6 +1,6 @@
 //! Short ways to write loop IR.
 use kgen::ir::{BinOp, Buffer, Scalar, UnOp};
-use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, VarInfo, memory};
+use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
 
 /// A function in the making.
 pub struct Build {
@@ -28,8 +28,8 @@ impl Build {
     pub fn buffer(&mut self, name: &str, scalar: Scalar, written: bool) -> Mem {
         self.func.buffers.push(Buffer {
             name: name.into(),
-            elem_bytes: memory::bytes(scalar),
-            elem: memory::name(scalar).into(),
+            elem_bytes: scalar.bytes(),
+            elem: scalar.name().into(),
             scalar: Some(scalar),
             shape: Vec::new(),
             written,

@@ -1,6 +1,7 @@
 //! Compiled code against the interpreter, bit for bit, on every instruction set of this machine.
 use crate::kernels;
 use crate::operations::{self, INPUTS};
+use kgen::cpu::intrinsics::{ROWS, find};
 use kgen::cpu::{self, Isa};
 use kgen::loop_ir::{Func, Ty, interp, print};
 use std::io::Write;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 struct Case {
     isa: Isa,
     func: Func,
+    /// The parameter `n`.
     items: i32,
     buffers: Vec<Vec<u8>>,
 }
@@ -106,36 +108,30 @@ fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
 fn copies(isa: Isa, width: usize) -> Case {
     let mut random = Random(7);
     let items = 64;
-    let sizes = operations::SCALARS.map(|s| 3 * width * items * kgen::loop_ir::memory::bytes(s));
+    let sizes = operations::SCALARS.map(|s| 3 * width * items * s.bytes());
     let mut buffers: Vec<Vec<u8>> = sizes.map(|size| random.bytes(size)).into();
     buffers.extend(sizes.iter().chain(&sizes).map(|size| vec![0; *size]));
     Case { isa, func: operations::copies(width), items: items as i32, buffers }
 }
 
-/// Around every value halfway between two binary16 numbers, where rounding decides, and random ones.
+/// Around every value halfway between two binary16 numbers, where rounding decides, and random ones; every half.
 fn halves(isa: Isa, width: usize) -> Case {
     let mut random = Random(9);
     let x = words(6 * 65536, |i| {
-        let h = (i / 6) as u16;
-        let x = half::f16::from_bits(h).to_f32().to_bits();
+        let x = half::f16::from_bits((i / 6) as u16).to_f32().to_bits();
         [x, x + 0xfff, x + 0x1000, x + 0x1001, random.next(), random.float()][i % 6]
     });
-    let out = vec![0; x.len() / 2];
-    Case {
-        isa,
-        func: operations::halves(width),
-        items: (x.len() / 4 / width) as i32,
-        buffers: vec![x, out.clone(), out],
-    }
+    let h: Vec<u8> = (0..6 * 65536).flat_map(|i| (i as u16).to_le_bytes()).collect();
+    let (narrow, wide) = (vec![0; h.len()], vec![0; x.len()]);
+    let items = (x.len() / 4 / width) as i32;
+    let buffers = vec![x, h, narrow.clone(), wide.clone(), narrow, wide];
+    Case { isa, func: operations::halves(width), items, buffers }
 }
 
 fn add(isa: Isa, width: usize) -> Case {
     let mut random = Random(3);
-    let mut func = kernels::add(width);
-    // The harness gives the number of items as `n`; here it is the length.
-    func.work = kgen::loop_ir::Expr::Int(1);
     let buffers = vec![words(1003, |_| random.float()), words(1003, |_| random.float()), vec![0; 4012]];
-    Case { isa, func, items: 1003, buffers }
+    Case { isa, func: kernels::add(width), items: 1003, buffers }
 }
 
 fn dot(isa: Isa, width: usize, unit: &'static str) -> Case {
@@ -251,6 +247,20 @@ fn compiled_code_gives_the_interpreters_bits() {
                     print::func(&case.func)
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn the_cases_use_every_row_of_the_table() {
+    let text = program(&cases());
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let module = text.split("pub mod ").find(|part| part.starts_with(&isa.to_string())).unwrap();
+        for (row, lanes) in ROWS.iter().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes))) {
+            let suffix = if lanes == 1 { String::new() } else { format!("x{lanes}") };
+            let there = find(row.name, isa, lanes).is_some();
+            let used = module.contains(&format!("fn {}{suffix}(", row.name));
+            assert_eq!(there, used, "{} on {isa} with {lanes} lanes", row.name);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Functions that do every operation once, for registers and for single values.
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Expr, Func, Mem, Stmt, Ty, Var, memory};
+use kgen::loop_ir::{Expr, Func, Mem, Stmt, Ty, Var};
 
 /// Every kind of number in memory.
 pub const SCALARS: [Scalar; 8] =
@@ -42,7 +42,11 @@ pub fn arithmetic(width: usize, unit: &'static str, mixed: bool) -> Func {
             v
         })
         .collect();
+    let reversed = b.each("reversed", Ty::U8x4);
+    let last = offset(var(item), 4 * width as i64, 4 * (width as i64 - 1));
+    body.push(let_(reversed, Expr::LoadPack(at(Mem::Buffer(6), last, -4, Scalar::U8))));
     let mut results = float_results(&vars);
+    results.push((Ty::I32, call(unit, vec![var(vars[3]), var(reversed), var(vars[7])])));
     results.extend(int_results(&vars, width));
     results.extend(byte_results(&vars, width, unit));
     let slots = results.len() as i64;
@@ -177,13 +181,13 @@ fn byte_results(vars: &[Var], width: usize, unit: &'static str) -> Vec<(Ty, Expr
 /// [`SCALARS`], outputs in the same; an item has `3 * width` numbers of each.
 pub fn copies(width: usize) -> Func {
     let mut b = Build::new("copies", width);
-    let from = SCALARS.map(|s| b.buffer(memory::name(s), s, false));
-    let near = SCALARS.map(|s| b.buffer(&format!("{}_near", memory::name(s)), s, true));
-    let far = SCALARS.map(|s| b.buffer(&format!("{}_far", memory::name(s)), s, true));
+    let from = SCALARS.map(|s| b.buffer(s.name(), s, false));
+    let near = SCALARS.map(|s| b.buffer(&format!("{}_near", s.name()), s, true));
+    let far = SCALARS.map(|s| b.buffer(&format!("{}_far", s.name()), s, true));
     let item = b.one("item", Ty::I32);
     let mut body = Vec::new();
     for (k, scalar) in SCALARS.into_iter().enumerate() {
-        let size = memory::bytes(scalar) as i32;
+        let size = scalar.bytes() as i32;
         let place = |mem, stride| at(mem, offset(var(item), 3 * width as i64 * size as i64, 0), stride, scalar);
         body.push(store(place(near[k], size), Expr::Load(place(from[k], 3 * size))));
         body.push(store(place(far[k], 3 * size), Expr::Load(place(from[k], size))));
@@ -191,16 +195,21 @@ pub fn copies(width: usize) -> Func {
     b.items(item, body)
 }
 
-/// Halves of `x`: buffers `x` (f32), then f16 and bf16 out.
+/// Conversions of halves. Buffers: `x` (f32) gives f16 and bf16; `h` (f16, then read as bf16) gives f32 twice.
 pub fn halves(width: usize) -> Func {
     let mut b = Build::new("halves", width);
-    let x = b.buffer("x", Scalar::F32, false);
+    let [x, h] = [("x", Scalar::F32), ("h", Scalar::F16)].map(|(name, s)| b.buffer(name, s, false));
     let item = b.one("item", Ty::I32);
-    let w = width as i64;
-    let body = [Scalar::F16, Scalar::Bf16].map(|scalar| {
-        let out = b.buffer(memory::name(scalar), scalar, true);
-        let value = Expr::Load(at(x, offset(var(item), 4 * w, 0), 4, Scalar::F32));
-        store(at(out, offset(var(item), 2 * w, 0), 2, scalar), value)
-    });
-    b.items(item, body.into())
+    let place = |mem, scalar: Scalar| {
+        let size = scalar.bytes() as i32;
+        at(mem, offset(var(item), width as i64 * size as i64, 0), size, scalar)
+    };
+    let mut body = Vec::new();
+    for scalar in [Scalar::F16, Scalar::Bf16] {
+        let name = scalar.name();
+        let (narrow, wide) = (b.buffer(name, scalar, true), b.buffer(&format!("{name}_wide"), Scalar::F32, true));
+        body.push(store(place(narrow, scalar), Expr::Load(place(x, Scalar::F32))));
+        body.push(store(place(wide, Scalar::F32), Expr::Load(place(h, scalar))));
+    }
+    b.items(item, body)
 }
