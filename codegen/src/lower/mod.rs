@@ -34,7 +34,7 @@ pub struct Illegal {
 pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     let mut l = Lower::new(kernel, schedule);
     let work = l.nest()?;
-    Ok(Func {
+    let mut func = Func {
         name: kernel.name.clone(),
         width: schedule.width,
         ints: l.ints,
@@ -44,7 +44,9 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         work,
         body: l.finish(),
         vars: l.vars,
-    })
+    };
+    loop_ir::tidy::tidy(&mut func);
+    Ok(func)
 }
 
 /// Whether `schedule` can be used for `kernel` on `isa`, with the reason if not.
