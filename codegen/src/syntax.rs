@@ -98,8 +98,11 @@ struct Reader {
 
 impl Reader {
     fn unsupported(&mut self, at: &impl Spanned, what: &str) {
-        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "");
-        self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
+        let d =
+            Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "");
+        self.errors.push(d.help(
+            "a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants",
+        ));
     }
 
     fn duplicate(&mut self, at: &impl Spanned, name: &str) {
@@ -118,7 +121,8 @@ impl Reader {
                 self.program.kernels.push(KernelItem { file: self.file, item: f });
             }
             syn::Item::Fn(f) => {
-                let item = syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
+                let item =
+                    syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
                 self.function(item.sig.ident.to_string(), item);
             }
             syn::Item::Const(c) => {
@@ -190,8 +194,13 @@ impl Reader {
             offset += scalar.bytes() * len.unwrap_or(1);
         }
         if elements == 0 || offset > bytes {
-            let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
-            return self.format_error(attr, message, "state the number of elements, and at least the bytes of the fields");
+            let message =
+                format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
+            return self.format_error(
+                attr,
+                message,
+                "state the number of elements, and at least the bytes of the fields",
+            );
         }
         if self.program.formats.contains_key(&name) {
             self.duplicate(&s.ident, &name);
@@ -201,7 +210,10 @@ impl Reader {
     }
 }
 
-fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usize>)> {
+/// A field's number, the range that narrows it, and its length where it is an array.
+type FieldType = (Scalar, Option<(i64, i64)>, Option<usize>);
+
+fn field_type(ty: &syn::Type) -> Option<FieldType> {
     match ty {
         syn::Type::Array(a) => {
             let (scalar, range, None) = field_type(&a.elem)? else { return None };

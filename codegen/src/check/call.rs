@@ -24,7 +24,8 @@ impl Checker<'_> {
         match self.builtin(&name, &args, span) {
             Some(result) => result,
             None => {
-                let d = Diagnostic::new(Code::UnknownName, span, format!("there is no function `{name}`"), "unknown name");
+                let d =
+                    Diagnostic::new(Code::UnknownName, span, format!("there is no function `{name}`"), "unknown name");
                 let near = self.nearest(&name);
                 self.fail(match near {
                     Some(near) => d.help(format!("did you mean `{near}`?")),

@@ -25,7 +25,9 @@ impl Checker<'_> {
             other => {
                 let message = format!("{} is not part of the language", construct(other));
                 let d = Diagnostic::new(Code::Unsupported, self.span(other), message, "");
-                self.fail(d.help("what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`"))
+                self.fail(d.help(
+                    "what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`",
+                ))
             }
         }
     }
@@ -44,7 +46,9 @@ impl Checker<'_> {
         match self.value(e)? {
             Value::Expr(e) => Ok(e),
             Value::View(view) if self.is_number(&view) => self.load_view(view, span),
-            Value::Field(..) => self.error(Code::Type, span, "an array of a block where a number is needed", "index it"),
+            Value::Field(..) => {
+                self.error(Code::Type, span, "an array of a block where a number is needed", "index it")
+            }
             Value::View(view) => {
                 let message = match self.rank_left(&view) {
                     0 => "a block where a number is needed".to_string(),
@@ -172,8 +176,11 @@ impl Checker<'_> {
             S::Eq(_) => (BinOp::Eq, a, c),
             S::Ne(_) => (BinOp::Ne, a, c),
             _ => {
-                let d = Diagnostic::new(Code::Unsupported, span, "assignment to a value is not part of the language", "");
-                return self.fail(d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"));
+                let d =
+                    Diagnostic::new(Code::Unsupported, span, "assignment to a value is not part of the language", "");
+                return self.fail(
+                    d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"),
+                );
             }
         };
         Ok(Value::Expr(self.binary(op, a, c, span)?))
@@ -292,7 +299,13 @@ impl Checker<'_> {
                 return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
             };
             self.in_bounds(&at, &int(len as i64, span), at.span)?;
-            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: Some(at), scalar: field.scalar };
+            let place = Place {
+                buffer: view.buffer,
+                index: view.index,
+                offset: field.offset,
+                at: Some(at),
+                scalar: field.scalar,
+            };
             return Ok((place, field.range));
         }
         if let syn::Expr::Field(f) = e
@@ -303,7 +316,8 @@ impl Checker<'_> {
             if field.len.is_some() && whole {
                 return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it");
             }
-            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: None, scalar: field.scalar };
+            let place =
+                Place { buffer: view.buffer, index: view.index, offset: field.offset, at: None, scalar: field.scalar };
             return Ok((place, field.range));
         }
         match self.value(e)? {

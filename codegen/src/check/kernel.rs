@@ -173,7 +173,12 @@ impl Checker<'_> {
             Some(Ok(t)) => t,
             Some(Err(failed)) => return Err(failed),
             None => {
-                let d = Diagnostic::new(Code::Type, self.span(ty), format!("`{name}` has a type that no parameter has"), "");
+                let d = Diagnostic::new(
+                    Code::Type,
+                    self.span(ty),
+                    format!("`{name}` has a type that no parameter has"),
+                    "",
+                );
                 return self.fail(d.help(help));
             }
         };
@@ -182,7 +187,15 @@ impl Checker<'_> {
             Elem::Block(f) => (None, self.program.formats[f].bytes, None, f.clone()),
             Elem::Index(below) => (Some(Scalar::I32), 4, Some(below.clone()), "i32".to_string()),
         };
-        self.buffers.push(ir::Buffer { name: name.clone(), elem_bytes, elem: text, scalar, shape, written, index_below });
+        self.buffers.push(ir::Buffer {
+            name: name.clone(),
+            elem_bytes,
+            elem: text,
+            scalar,
+            shape,
+            written,
+            index_below,
+        });
         self.elems.push(elem);
         self.declare(name, Value::View(View { buffer: self.buffers.len() - 1, index: Vec::new() }));
         Ok(())

@@ -30,7 +30,9 @@ impl Checker<'_> {
                 let d = Diagnostic::new(Code::Unsupported, self.span(e), "a value that nothing uses", "");
                 self.fail(d.help("a statement is a `let`, a store or a `for .. in par(..)`"))
             }
-            syn::Stmt::Item(i) => self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out"),
+            syn::Stmt::Item(i) => {
+                self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out")
+            }
             syn::Stmt::Macro(m) => {
                 self.error(Code::Unsupported, self.span(m), "a macro is not part of the language", "")
             }
@@ -84,7 +86,9 @@ impl Checker<'_> {
                 self.forget(pat);
                 self.error(Code::Type, self.span(t), "this value is no tuple", "a tuple of names")
             }
-            (other, _) => self.error(Code::Unsupported, self.span(other), "this pattern is not part of the language", ""),
+            (other, _) => {
+                self.error(Code::Unsupported, self.span(other), "this pattern is not part of the language", "")
+            }
         }
     }
 
@@ -155,7 +159,8 @@ impl Checker<'_> {
                 if lo < from || hi > to {
                     let message = format!("{lo}..={hi} does not fit into {}, which holds {from}..={to}", s.name());
                     let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("in {lo}..={hi}"));
-                    return self.fail(d.label(span, format!("holds {from}..={to}")).help("narrow it, as with `.int(lo, hi)`"));
+                    return self
+                        .fail(d.label(span, format!("holds {from}..={to}")).help("narrow it, as with `.int(lo, hi)`"));
                 }
             }
             (s, ty) => {

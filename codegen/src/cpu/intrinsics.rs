@@ -84,7 +84,13 @@ pub const INSTRUCTIONS: &[Instruction] = &[
     Instruction { name: "dot4_scalar", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
     Instruction { name: "dot4_maddubs", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: PAIRS },
     Instruction { name: "dot4_vpdpbusd", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
-    Instruction { name: "hsum", args: &[("v", Slot::I)], across: true, meaning: "isum(0..LANES, |l| v[l])", in_i16: &[] },
+    Instruction {
+        name: "hsum",
+        args: &[("v", Slot::I)],
+        across: true,
+        meaning: "isum(0..LANES, |l| v[l])",
+        in_i16: &[],
+    },
 ];
 const DOT4_ARGS: &[(&str, Slot)] = &[("acc", Slot::I), ("a", Slot::U), ("b", Slot::S)];
 const DOT4: &str = "acc + isum(0..4, |c| a[c] * b[c])";

@@ -22,9 +22,9 @@ pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usi
     buffers.resize(args.len() + 1 + instruction.in_i16.len(), vec![0; 4 * results]);
     let ints: &[i32] = if instruction.across { &[] } else { &[lanes as i32] };
     interp::run(&kernel, ints, &[], &mut buffers)?;
-    let mut outputs = buffers[args.len()..].iter().map(|b| {
-        b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect::<Vec<i32>>()
-    });
+    let mut outputs = buffers[args.len()..]
+        .iter()
+        .map(|b| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect::<Vec<i32>>());
     let result = outputs.next().expect("the result comes first");
     let limited: Vec<Vec<i32>> = outputs.collect();
     for lane in 0..results {

@@ -238,7 +238,9 @@ pub fn splat4(a: &Value) -> Res {
 
 /// An instruction of the table, in a function of `width` lanes.
 pub fn call(name: &str, args: &[Value], width: usize) -> Res {
-    let Some(instruction) = intrinsics::instruction(name) else { return Err(format!("there is no instruction `{name}`")) };
+    let Some(instruction) = intrinsics::instruction(name) else {
+        return Err(format!("there is no instruction `{name}`"));
+    };
     let lanes = args.iter().map(|a| a.n).max().unwrap_or(1);
     let fits = args.len() == instruction.args.len()
         && (instruction.args.iter().zip(args)).all(|((_, slot), a)| ty(*slot) == Some(a.ty))

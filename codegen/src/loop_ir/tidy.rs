@@ -51,7 +51,9 @@ impl Tidier {
                     s.lists().into_iter().for_each(|list| mentioned(list, &mut inside));
                     let mut stay: Vec<Var> = pending.keys().copied().filter(|v| inside.contains(v)).collect();
                     stay.sort();
-                    out.extend(stay.into_iter().map(|var| Stmt::Let { var, value: pending.remove(&var).expect("a key") }));
+                    out.extend(
+                        stay.into_iter().map(|var| Stmt::Let { var, value: pending.remove(&var).expect("a key") }),
+                    );
                     s.lists_mut().into_iter().for_each(|list| self.list(list));
                     out.push(s);
                 }

@@ -72,7 +72,10 @@ struct Op {
 enum Val {
     Op(Op),
     /// `base + stride * lane`; `base` is uniform.
-    Affine { base: Op, stride: i32 },
+    Affine {
+        base: Op,
+        stride: i32,
+    },
     /// An integer that is the sum of this over all lanes.
     Partial(Op),
     /// A local array.

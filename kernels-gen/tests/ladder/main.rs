@@ -28,7 +28,10 @@ fn same(what: &str, kernel: &Kernel, case: &Case, expected: &[Vec<u8>], given: &
     for ((b, x), y) in kernel.buffers.iter().zip(expected).zip(given) {
         if let Some(at) = x.iter().zip(y).position(|(x, y)| x != y) {
             let (x, y) = (&x[at / 4 * 4..at / 4 * 4 + 4], &y[at / 4 * 4..at / 4 * 4 + 4]);
-            panic!("{} ints {:?}: {what} differs in `{}` at byte {at}: {x:x?} became {y:x?}", kernel.name, case.ints, b.name);
+            panic!(
+                "{} ints {:?}: {what} differs in `{}` at byte {at}: {x:x?} became {y:x?}",
+                kernel.name, case.ints, b.name
+            );
         }
     }
 }
