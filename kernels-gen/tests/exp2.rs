@@ -51,9 +51,8 @@ fn silu_is_close() {
     let truth = |x: f64| x / (1.0 + (-x).exp());
     for (x, y) in x.iter().zip(apply("silu", &x)) {
         let error = (y as f64 - truth(*x as f64)).abs();
-        assert!(
-            error <= 1e-6 * truth(*x as f64).abs() + 1e-37 * x.abs() as f64 + 1e-38,
-            "silu({x}) = {y}, off by {error}"
-        );
+        // The exponent -x log2(e) is rounded to f32, which costs a relative error that grows with x.
+        let bound = 1e-7 * (2.0 + x.abs() as f64) * truth(*x as f64).abs() + 1e-38;
+        assert!(error <= bound, "silu({x}) = {y}, off by {error}");
     }
 }
