@@ -1,12 +1,14 @@
 //! kgen: a compiler for kernels with one meaning.
 pub mod check;
 pub mod cpu;
+pub mod data;
 pub mod diagnostic;
 pub mod float;
 pub mod ir;
 pub mod library;
 pub mod loop_ir;
 pub mod lower;
+mod nesting;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

@@ -1,8 +1,12 @@
 //! Source text to items: formats, functions, kernels and constants. The grammar is Rust's, through syn.
 use crate::diagnostic::{Code, Diagnostic, Source};
+use crate::nesting;
 use crate::ir::{Scalar, Span};
 use std::collections::BTreeMap;
 use syn::spanned::Spanned;
+
+/// Most elements, and most bytes, of a block.
+const BLOCK_MAX: usize = 1 << 16;
 
 /// Everything that was declared in the files compiled together.
 #[derive(Default)]
@@ -73,16 +77,22 @@ pub fn span_of(file: u32, at: proc_macro2::Span) -> Span {
     Span { file, lo: range.start as u32, hi: range.end as u32 }
 }
 
+/// Source text as it was written, on one line.
+pub fn text(at: &(impl Spanned + quote::ToTokens)) -> String {
+    let text = at.span().source_text().unwrap_or_else(|| at.to_token_stream().to_string());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Reads all items; errors are collected over all files.
 pub fn parse(sources: &[Source]) -> (Program, Vec<Diagnostic>) {
     let mut reader = Reader::default();
     for (file, source) in sources.iter().enumerate() {
         reader.file = file as u32;
-        match syn::parse_file(&source.text) {
+        match nesting::parse(&source.text) {
             Ok(parsed) => parsed.items.into_iter().for_each(|item| reader.item(item)),
             Err(e) => {
                 let at = span_of(reader.file, e.span());
-                reader.errors.push(Diagnostic::new(Code::Syntax, at, format!("syntax: {e}"), "here"));
+                reader.errors.push(Diagnostic::new(Code::Syntax, at, e.to_string(), "no Rust syntax from here"));
             }
         }
     }
@@ -98,7 +108,7 @@ struct Reader {
 
 impl Reader {
     fn unsupported(&mut self, at: &impl Spanned, what: &str) {
-        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "");
+        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "used here");
         self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
     }
 
@@ -178,16 +188,26 @@ impl Reader {
         let (mut fields, mut offset) = (Vec::new(), 0);
         for f in &s.fields {
             let Some(ident) = &f.ident else { return self.unsupported(f, "a field without a name") };
-            let Some((scalar, range, len)) = field_type(&f.ty) else {
+            let ty = field_type(&f.ty);
+            let end = ty.and_then(|(scalar, _, len)| scalar.bytes().checked_mul(len.unwrap_or(1))?.checked_add(offset));
+            let (Some((scalar, range, len)), Some(end)) = (ty, end) else {
                 self.format_error(
                     &f.ty,
-                    format!("the type of `{ident}` is no type of a field"),
-                    "a field is f32, f16, bf16, i32, i16, u16, i8 or u8, with a range as `i8<-127, 127>`, or an array of it",
+                    format!("`{}` is no type of a field", text(&f.ty)),
+                    "a field is f32, f16, bf16, i32, i16, u16, i8 or u8, an integer with a range as `i8<-127, 127>`, or an array of it",
                 );
                 continue;
             };
-            fields.push(Field { name: ident.to_string(), offset, scalar, range, len });
-            offset += scalar.bytes() * len.unwrap_or(1);
+            let name = ident.to_string();
+            if fields.iter().any(|f: &Field| f.name == name) {
+                self.duplicate(ident, &name);
+            }
+            fields.push(Field { name, offset, scalar, range, len });
+            offset = end;
+        }
+        if bytes > BLOCK_MAX || elements > BLOCK_MAX {
+            let message = format!("a block of {elements} elements in {bytes} bytes");
+            return self.format_error(attr, message, "a block has at most 65536 elements and bytes");
         }
         if elements == 0 || offset > bytes {
             let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
@@ -209,24 +229,30 @@ fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usiz
             Some((scalar, range, Some(n.base10_parse().ok()?)))
         }
         syn::Type::Path(p) => {
-            let segment = p.path.segments.last()?;
-            let scalar = Scalar::from_name(&segment.ident.to_string())?;
-            let range = match &segment.arguments {
-                syn::PathArguments::None => None,
-                arguments => Some(range_arguments(arguments)?),
-            };
+            let (scalar, range) = scalar_type(p.path.segments.last()?)?;
             Some((scalar, range, None))
         }
         _ => None,
     }
 }
 
-/// `<lo, hi>` with two integer literals.
+/// A scalar, and the range that narrows an integer: `i8<-127, 127>`.
+pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Option<(i64, i64)>)> {
+    let scalar = Scalar::from_name(&segment.ident.to_string())?;
+    if segment.arguments.is_none() {
+        return Some((scalar, None));
+    }
+    let (lo, hi) = range_arguments(&segment.arguments)?;
+    let (least, most) = scalar.range()?;
+    (least <= lo && hi <= most).then_some((scalar, Some((lo, hi))))
+}
+
+/// `<lo, hi>` with two integer literals inside `i32`.
 pub fn range_arguments(arguments: &syn::PathArguments) -> Option<(i64, i64)> {
     let syn::PathArguments::AngleBracketed(angle) = arguments else { return None };
     let numbers: Vec<i64> = angle.args.iter().map(integer_argument).collect::<Option<_>>()?;
     let [lo, hi] = numbers[..] else { return None };
-    (lo <= hi).then_some((lo, hi))
+    (lo <= hi && lo >= i32::MIN as i64 && hi <= i32::MAX as i64).then_some((lo, hi))
 }
 
 fn integer_argument(argument: &syn::GenericArgument) -> Option<i64> {
