@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 /// Says what went wrong; a reader of standard output that has gone away is no error.
 fn report(failure: Failure) -> ExitCode {
     // Nothing can be done where standard error is closed too.
-    let mut say = |text: &str| drop(io::stderr().write_all(text.as_bytes()));
+    let say = |text: &str| drop(io::stderr().write_all(text.as_bytes()));
     match failure {
         Failure::Usage(message) => {
             say(&format!("error: {message}\n\nFor more information, try '--help'.\n"));

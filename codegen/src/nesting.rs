@@ -3,7 +3,7 @@ use proc_macro2::{Delimiter, Spacing, Span, TokenStream, TokenTree};
 use std::str::FromStr;
 
 /// Deepest nesting: open brackets, and the operands and operators before a token in its statement.
-const DEPTH: usize = 400;
+const DEPTH: usize = 200;
 
 /// Parses a file.
 pub fn parse(text: &str) -> syn::Result<syn::File> {
