@@ -112,9 +112,13 @@ impl Reader {
         self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
     }
 
-    fn duplicate(&mut self, at: &impl Spanned, name: &str) {
+    fn duplicate(&mut self, at: &impl Spanned, name: &str, first: Option<Span>) {
         let message = format!("`{name}` is declared twice");
-        self.errors.push(Diagnostic::new(Code::Duplicate, span(self.file, at), message, "again here"));
+        let d = Diagnostic::new(Code::Duplicate, span(self.file, at), message, "again here");
+        self.errors.push(match first {
+            Some(first) => d.label(first, "first here"),
+            None => d,
+        });
     }
 
     fn item(&mut self, item: syn::Item) {
@@ -122,8 +126,9 @@ impl Reader {
             syn::Item::Struct(s) => self.format(s),
             syn::Item::Impl(i) => self.methods(i),
             syn::Item::Fn(f) if f.attrs.iter().any(|a| a.path().is_ident("kernel")) => {
-                if self.program.kernels.iter().any(|k| k.item.sig.ident == f.sig.ident) {
-                    self.duplicate(&f.sig.ident, &f.sig.ident.to_string());
+                if let Some(first) = self.program.kernels.iter().find(|k| k.item.sig.ident == f.sig.ident) {
+                    let first = span(first.file, &first.item.sig.ident);
+                    self.duplicate(&f.sig.ident, &f.sig.ident.to_string(), Some(first));
                 }
                 self.program.kernels.push(KernelItem { file: self.file, item: f });
             }
@@ -133,8 +138,9 @@ impl Reader {
             }
             syn::Item::Const(c) => {
                 let name = c.ident.to_string();
-                if self.program.constants.contains_key(&name) {
-                    self.duplicate(&c.ident, &name);
+                if let Some((file, first)) = self.program.constants.get(&name) {
+                    let first = span(*file, &first.ident);
+                    self.duplicate(&c.ident, &name, Some(first));
                 }
                 self.program.constants.insert(name, (self.file, c));
             }
@@ -143,8 +149,9 @@ impl Reader {
     }
 
     fn function(&mut self, name: String, item: syn::ImplItemFn) {
-        if self.program.functions.contains_key(&name) {
-            self.duplicate(&item.sig.ident, &name);
+        if let Some(first) = self.program.functions.get(&name) {
+            let first = span(first.file, &first.item.sig.ident);
+            self.duplicate(&item.sig.ident, &name, Some(first));
         }
         self.program.functions.insert(name, Function { file: self.file, item });
     }
@@ -200,7 +207,7 @@ impl Reader {
             };
             let name = ident.to_string();
             if fields.iter().any(|f: &Field| f.name == name) {
-                self.duplicate(ident, &name);
+                self.duplicate(ident, &name, None);
             }
             fields.push(Field { name, offset, scalar, range, len });
             offset = end;
@@ -213,8 +220,8 @@ impl Reader {
             let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
             return self.format_error(attr, message, "state the number of elements, and at least the bytes of the fields");
         }
-        if self.program.formats.contains_key(&name) {
-            self.duplicate(&s.ident, &name);
+        if let Some(first) = self.program.formats.get(&name).map(|f| f.span) {
+            self.duplicate(&s.ident, &name, Some(first));
         }
         let span = span(self.file, &s.ident);
         self.program.formats.insert(name.clone(), Format { name, elements, bytes, fields, span });

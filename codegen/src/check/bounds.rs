@@ -5,6 +5,7 @@
 use super::{Checked, Checker, Elem, int, range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Axis, BinOp, Expr, Kind, Span, Ty, UnOp, Var};
+use crate::text;
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -17,18 +18,21 @@ const ATTEMPTS: usize = 4000;
 impl Checker<'_> {
     /// `0 <= index < extent`.
     pub(super) fn in_bounds(&mut self, index: &Expr, extent: &Expr, span: Span) -> Checked<()> {
+        if !matches!(index.ty, Ty::Int { .. }) {
+            let message = format!("an index is an integer, not {}", text::ty(index.ty));
+            return self.error(Code::Type, span, message, text::ty(index.ty));
+        }
         let (axes, facts, elems) = (&self.axes, &self.facts, &self.elems);
         let prover = Prover { axes, facts, elems, attempts: Cell::new(ATTEMPTS) };
         if prover.not_negative(index) && prover.less(index, extent) {
             return Ok(());
         }
-        let (lo, hi) = range::of(index);
         let size = match extent.kind {
             Kind::Int(n) => format!("{n}"),
             _ => format!("`{}`", crate::ir::print::expr(extent, &self.vars)),
         };
         let message = format!("this index is not proved to be below the extent {size}");
-        let d = Diagnostic::new(Code::Bounds, span, message, format!("in {lo}..={hi}"));
+        let d = Diagnostic::new(Code::Bounds, span, message, format!("is {}", text::range(range::of(index))));
         self.fail(d.help("loop over the extent itself, bound the index with `min`, or state a `#[require(a <= b)]`"))
     }
 }

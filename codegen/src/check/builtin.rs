@@ -23,7 +23,7 @@ impl Checker<'_> {
             _ => return None,
         };
         if args.len() != wanted {
-            let message = format!("`{name}` takes {wanted} values, not {}", args.len());
+            let message = format!("`{name}` takes {}, not {}", text::count(wanted, "value"), args.len());
             return Some(self.error(Code::Arguments, span, message, "called here"));
         }
         Some(match name {
@@ -91,7 +91,7 @@ impl Checker<'_> {
         match e {
             syn::Expr::Closure(c) if c.inputs.len() == params => Ok(c),
             syn::Expr::Closure(c) => {
-                let message = format!("this closure takes {params} parameters, not {}", c.inputs.len());
+                let message = format!("this closure takes {}, not {}", text::count(params, "parameter"), c.inputs.len());
                 self.error(Code::Arguments, self.span(e), message, "this closure")
             }
             _ => self.error(Code::Type, self.span(e), "a closure `|i| ..` is needed here", "this is none"),

@@ -91,7 +91,7 @@ impl Checker<'_> {
                 self.unary(UnOp::ToInt { lo: *lo as i32, hi: *hi as i32 }, value, span)
             }
             _ => {
-                let message = format!("{} has no method `{name}` with {} arguments", text::ty(value.ty), args.len());
+                let message = format!("{} has no method `{name}` with {}", text::ty(value.ty), text::count(args.len(), "argument"));
                 let d = Diagnostic::new(Code::UnknownName, span, message, "unknown method");
                 self.fail(d.help("numbers have `.f32()`, `.f16()`, `.bf16()` and, for floats, `.int(lo, hi)`"))
             }
@@ -101,7 +101,7 @@ impl Checker<'_> {
     fn inline(&mut self, name: &str, function: &Function, args: Vec<Value>, span: Span) -> Checked<Value> {
         let sig = &function.item.sig;
         if sig.inputs.len() != args.len() {
-            let message = format!("`{name}` takes {} values, not {}", sig.inputs.len(), args.len());
+            let message = format!("`{name}` takes {}, not {}", text::count(sig.inputs.len(), "value"), args.len());
             let at = syntax::span(function.file, &sig.ident);
             let d = Diagnostic::new(Code::Arguments, span, message, "called here");
             return self.fail(d.label(at, "declared here"));

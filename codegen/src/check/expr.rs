@@ -179,31 +179,32 @@ impl Checker<'_> {
     fn binary_expr(&mut self, b: &syn::ExprBinary) -> Checked<Value> {
         use syn::BinOp as S;
         let span = self.span(b);
-        let (left, right) = (self.number(&b.left), self.number(&b.right));
-        let (a, c) = (left?, right?);
-        let (op, a, c) = match b.op {
-            S::Add(_) => (BinOp::Add, a, c),
-            S::Sub(_) => (BinOp::Sub, a, c),
-            S::Mul(_) => (BinOp::Mul, a, c),
-            S::Div(_) => (BinOp::Div, a, c),
-            S::Rem(_) => (BinOp::Rem, a, c),
-            S::BitAnd(_) | S::And(_) => (BinOp::And, a, c),
-            S::BitOr(_) | S::Or(_) => (BinOp::Or, a, c),
-            S::BitXor(_) => (BinOp::Xor, a, c),
-            S::Shl(_) => (BinOp::Shl, a, c),
-            S::Shr(_) => (BinOp::Shr, a, c),
-            S::Lt(_) => (BinOp::Lt, a, c),
-            S::Le(_) => (BinOp::Le, a, c),
-            S::Gt(_) => (BinOp::Lt, c, a),
-            S::Ge(_) => (BinOp::Le, c, a),
-            S::Eq(_) => (BinOp::Eq, a, c),
-            S::Ne(_) => (BinOp::Ne, a, c),
+        let (op, swapped) = match b.op {
+            S::Add(_) => (BinOp::Add, false),
+            S::Sub(_) => (BinOp::Sub, false),
+            S::Mul(_) => (BinOp::Mul, false),
+            S::Div(_) => (BinOp::Div, false),
+            S::Rem(_) => (BinOp::Rem, false),
+            S::BitAnd(_) | S::And(_) => (BinOp::And, false),
+            S::BitOr(_) | S::Or(_) => (BinOp::Or, false),
+            S::BitXor(_) => (BinOp::Xor, false),
+            S::Shl(_) => (BinOp::Shl, false),
+            S::Shr(_) => (BinOp::Shr, false),
+            S::Lt(_) => (BinOp::Lt, false),
+            S::Le(_) => (BinOp::Le, false),
+            S::Gt(_) => (BinOp::Lt, true),
+            S::Ge(_) => (BinOp::Le, true),
+            S::Eq(_) => (BinOp::Eq, false),
+            S::Ne(_) => (BinOp::Ne, false),
             _ => {
-                let d =
-                    Diagnostic::new(Code::Unsupported, span, "assignment to a value is not part of the language", "used here");
+                let message = "assignment to a value is not part of the language";
+                let d = Diagnostic::new(Code::Unsupported, span, message, "used here");
                 return self.fail(d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"));
             }
         };
+        let (left, right) = (self.number(&b.left), self.number(&b.right));
+        let (left, right) = (left?, right?);
+        let (a, c) = if swapped { (right, left) } else { (left, right) };
         Ok(Value::Expr(self.binary(op, a, c, span)?))
     }
 
@@ -211,10 +212,6 @@ impl Checker<'_> {
         let span = self.span(i);
         let base = self.value(&i.expr)?;
         let at = self.number(&i.index)?;
-        if !matches!(at.ty, Ty::Int { .. }) {
-            let message = format!("an index is an integer, not {}", text::ty(at.ty));
-            return self.error(Code::Type, at.span, message, text::ty(at.ty));
-        }
         match base {
             Value::View(mut view) => {
                 let Some(extent) = self.buffers[view.buffer].shape.get(view.index.len()).cloned() else {
@@ -308,31 +305,30 @@ impl Checker<'_> {
     }
 
     /// A place that is stored to, with the range it declares.
-    pub(super) fn place(&mut self, e: &syn::Expr, whole: bool) -> Checked<(Place, Option<(i64, i64)>)> {
+    pub(super) fn place(&mut self, e: &syn::Expr) -> Checked<(Place, Option<(i64, i64)>)> {
         let span = self.span(e);
-        if let syn::Expr::Index(i) = e
-            && let syn::Expr::Field(f) = &*i.expr
+        let (target, index) = match e {
+            syn::Expr::Index(i) if matches!(&*i.expr, syn::Expr::Field(_)) => (&*i.expr, Some(&*i.index)),
+            _ => (e, None),
+        };
+        if let syn::Expr::Field(f) = target
             && let syn::Member::Named(name) = &f.member
         {
             let base = self.value(&f.base)?;
             let (view, field) = self.block_field(base, &name.to_string(), span)?;
-            let at = self.number(&i.index)?;
-            let Some(len) = field.len else {
-                return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
+            let at = match (index, field.len) {
+                (None, None) => None,
+                (Some(index), Some(len)) => {
+                    let at = self.number(index)?;
+                    self.in_bounds(&at, &int(len as i64, span), at.span)?;
+                    Some(at)
+                }
+                (Some(_), None) => {
+                    return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
+                }
+                (None, Some(_)) => return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it"),
             };
-            self.in_bounds(&at, &int(len as i64, span), at.span)?;
-            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: Some(at), scalar: field.scalar };
-            return Ok((place, field.range));
-        }
-        if let syn::Expr::Field(f) = e
-            && let syn::Member::Named(name) = &f.member
-        {
-            let base = self.value(&f.base)?;
-            let (view, field) = self.block_field(base, &name.to_string(), span)?;
-            if field.len.is_some() && whole {
-                return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it");
-            }
-            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at: None, scalar: field.scalar };
+            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at, scalar: field.scalar };
             return Ok((place, field.range));
         }
         match self.value(e)? {
@@ -350,7 +346,7 @@ impl Checker<'_> {
     fn select(&mut self, i: &syn::ExprIf) -> Checked<Value> {
         let span = self.span(i);
         let Some((_, other)) = &i.else_branch else {
-            return self.error(Code::Unsupported, span, "`if` without `else` has no value", "add `else { .. }`");
+            return self.error(Code::Unsupported, span, "`if` without `else` is not part of the language", "add `else { .. }`");
         };
         let cond = self.number(&i.cond)?;
         if cond.ty != Ty::Bool {

@@ -134,8 +134,11 @@ impl<'p> Checker<'p> {
     }
 
     fn fail<T>(&mut self, mut d: Diagnostic) -> Checked<T> {
-        if let Some((name, at)) = self.calls.last() {
-            d.labels.push((*at, format!("in this call of `{name}`")));
+        if let Some((name, at)) = self.calls.last()
+            && !d.labels.iter().any(|(span, _)| span == at)
+        {
+            let how = if self.program.constants.contains_key(name) { "use" } else { "call" };
+            d.labels.push((*at, format!("in this {how} of `{name}`")));
         }
         self.errors.push(d);
         Err(Failed)

@@ -177,7 +177,7 @@ impl Checker<'_> {
 
     fn store(&mut self, a: &syn::ExprAssign) -> Checked<()> {
         self.no_closure(self.span(a), "a store")?;
-        let target = self.place(&a.left, true);
+        let target = self.place(&a.left);
         let value = self.number(&a.right);
         let ((place, range), value) = (target?, value?);
         let span = self.span(&a.left);
@@ -192,9 +192,11 @@ impl Checker<'_> {
             (s, Ty::Int { lo, hi }) if s.range().is_some() => {
                 let (from, to) = range.or(s.range()).expect("checked");
                 if lo < from || hi > to {
-                    let message = format!("{lo}..={hi} does not fit into {}, which holds {from}..={to}", s.name());
-                    let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("in {lo}..={hi}"));
-                    return self.fail(d.label(span, format!("holds {from}..={to}")).help("narrow it, as with `.int(lo, hi)`"));
+                    let given = text::range((lo, hi));
+                    let message = format!("{given} does not fit where {from}..={to} is stored");
+                    let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("is {given}"));
+                    let d = d.label(span, format!("{} that holds {from}..={to}", s.name()));
+                    return self.fail(d.help("narrow it with `min` and `max`, or where a float becomes an integer by `.int(lo, hi)`"));
                 }
             }
             (s, ty) => {

@@ -1,6 +1,7 @@
 //! `kgen check`: every error in kernels, for people or for programs.
 use super::{Done, Failure, render, sources};
 use kgen::diagnostic::{Source, records};
+use kgen::text::count;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -35,10 +36,6 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
             Err(Failure::Diagnosed(format!("{text}{summary}\n")))
         }
     }
-}
-
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn given(files: &[PathBuf]) -> Result<Vec<Source>, Failure> {
