@@ -1,15 +1,85 @@
-//! temporary
-fn main() {
-    let sources: Vec<_> = std::env::args()
-        .skip(1)
-        .map(|f| kgen::diagnostic::Source { text: std::fs::read_to_string(&f).unwrap(), name: f })
-        .collect();
-    match kgen::compile(&sources) {
-        Ok(k) => {
-            for k in k {
-                println!("{}", kgen::ir::print::kernel(&k))
-            }
+//! The `kgen` command: lists, checks, prints, runs and explains kernels. One file a command in `commands`.
+mod commands;
+
+use clap::{Parser, Subcommand};
+use commands::{Failure, check, emit, explain, list, run};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const AFTER: &str = "\
+Exit codes:
+  0  ok
+  1  failure: errors in kernels, an illegal schedule, a fault while running, a file that cannot be read
+  2  usage: an unknown command, option or value
+
+Environment:
+  KGEN_KERNELS  the kernels folder, where --kernels is not given
+  NO_COLOR      no colours, also where errors go to a terminal";
+
+/// A compiler for kernels with one meaning: one source, equal bits on every CPU and GPU
+#[derive(Parser)]
+#[command(version, after_help = AFTER, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    /// Folder with `kernels/`, `formats/` and `schedules/` [default: $KGEN_KERNELS, else the one kgen was built beside]
+    #[arg(long, global = true, value_name = "DIR")]
+    kernels: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the kernels with their parameters, shapes and places in the source
+    List(list::Args),
+    /// Check kernels and print every error
+    Check(check::Args),
+    /// Print a kernel as algorithm IR, loop IR or Rust
+    Emit(emit::Args),
+    /// Run a kernel on given data with an interpreter
+    Run(run::Args),
+    /// Explain an error code, or list all of them
+    Explain(explain::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let folder = commands::folder(cli.kernels);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let done = match &cli.command {
+        Command::List(args) => list::run(args, &folder, &mut out),
+        Command::Check(args) => check::run(args, &folder, &mut out),
+        Command::Emit(args) => emit::run(args, &folder, &mut out),
+        Command::Run(args) => run::run(args, &folder, &mut out),
+        Command::Explain(args) => explain::run(args, &mut out),
+    };
+    match done.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(failure),
+    }
+}
+
+/// Says what went wrong; a reader of standard output that has gone away is no error.
+fn report(failure: Failure) -> ExitCode {
+    // Nothing can be done where standard error is closed too.
+    let say = |text: &str| drop(io::stderr().write_all(text.as_bytes()));
+    match failure {
+        Failure::Usage(message) => {
+            say(&format!("error: {message}\n\nFor more information, try '--help'.\n"));
+            ExitCode::from(2)
         }
-        Err(e) => eprintln!("{}", kgen::diagnostic::render(&e, &sources, false)),
+        Failure::Failed(message) => {
+            say(&format!("error: {message}\n"));
+            ExitCode::FAILURE
+        }
+        Failure::Diagnosed(text) => {
+            say(&text);
+            ExitCode::FAILURE
+        }
+        Failure::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Failure::Output(e) => {
+            say(&format!("error: standard output: {e}\n"));
+            ExitCode::FAILURE
+        }
     }
 }

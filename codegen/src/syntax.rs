@@ -1,8 +1,12 @@
 //! Source text to items: formats, functions, kernels and constants. The grammar is Rust's, through syn.
 use crate::diagnostic::{Code, Diagnostic, Source};
+use crate::nesting;
 use crate::ir::{Scalar, Span};
 use std::collections::BTreeMap;
 use syn::spanned::Spanned;
+
+/// Most elements, and most bytes, of a block.
+const BLOCK_MAX: usize = 1 << 16;
 
 /// Everything that was declared in the files compiled together.
 #[derive(Default)]
@@ -73,16 +77,22 @@ pub fn span_of(file: u32, at: proc_macro2::Span) -> Span {
     Span { file, lo: range.start as u32, hi: range.end as u32 }
 }
 
+/// Source text as it was written, on one line.
+pub fn text(at: &(impl Spanned + quote::ToTokens)) -> String {
+    let text = at.span().source_text().unwrap_or_else(|| at.to_token_stream().to_string());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Reads all items; errors are collected over all files.
 pub fn parse(sources: &[Source]) -> (Program, Vec<Diagnostic>) {
     let mut reader = Reader::default();
     for (file, source) in sources.iter().enumerate() {
         reader.file = file as u32;
-        match syn::parse_file(&source.text) {
+        match nesting::parse(&source.text) {
             Ok(parsed) => parsed.items.into_iter().for_each(|item| reader.item(item)),
             Err(e) => {
                 let at = span_of(reader.file, e.span());
-                reader.errors.push(Diagnostic::new(Code::Syntax, at, format!("syntax: {e}"), "here"));
+                reader.errors.push(Diagnostic::new(Code::Syntax, at, e.to_string(), "no Rust syntax from here"));
             }
         }
     }
@@ -98,16 +108,17 @@ struct Reader {
 
 impl Reader {
     fn unsupported(&mut self, at: &impl Spanned, what: &str) {
-        let d =
-            Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "");
-        self.errors.push(d.help(
-            "a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants",
-        ));
+        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "used here");
+        self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
     }
 
-    fn duplicate(&mut self, at: &impl Spanned, name: &str) {
+    fn duplicate(&mut self, at: &impl Spanned, name: &str, first: Option<Span>) {
         let message = format!("`{name}` is declared twice");
-        self.errors.push(Diagnostic::new(Code::Duplicate, span(self.file, at), message, "again here"));
+        let d = Diagnostic::new(Code::Duplicate, span(self.file, at), message, "again here");
+        self.errors.push(match first {
+            Some(first) => d.label(first, "first here"),
+            None => d,
+        });
     }
 
     fn item(&mut self, item: syn::Item) {
@@ -115,20 +126,21 @@ impl Reader {
             syn::Item::Struct(s) => self.format(s),
             syn::Item::Impl(i) => self.methods(i),
             syn::Item::Fn(f) if f.attrs.iter().any(|a| a.path().is_ident("kernel")) => {
-                if self.program.kernels.iter().any(|k| k.item.sig.ident == f.sig.ident) {
-                    self.duplicate(&f.sig.ident, &f.sig.ident.to_string());
+                if let Some(first) = self.program.kernels.iter().find(|k| k.item.sig.ident == f.sig.ident) {
+                    let first = span(first.file, &first.item.sig.ident);
+                    self.duplicate(&f.sig.ident, &f.sig.ident.to_string(), Some(first));
                 }
                 self.program.kernels.push(KernelItem { file: self.file, item: f });
             }
             syn::Item::Fn(f) => {
-                let item =
-                    syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
+                let item = syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
                 self.function(item.sig.ident.to_string(), item);
             }
             syn::Item::Const(c) => {
                 let name = c.ident.to_string();
-                if self.program.constants.contains_key(&name) {
-                    self.duplicate(&c.ident, &name);
+                if let Some((file, first)) = self.program.constants.get(&name) {
+                    let first = span(*file, &first.ident);
+                    self.duplicate(&c.ident, &name, Some(first));
                 }
                 self.program.constants.insert(name, (self.file, c));
             }
@@ -137,8 +149,9 @@ impl Reader {
     }
 
     fn function(&mut self, name: String, item: syn::ImplItemFn) {
-        if self.program.functions.contains_key(&name) {
-            self.duplicate(&item.sig.ident, &name);
+        if let Some(first) = self.program.functions.get(&name) {
+            let first = span(first.file, &first.item.sig.ident);
+            self.duplicate(&item.sig.ident, &name, Some(first));
         }
         self.program.functions.insert(name, Function { file: self.file, item });
     }
@@ -182,38 +195,40 @@ impl Reader {
         let (mut fields, mut offset) = (Vec::new(), 0);
         for f in &s.fields {
             let Some(ident) = &f.ident else { return self.unsupported(f, "a field without a name") };
-            let Some((scalar, range, len)) = field_type(&f.ty) else {
+            let ty = field_type(&f.ty);
+            let end = ty.and_then(|(scalar, _, len)| scalar.bytes().checked_mul(len.unwrap_or(1))?.checked_add(offset));
+            let (Some((scalar, range, len)), Some(end)) = (ty, end) else {
                 self.format_error(
                     &f.ty,
-                    format!("the type of `{ident}` is no type of a field"),
-                    "a field is f32, f16, bf16, i32, i16, u16, i8 or u8, with a range as `i8<-127, 127>`, or an array of it",
+                    format!("`{}` is no type of a field", text(&f.ty)),
+                    "a field is f32, f16, bf16, i32, i16, u16, i8 or u8, an integer with a range as `i8<-127, 127>`, or an array of it",
                 );
                 continue;
             };
-            fields.push(Field { name: ident.to_string(), offset, scalar, range, len });
-            offset += scalar.bytes() * len.unwrap_or(1);
+            let name = ident.to_string();
+            if fields.iter().any(|f: &Field| f.name == name) {
+                self.duplicate(ident, &name, None);
+            }
+            fields.push(Field { name, offset, scalar, range, len });
+            offset = end;
+        }
+        if bytes > BLOCK_MAX || elements > BLOCK_MAX {
+            let message = format!("a block of {elements} elements in {bytes} bytes");
+            return self.format_error(attr, message, "a block has at most 65536 elements and bytes");
         }
         if elements == 0 || offset > bytes {
-            let message =
-                format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
-            return self.format_error(
-                attr,
-                message,
-                "state the number of elements, and at least the bytes of the fields",
-            );
+            let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
+            return self.format_error(attr, message, "state the number of elements, and at least the bytes of the fields");
         }
-        if self.program.formats.contains_key(&name) {
-            self.duplicate(&s.ident, &name);
+        if let Some(first) = self.program.formats.get(&name).map(|f| f.span) {
+            self.duplicate(&s.ident, &name, Some(first));
         }
         let span = span(self.file, &s.ident);
         self.program.formats.insert(name.clone(), Format { name, elements, bytes, fields, span });
     }
 }
 
-/// A field's number, the range that narrows it, and its length where it is an array.
-type FieldType = (Scalar, Option<(i64, i64)>, Option<usize>);
-
-fn field_type(ty: &syn::Type) -> Option<FieldType> {
+fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usize>)> {
     match ty {
         syn::Type::Array(a) => {
             let (scalar, range, None) = field_type(&a.elem)? else { return None };
@@ -221,24 +236,30 @@ fn field_type(ty: &syn::Type) -> Option<FieldType> {
             Some((scalar, range, Some(n.base10_parse().ok()?)))
         }
         syn::Type::Path(p) => {
-            let segment = p.path.segments.last()?;
-            let scalar = Scalar::from_name(&segment.ident.to_string())?;
-            let range = match &segment.arguments {
-                syn::PathArguments::None => None,
-                arguments => Some(range_arguments(arguments)?),
-            };
+            let (scalar, range) = scalar_type(p.path.segments.last()?)?;
             Some((scalar, range, None))
         }
         _ => None,
     }
 }
 
-/// `<lo, hi>` with two integer literals.
+/// A scalar, and the range that narrows an integer: `i8<-127, 127>`.
+pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Option<(i64, i64)>)> {
+    let scalar = Scalar::from_name(&segment.ident.to_string())?;
+    if segment.arguments.is_none() {
+        return Some((scalar, None));
+    }
+    let (lo, hi) = range_arguments(&segment.arguments)?;
+    let (least, most) = scalar.range()?;
+    (least <= lo && hi <= most).then_some((scalar, Some((lo, hi))))
+}
+
+/// `<lo, hi>` with two integer literals inside `i32`.
 pub fn range_arguments(arguments: &syn::PathArguments) -> Option<(i64, i64)> {
     let syn::PathArguments::AngleBracketed(angle) = arguments else { return None };
     let numbers: Vec<i64> = angle.args.iter().map(integer_argument).collect::<Option<_>>()?;
     let [lo, hi] = numbers[..] else { return None };
-    (lo <= hi).then_some((lo, hi))
+    (lo <= hi && lo >= i32::MIN as i64 && hi <= i32::MAX as i64).then_some((lo, hi))
 }
 
 fn integer_argument(argument: &syn::GenericArgument) -> Option<i64> {

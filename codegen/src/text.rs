@@ -44,10 +44,21 @@ pub fn ty(ty: Ty) -> String {
     match ty {
         Ty::F32 => "f32".into(),
         Ty::Half(s) => s.name().into(),
+        Ty::Int { lo, hi } if lo == hi => format!("the integer {lo}"),
         Ty::Int { lo, hi } => format!("an integer in {lo}..={hi}"),
         Ty::Bool => "bool".into(),
         Ty::Array { cap } => format!("an array of at most {cap} f32"),
     }
+}
+
+/// A range, or the one integer in it.
+pub fn range((lo, hi): (i64, i64)) -> String {
+    if lo == hi { lo.to_string() } else { format!("{lo}..={hi}") }
+}
+
+/// `1 value`, `2 values`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A reduction's name in the language.

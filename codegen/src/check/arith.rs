@@ -19,9 +19,7 @@ impl Checker<'_> {
             }
             (x, y) => {
                 let message = format!("`{}` between {} and {}", text::binary(op), text::ty(x), text::ty(y));
-                let d = Diagnostic::new(Code::Type, span, message, "types do not match")
-                    .label(a.span, text::ty(x))
-                    .label(b.span, text::ty(y));
+                let d = operands(Code::Type, span, message, (&a, text::ty(x)), (&b, text::ty(y)));
                 self.fail(d.help("convert with `.f32()` or `.int(lo, hi)`; nothing is converted silently"))
             }
         }
@@ -35,9 +33,7 @@ impl Checker<'_> {
         let (ra, rb) = (range::of(&a), range::of(&b));
         let Some(result) = range::binary(op, ra, rb) else {
             let message = format!("`{}` needs {}", text::binary(op), operands_of(op));
-            let d = Diagnostic::new(Code::Divisor, span, message, "not proved here")
-                .label(a.span, format!("in {}..={}", ra.0, ra.1))
-                .label(b.span, format!("in {}..={}", rb.0, rb.1));
+            let d = operands(Code::Divisor, span, message, (&a, text::range(ra)), (&b, text::range(rb)));
             return self.fail(d.help("narrow the operands, or reorder the arithmetic"));
         };
         self.in_i32(result, span)?;
@@ -95,6 +91,17 @@ impl Checker<'_> {
             }
         };
         Ok(node(Kind::Unary(op, a), ty, span))
+    }
+}
+
+/// An error of an operation at `span`, with what its operands are where both can be pointed at.
+fn operands(code: Code, span: Span, message: String, a: (&Expr, String), b: (&Expr, String)) -> Diagnostic {
+    let inside = |s: Span| s.file == span.file && span.lo <= s.lo && s.hi <= span.hi;
+    let (at, other) = (a.0.span, b.0.span);
+    if inside(at) && inside(other) && (at.hi <= other.lo || other.hi <= at.lo) {
+        Diagnostic::new(code, at, message, a.1).label(other, b.1)
+    } else {
+        Diagnostic::new(code, span, message, format!("{} and {}", a.1, b.1))
     }
 }
 

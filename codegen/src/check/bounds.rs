@@ -5,25 +5,34 @@
 use super::{Checked, Checker, Elem, int, range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Axis, BinOp, Expr, Kind, Span, Ty, UnOp, Var};
+use crate::text;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Most replacements in one proof.
 const STEPS: usize = 24;
 
+/// Most forms that one proof looks at.
+const ATTEMPTS: usize = 4000;
+
 impl Checker<'_> {
     /// `0 <= index < extent`.
     pub(super) fn in_bounds(&mut self, index: &Expr, extent: &Expr, span: Span) -> Checked<()> {
-        let prover = Prover { axes: &self.axes, facts: &self.facts, elems: &self.elems };
+        if !matches!(index.ty, Ty::Int { .. }) {
+            let message = format!("an index is an integer, not {}", text::ty(index.ty));
+            return self.error(Code::Type, span, message, text::ty(index.ty));
+        }
+        let (axes, facts, elems) = (&self.axes, &self.facts, &self.elems);
+        let prover = Prover { axes, facts, elems, attempts: Cell::new(ATTEMPTS) };
         if prover.not_negative(index) && prover.less(index, extent) {
             return Ok(());
         }
-        let (lo, hi) = range::of(index);
         let size = match extent.kind {
             Kind::Int(n) => format!("{n}"),
             _ => format!("`{}`", crate::ir::print::expr(extent, &self.vars)),
         };
         let message = format!("this index is not proved to be below the extent {size}");
-        let d = Diagnostic::new(Code::Bounds, span, message, format!("in {lo}..={hi}"));
+        let d = Diagnostic::new(Code::Bounds, span, message, format!("is {}", text::range(range::of(index))));
         self.fail(d.help("loop over the extent itself, bound the index with `min`, or state a `#[require(a <= b)]`"))
     }
 }
@@ -35,6 +44,8 @@ struct Prover<'a> {
     facts: &'a [Expr],
     /// Element types of the buffers.
     elems: &'a [Elem],
+    /// How many forms may still be looked at.
+    attempts: Cell<usize>,
 }
 
 impl Prover<'_> {
@@ -56,12 +67,16 @@ impl Prover<'_> {
 
     /// `form >= -slack`, for all values of what it mentions.
     fn prove(&self, form: Linear, slack: i64, steps: usize) -> bool {
-        if form.least() >= -slack {
-            return true;
-        }
-        if steps == 0 {
+        if form.overflow {
             return false;
         }
+        if form.least() >= -(slack as i128) {
+            return true;
+        }
+        if steps == 0 || self.attempts.get() == 0 {
+            return false;
+        }
+        self.attempts.set(self.attempts.get() - 1);
         // Inner index variables first: their bounds speak of outer ones.
         let order = |(a, _): &&(Expr, i64)| if let Kind::Var(v) = a.kind { v.0 + 1 } else { 0 };
         let Some((atom, factor)) = form.terms.iter().filter(|(a, _)| self.replaceable(a)).max_by_key(order).cloned()
@@ -72,10 +87,11 @@ impl Prover<'_> {
         rest.terms.retain(|(a, _)| !same(a, &atom));
         let bounded = |lo: &Expr, hi: &Expr| {
             let bound = if factor < 0 { hi } else { lo };
-            alternatives(bound, factor < 0).iter().chain([bound]).any(|bound| {
+            let sides = if is_choice(bound) { alternatives(bound, factor < 0) } else { Vec::new() };
+            [bound].into_iter().chain(&sides).any(|bound| {
                 let mut form = rest.clone();
                 form.add(&Linear::of(bound), factor);
-                form.constant -= factor.min(0);
+                form.plus(factor.min(0), -1);
                 self.prove(form, slack, steps - 1)
             })
         };
@@ -92,9 +108,10 @@ impl Prover<'_> {
                 form.add(&rest, k);
                 form.add(&Linear::of(a), factor);
                 if factor > 0 {
-                    form.constant -= factor * (k - 1);
+                    form.plus(factor, 1 - k);
                 }
-                self.prove(form, k * slack + k - 1, steps - 1)
+                let slack = k.checked_mul(slack).and_then(|s| s.checked_add(k - 1));
+                slack.is_some_and(|slack| self.prove(form, slack, steps - 1))
             }
             _ => alternatives(&atom, factor < 0).iter().any(|a| {
                 let mut form = rest.clone();
@@ -109,8 +126,7 @@ impl Prover<'_> {
             Kind::Var(v) => self.axes.contains_key(v),
             Kind::Load(p) => matches!(self.elems[p.buffer], Elem::Index(_)),
             Kind::Binary(BinOp::Div, _, k) => matches!(k.kind, Kind::Int(_)),
-            Kind::Binary(BinOp::Min | BinOp::Max, ..) => true,
-            _ => false,
+            _ => is_choice(atom),
         }
     }
 
@@ -131,12 +147,17 @@ impl Prover<'_> {
     }
 }
 
+/// Whether it is a minimum or maximum.
+fn is_choice(e: &Expr) -> bool {
+    matches!(e.kind, Kind::Binary(BinOp::Min | BinOp::Max, ..))
+}
+
 /// Bounds of a minimum (asked from above) or maximum (from below): either side will do.
 fn alternatives(e: &Expr, above: bool) -> Vec<Expr> {
     match &e.kind {
         Kind::Binary(BinOp::Min, a, b) if above => vec![a.clone(), b.clone()],
         Kind::Binary(BinOp::Max, a, b) if !above => vec![a.clone(), b.clone()],
-        Kind::Binary(BinOp::Min | BinOp::Max, ..) => Vec::new(),
+        _ if is_choice(e) => Vec::new(),
         _ => vec![e.clone()],
     }
 }
@@ -146,6 +167,8 @@ fn alternatives(e: &Expr, above: bool) -> Vec<Expr> {
 struct Linear {
     constant: i64,
     terms: Vec<(Expr, i64)>,
+    /// A factor left i64, so that the form says nothing.
+    overflow: bool,
 }
 
 impl Linear {
@@ -157,7 +180,7 @@ impl Linear {
 
     fn collect(&mut self, e: &Expr, factor: i64) {
         match &e.kind {
-            Kind::Int(n) => self.constant += factor * n,
+            Kind::Int(n) => self.plus(factor, *n),
             Kind::Binary(BinOp::Add, a, b) => {
                 self.collect(a, factor);
                 self.collect(b, factor);
@@ -168,36 +191,60 @@ impl Linear {
             }
             Kind::Unary(UnOp::Neg, a) => self.collect(a, -factor),
             Kind::Binary(BinOp::Mul, a, b) => match (&a.kind, &b.kind) {
-                (Kind::Int(n), _) => self.collect(b, factor * n),
-                (_, Kind::Int(n)) => self.collect(a, factor * n),
+                (Kind::Int(n), _) => self.scaled(b, factor, *n),
+                (_, Kind::Int(n)) => self.scaled(a, factor, *n),
                 _ => self.term(e, factor),
             },
             _ => self.term(e, factor),
         }
     }
 
-    fn term(&mut self, e: &Expr, factor: i64) {
-        match self.terms.iter_mut().find(|(a, _)| same(a, e)) {
-            Some((_, f)) => *f += factor,
-            None => self.terms.push((e.clone(), factor)),
+    fn scaled(&mut self, e: &Expr, a: i64, b: i64) {
+        match a.checked_mul(b) {
+            Some(factor) => self.collect(e, factor),
+            None => self.overflow = true,
         }
-        self.terms.retain(|(_, f)| *f != 0);
+    }
+
+    fn term(&mut self, e: &Expr, factor: i64) {
+        let old = self.terms.iter().position(|(a, _)| same(a, e));
+        match old.map_or(Some(factor), |i| self.terms[i].1.checked_add(factor)) {
+            None => self.overflow = true,
+            Some(sum) => {
+                old.map(|i| self.terms.remove(i));
+                if sum != 0 {
+                    self.terms.push((e.clone(), sum));
+                }
+            }
+        }
+    }
+
+    /// Adds `a * b`.
+    fn plus(&mut self, a: i64, b: i64) {
+        match a.checked_mul(b).and_then(|p| self.constant.checked_add(p)) {
+            Some(sum) => self.constant = sum,
+            None => self.overflow = true,
+        }
     }
 
     fn add(&mut self, other: &Linear, factor: i64) {
-        self.constant += factor * other.constant;
+        self.overflow |= other.overflow;
+        self.plus(factor, other.constant);
         for (e, f) in &other.terms {
-            self.term(e, f * factor);
+            match f.checked_mul(factor) {
+                Some(f) => self.term(e, f),
+                None => self.overflow = true,
+            }
         }
     }
 
     /// A lower bound from the ranges of the terms.
-    fn least(&self) -> i64 {
+    fn least(&self) -> i128 {
         let bound = |(e, f): &(Expr, i64)| {
             let (lo, hi) = range::of(e);
-            f.saturating_mul(if *f > 0 { lo } else { hi })
+            *f as i128 * if *f > 0 { lo } else { hi } as i128
         };
-        self.terms.iter().map(bound).fold(self.constant, i64::saturating_add)
+        self.constant as i128 + self.terms.iter().map(bound).sum::<i128>()
     }
 }
 

@@ -1,5 +1,5 @@
 //! The functions of the language: reductions, `map`, `merge`, and arithmetic that has no operator.
-use super::{ARRAY_MAX, Checked, Checker, Value, int, node, range};
+use super::{ARRAY_MAX, Checked, Checker, Value, bounds, int, node, range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Axis, BinOp, Block, Expr, Kind, MergeStep, ReduceOp, Shape, Span, Stmt, Ty, UnOp};
 use crate::text;
@@ -7,22 +7,8 @@ use std::rc::Rc;
 
 /// All of them, for suggestions.
 pub const NAMES: [&str; 16] = [
-    "sum",
-    "isum",
-    "max_of",
-    "argmax_of",
-    "map",
-    "merge",
-    "fma",
-    "sqrt",
-    "abs",
-    "rint",
-    "min",
-    "max",
-    "bits",
-    "from_bits",
-    "ceil_div",
-    "len",
+    "sum", "isum", "max_of", "argmax_of", "map", "merge", "fma", "sqrt", "abs", "rint", "min", "max", "bits", "from_bits",
+    "ceil_div", "len",
 ];
 
 impl Checker<'_> {
@@ -37,7 +23,7 @@ impl Checker<'_> {
             _ => return None,
         };
         if args.len() != wanted {
-            let message = format!("`{name}` takes {wanted} values, not {}", args.len());
+            let message = format!("`{name}` takes {}, not {}", text::count(wanted, "value"), args.len());
             return Some(self.error(Code::Arguments, span, message, "called here"));
         }
         Some(match name {
@@ -83,7 +69,7 @@ impl Checker<'_> {
             Value::View(v) if self.rank_left(&v) > 0 => {
                 Ok(Value::Expr(self.buffers[v.buffer].shape[v.index.len()].clone()))
             }
-            _ => self.error(Code::Type, self.span(arg), "`len` takes a tensor", ""),
+            _ => self.error(Code::Type, self.span(arg), "`len` takes a tensor", "this is none"),
         }
     }
 
@@ -93,10 +79,10 @@ impl Checker<'_> {
         let (lo, hi) = match self.expr(e)? {
             Value::Range(lo, hi) => (lo, hi),
             Value::Expr(n) => (int(0, span), n),
-            _ => return self.error(Code::Type, span, "a range `lo..hi` or a size", ""),
+            _ => return self.error(Code::Type, span, "a range `lo..hi` or a size is needed", "this is none"),
         };
         if !matches!((lo.ty, hi.ty), (Ty::Int { .. }, Ty::Int { .. })) {
-            return self.error(Code::Type, span, "the ends of a range are integers", "");
+            return self.error(Code::Type, span, "the ends of a range are integers", "not integers");
         }
         Ok((lo, hi))
     }
@@ -105,10 +91,10 @@ impl Checker<'_> {
         match e {
             syn::Expr::Closure(c) if c.inputs.len() == params => Ok(c),
             syn::Expr::Closure(c) => {
-                let message = format!("this closure takes {params} parameters, not {}", c.inputs.len());
-                self.error(Code::Arguments, self.span(e), message, "")
+                let message = format!("this closure takes {}, not {}", text::count(params, "parameter"), c.inputs.len());
+                self.error(Code::Arguments, self.span(e), message, "this closure")
             }
-            _ => self.error(Code::Type, self.span(e), "a closure `|i| ..` is needed here", ""),
+            _ => self.error(Code::Type, self.span(e), "a closure `|i| ..` is needed here", "this is none"),
         }
     }
 
@@ -116,7 +102,7 @@ impl Checker<'_> {
         match pat {
             syn::Pat::Ident(i) => Ok(i.ident.to_string()),
             syn::Pat::Wild(_) => Ok("_".into()),
-            other => self.error(Code::Unsupported, self.span(other), "an index is a single name", ""),
+            other => self.error(Code::Unsupported, self.span(other), "an index is a single name", "not a name"),
         }
     }
 
@@ -132,20 +118,17 @@ impl Checker<'_> {
         let range = self.range_argument(args[0])?;
         let closure = self.closure(args[1], 1)?;
         let (name, axis, index) = self.over(&closure.inputs[0], range)?;
-        let (stmts, value) = self.block(|c| {
+        let (stmts, value) = self.closure_block(|c| {
             c.declare(name, index);
             c.number(&closure.body)
         })?;
         let ty = match (op, value.ty) {
             (ReduceOp::ISum, Ty::Int { lo, hi }) => self.isum_range(&axis, lo, hi, value.span)?,
             (ReduceOp::Max, Ty::F32) => Ty::F32,
-            (ReduceOp::ArgMax, Ty::F32) => {
-                Ty::Int { lo: range::of(&axis.lo).0, hi: (range::of(&axis.hi).1 - 1).max(0) }
-            }
+            (ReduceOp::ArgMax, Ty::F32) => Ty::Int { lo: range::of(&axis.lo).0.min(0), hi: (range::of(&axis.hi).1 - 1).max(0) },
             (ReduceOp::ISum, Ty::F32) => {
                 let d = Diagnostic::new(Code::Type, value.span, "`isum` adds integers, this is f32", "f32");
-                return self
-                    .fail(d.help("a float sum is `sum(range, shape, |acc, i| ..)`: its order is part of the kernel"));
+                return self.fail(d.help("a float sum is `sum(range, shape, |acc, i| ..)`: its order is part of the kernel"));
             }
             (op, ty) => {
                 let message = format!("`{}` does not work on {}", text::reduce(op), text::ty(ty));
@@ -182,14 +165,13 @@ impl Checker<'_> {
         let (name, axis, index) = self.over(&closure.inputs[1], range)?;
         let acc = self.var(&acc_name, Ty::F32);
         let running = Value::Expr(self.use_var(acc, self.span(&closure.inputs[0])));
-        let (stmts, value) = self.block(|c| {
+        let (stmts, value) = self.closure_block(|c| {
             c.declare(acc_name, running);
             c.declare(name, index);
             c.number(&closure.body)
         })?;
         if value.ty != Ty::F32 {
-            let d =
-                Diagnostic::new(Code::Type, value.span, format!("`sum` adds f32, this is {}", text::ty(value.ty)), "");
+            let d = Diagnostic::new(Code::Type, value.span, format!("`sum` adds f32, this is {}", text::ty(value.ty)), text::ty(value.ty));
             return self.fail(d.help("integers are added by `isum`, in any order"));
         }
         let step = Rc::new(Block { stmts, value });
@@ -225,18 +207,16 @@ impl Checker<'_> {
         if range::of(&lo) != (0, 0) || !(1..=ARRAY_MAX).contains(&cap) {
             let message = format!("this map may have {cap} elements");
             let d = Diagnostic::new(Code::Extent, lo.span, message, "needs a bound known at compile time");
-            return self.fail(
-                d.help(format!("start at 0 and bound the size, as with `min(64, n)`; at most {ARRAY_MAX} elements")),
-            );
+            return self.fail(d.help(format!("start at 0 and bound the size, as with `min(64, n)`; at most {ARRAY_MAX} elements")));
         }
         let closure = self.closure(args[1], 1)?;
         let (name, axis, index) = self.over(&closure.inputs[0], (lo, hi))?;
-        let (stmts, value) = self.block(|c| {
+        let (stmts, value) = self.closure_block(|c| {
             c.declare(name, index);
             c.number(&closure.body)
         })?;
         if value.ty != Ty::F32 {
-            return self.error(Code::Type, value.span, format!("`map` makes f32, not {}", text::ty(value.ty)), "");
+            return self.error(Code::Type, value.span, format!("`map` makes f32, not {}", text::ty(value.ty)), text::ty(value.ty));
         }
         let body = Rc::new(Block { stmts, value });
         let map = node(Kind::Map { axis, body }, Ty::Array { cap: cap as usize }, span);
@@ -249,10 +229,10 @@ impl Checker<'_> {
         let start = self.tuple(args[1])?;
         let part = self.closure(args[2], 1)?;
         let (name, axis, index) = self.over(&part.inputs[0], range)?;
-        let (part_stmts, parts) = self.block(|c| {
+        let (part_stmts, parts) = self.closure_block(|c| {
             c.declare(name, index);
             let Value::Tuple(values) = c.expr(&part.body)? else {
-                return c.error(Code::Type, c.span(&part.body), "a part is a tuple", "");
+                return c.error(Code::Type, c.span(&part.body), "a part is a tuple", "this is none");
             };
             // Names for the parts, so that each is computed before the state is looked at.
             let values: Vec<Expr> = values.into_iter().map(|v| c.plain(v, span)).collect::<Checked<_>>()?;
@@ -268,32 +248,42 @@ impl Checker<'_> {
         }
         let current: Vec<Value> = state.iter().map(|(v, _)| Value::Expr(self.use_var(*v, span))).collect();
         let next = self.closure(args[3], 2)?;
-        let (stmts, values) = self.block(|c| {
+        let (stmts, values) = self.closure_block(|c| {
             c.pattern(&next.inputs[0], Value::Tuple(current.clone()))?;
             c.pattern(&next.inputs[1], Value::Tuple(parts.iter().cloned().map(Value::Expr).collect()))?;
             c.tuple(&next.body)
         })?;
-        let same = values.len() == state.len() && values.iter().zip(&state).all(|(v, (_, init))| v.ty == init.ty);
+        let same = values.len() == state.len() && values.iter().zip(&state).all(|(v, (_, init))| self.alike(v, init));
         if !same {
-            return self.error(Code::Type, self.span(&next.body), "the next state has not the types of the first", "");
+            let message = "the next state has not the types and lengths of the first";
+            return self.error(Code::Type, self.span(&next.body), message, "the state goes on like this");
         }
         let next = Rc::new(MergeStep { stmts, values });
         self.emit(Stmt::Merge { axis, part: part_stmts, state, next });
         Ok(Value::Tuple(current))
     }
 
+    /// Whether two values have one type, and arrays one length.
+    fn alike(&self, a: &Expr, b: &Expr) -> bool {
+        let extent = |e: &Expr| if let Kind::Var(v) = e.kind { self.extents.get(&v) } else { None };
+        match (extent(a), extent(b)) {
+            (Some(x), Some(y)) => a.ty == b.ty && bounds::same(x, y),
+            _ => a.ty == b.ty && !matches!(a.ty, Ty::Array { .. }),
+        }
+    }
+
     fn tuple(&mut self, e: &syn::Expr) -> Checked<Vec<Expr>> {
         let span = self.span(e);
         match self.expr(e)? {
             Value::Tuple(values) => values.into_iter().map(|v| self.plain(v, span)).collect(),
-            _ => self.error(Code::Type, span, "a tuple is needed here", ""),
+            _ => self.error(Code::Type, span, "a tuple is needed here", "this is none"),
         }
     }
 
     fn plain(&mut self, value: Value, span: Span) -> Checked<Expr> {
         match value {
             Value::Expr(e) if matches!(e.ty, Ty::F32 | Ty::Array { .. }) => Ok(e),
-            _ => self.error(Code::Type, span, "the members of this tuple are f32 or arrays", ""),
+            _ => self.error(Code::Type, span, "the members of this tuple are f32 or arrays", "another type"),
         }
     }
 }

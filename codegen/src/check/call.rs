@@ -9,6 +9,9 @@ use quote::ToTokens;
 /// Deepest nesting of calls.
 const DEPTH: usize = 64;
 
+/// Most calls inlined into one kernel.
+const CALLS: usize = 10_000;
+
 impl Checker<'_> {
     pub(super) fn call(&mut self, c: &syn::ExprCall) -> Checked<Value> {
         let span = self.span(c);
@@ -35,10 +38,10 @@ impl Checker<'_> {
         }
     }
 
-    fn argument(&mut self, e: &syn::Expr) -> Checked<Value> {
-        match self.expr(e)? {
-            Value::Unknown => Err(super::Failed),
-            Value::View(v) if self.is_number(&v) => self.number(e).map(Value::Expr),
+    /// A value that is handed on; a number in memory is read.
+    pub(super) fn argument(&mut self, e: &syn::Expr) -> Checked<Value> {
+        match self.value(e)? {
+            Value::View(v) if self.is_number(&v) => self.load_view(v, self.span(e)).map(Value::Expr),
             value => Ok(value),
         }
     }
@@ -51,7 +54,7 @@ impl Checker<'_> {
             && let Elem::Block(format) = &self.elems[view.buffer]
         {
             if self.rank_left(view) > 0 {
-                return self.error(Code::Shape, span, "index the tensor down to a block first", "");
+                return self.error(Code::Shape, span, "a tensor has no methods", "index it down to a block first");
             }
             let full = format!("{format}::{name}");
             let Some(function) = self.program.functions.get(&full) else {
@@ -65,7 +68,7 @@ impl Checker<'_> {
             }
             return self.inline(&full, function, values, span);
         }
-        let value = self.number(&m.receiver)?;
+        let value = self.as_number(base, self.span(&m.receiver))?;
         let args: Vec<&syn::Expr> = m.args.iter().collect();
         self.conversion(&name, value, &args, span).map(Value::Expr)
     }
@@ -80,15 +83,16 @@ impl Checker<'_> {
             ("int", [lo, hi], _) => {
                 let (lo, hi) = (self.number(lo)?, self.number(hi)?);
                 let (Kind::Int(lo), Kind::Int(hi)) = (&lo.kind, &hi.kind) else {
-                    return self.error(Code::Type, span, "`.int(lo, hi)` takes two constants", "");
+                    return self.error(Code::Type, span, "`.int(lo, hi)` takes two constants", "not known at compile time");
                 };
                 if lo > hi || *lo > 0 || *hi < 0 {
-                    return self.error(Code::Range, span, "the range of `.int(lo, hi)` contains 0, where NaN goes", "");
+                    let message = format!("the range of `.int({lo}, {hi})` has no 0, which is where NaN goes");
+                    return self.error(Code::Range, span, message, "lo <= 0 <= hi");
                 }
                 self.unary(UnOp::ToInt { lo: *lo as i32, hi: *hi as i32 }, value, span)
             }
             _ => {
-                let message = format!("{} has no method `{name}` with {} arguments", text::ty(value.ty), args.len());
+                let message = format!("{} has no method `{name}` with {}", text::ty(value.ty), text::count(args.len(), "argument"));
                 let d = Diagnostic::new(Code::UnknownName, span, message, "unknown method");
                 self.fail(d.help("numbers have `.f32()`, `.f16()`, `.bf16()` and, for floats, `.int(lo, hi)`"))
             }
@@ -96,21 +100,42 @@ impl Checker<'_> {
     }
 
     fn inline(&mut self, name: &str, function: &Function, args: Vec<Value>, span: Span) -> Checked<Value> {
-        if self.calls.len() >= DEPTH || self.calls.iter().any(|(n, _)| n == name) {
-            let d = Diagnostic::new(Code::Recursion, span, format!("`{name}` calls itself"), "called again here");
-            return self.fail(d.help("functions are inlined, so they cannot recur; use `sum`, `map` or `merge`"));
-        }
         let sig = &function.item.sig;
         if sig.inputs.len() != args.len() {
-            let message = format!("`{name}` takes {} values, not {}", sig.inputs.len(), args.len());
+            let message = format!("`{name}` takes {}, not {}", text::count(sig.inputs.len(), "value"), args.len());
             let at = syntax::span(function.file, &sig.ident);
             let d = Diagnostic::new(Code::Arguments, span, message, "called here");
             return self.fail(d.label(at, "declared here"));
         }
-        let file = std::mem::replace(&mut self.file, function.file);
+        self.outside(name, function.file, span, |c| c.inlined(function, args, span))
+    }
+
+    /// Works on what was declared as `name` in `file`, where no name of the place that uses it is known.
+    pub(super) fn outside<T>(
+        &mut self,
+        name: &str,
+        file: u32,
+        span: Span,
+        f: impl FnOnce(&mut Self) -> Checked<T>,
+    ) -> Checked<T> {
+        self.inlined += 1;
+        let (message, help) = if self.calls.iter().any(|(n, _)| n == name) {
+            (format!("`{name}` uses itself"), "functions and constants are inlined, so they cannot recur; use `sum`, `map` or `merge`")
+        } else if self.calls.len() >= DEPTH {
+            (format!("calls are nested more than {DEPTH} deep"), "functions are inlined; let functions call fewer others")
+        } else if self.inlined > CALLS {
+            (format!("this kernel inlines more than {CALLS} calls"), "name a result with `let` instead of calling again")
+        } else {
+            return self.enter(name, file, span, f);
+        };
+        self.fail(Diagnostic::new(Code::Recursion, span, message, "used here").help(help))
+    }
+
+    fn enter<T>(&mut self, name: &str, file: u32, span: Span, f: impl FnOnce(&mut Self) -> Checked<T>) -> Checked<T> {
+        let file = std::mem::replace(&mut self.file, file);
         let scopes = std::mem::replace(&mut self.scopes, vec![Default::default()]);
         self.calls.push((name.to_string(), span));
-        let result = self.inlined(function, args, span);
+        let result = f(self);
         self.calls.pop();
         self.scopes = scopes;
         self.file = file;
@@ -129,7 +154,7 @@ impl Checker<'_> {
         }
         let value = self.stmts(&function.item.block.stmts)?;
         let value = match value {
-            Value::View(v) if self.is_number(&v) => return self.error(Code::Type, call, "a place is no value", ""),
+            Value::View(v) if self.is_number(&v) => Value::Expr(self.load_view(v, call)?),
             value => value,
         };
         match &function.item.sig.output {
@@ -143,7 +168,7 @@ impl Checker<'_> {
     }
 
     /// Whether a value may be passed where the declaration says `ty`.
-    fn accepts(&mut self, ty: &syn::Type, value: &Value, call: Span) -> Checked<()> {
+    pub(super) fn accepts(&mut self, ty: &syn::Type, value: &Value, call: Span) -> Checked<()> {
         let (fits, what) = match (ty, value) {
             (syn::Type::Tuple(t), Value::Tuple(values)) if t.elems.len() == values.len() => {
                 return t.elems.iter().zip(values).try_for_each(|(t, v)| self.accepts(t, v, call));
@@ -155,8 +180,8 @@ impl Checker<'_> {
         if fits {
             return Ok(());
         }
-        let declared = ty.to_token_stream().to_string();
-        let d = Diagnostic::new(Code::Type, call, format!("{what} where `{declared}` is declared"), "");
+        let declared = syntax::text(ty);
+        let d = Diagnostic::new(Code::Type, call, format!("{what} where `{declared}` is declared"), what);
         let at = self.span(ty);
         self.fail(d.label(at, "declared here"))
     }

@@ -20,20 +20,18 @@ impl Checker<'_> {
             syn::Expr::If(i) => self.select(i),
             syn::Expr::Call(c) => self.call(c),
             syn::Expr::MethodCall(m) => self.method(m),
-            syn::Expr::Tuple(t) => Ok(Value::Tuple(t.elems.iter().map(|e| self.value(e)).collect::<Checked<_>>()?)),
+            syn::Expr::Tuple(t) => Ok(Value::Tuple(t.elems.iter().map(|e| self.argument(e)).collect::<Checked<_>>()?)),
             syn::Expr::Range(r) => self.range(r),
             other => {
                 let message = format!("{} is not part of the language", construct(other));
-                let d = Diagnostic::new(Code::Unsupported, self.span(other), message, "");
-                self.fail(d.help(
-                    "what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`",
-                ))
+                let d = Diagnostic::new(Code::Unsupported, self.span(other), message, "used here");
+                self.fail(d.help("what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`"))
             }
         }
     }
 
     /// An expression whose errors have been reported where it came from counts as failed.
-    fn value(&mut self, e: &syn::Expr) -> Checked<Value> {
+    pub(super) fn value(&mut self, e: &syn::Expr) -> Checked<Value> {
         match self.expr(e)? {
             Value::Unknown => Err(super::Failed),
             value => Ok(value),
@@ -43,18 +41,23 @@ impl Checker<'_> {
     /// A number, truth value or array. A place in memory is read.
     pub(super) fn number(&mut self, e: &syn::Expr) -> Checked<Expr> {
         let span = self.span(e);
-        match self.value(e)? {
+        let value = self.value(e)?;
+        self.as_number(value, span)
+    }
+
+    /// The number that a value at `span` is.
+    pub(super) fn as_number(&mut self, value: Value, span: Span) -> Checked<Expr> {
+        match value {
             Value::Expr(e) => Ok(e),
             Value::View(view) if self.is_number(&view) => self.load_view(view, span),
-            Value::Field(..) => {
-                self.error(Code::Type, span, "an array of a block where a number is needed", "index it")
-            }
+            Value::Field(..) => self.error(Code::Type, span, "an array of a block where a number is needed", "index it"),
             Value::View(view) => {
                 let message = match self.rank_left(&view) {
                     0 => "a block where a number is needed".to_string(),
+                    1 => "a tensor with one more dimension where a number is needed".to_string(),
                     n => format!("a tensor with {n} more dimensions where a number is needed"),
                 };
-                self.error(Code::Shape, span, message, "")
+                self.error(Code::Shape, span, message, "index it down to a number")
             }
             _ => self.error(Code::Type, span, "a number is needed", "this is none"),
         }
@@ -71,17 +74,25 @@ impl Checker<'_> {
     fn literal(&mut self, l: &syn::ExprLit) -> Checked<Value> {
         let span = self.span(l);
         match &l.lit {
+            syn::Lit::Int(n) if !n.suffix().is_empty() => self.suffix(n.suffix(), span),
+            syn::Lit::Float(x) if !x.suffix().is_empty() => self.suffix(x.suffix(), span),
             syn::Lit::Int(n) => match n.base10_parse::<i64>() {
                 Ok(v) if v <= i32::MAX as i64 => Ok(Value::Expr(int(v, span))),
-                _ => self.error(Code::Range, span, "this integer is larger than i32 holds", ""),
+                _ => self.error(Code::Range, span, "this integer is larger than i32 holds", "at most 2147483647"),
             },
             syn::Lit::Float(x) => match x.base10_parse::<f32>() {
                 Ok(v) if v.is_finite() => Ok(Value::Expr(float(v, span))),
-                _ => self.error(Code::Range, span, "this number is larger than f32 holds", ""),
+                _ => self.error(Code::Range, span, "this number is larger than f32 holds", "at most 3.4028235e38"),
             },
             syn::Lit::Bool(b) => Ok(Value::Expr(node(Kind::Bool(b.value), Ty::Bool, span))),
-            _ => self.error(Code::Unsupported, span, "text is not part of the language", ""),
+            _ => self.error(Code::Unsupported, span, "text is not part of the language", "no number"),
         }
+    }
+
+    fn suffix<T>(&mut self, suffix: &str, span: Span) -> Checked<T> {
+        let message = format!("the suffix `{suffix}` of a number is not part of the language");
+        let d = Diagnostic::new(Code::Unsupported, span, message, "write it without");
+        self.fail(d.help("`1` is an integer of exactly this value, `1.0` is f32"))
     }
 
     fn path(&mut self, p: &syn::ExprPath) -> Checked<Value> {
@@ -102,16 +113,26 @@ impl Checker<'_> {
             _ => {}
         }
         if let Some((file, constant)) = self.program.constants.get(&name) {
-            let saved = std::mem::replace(&mut self.file, *file);
-            let value = self.expr(&constant.expr);
-            self.file = saved;
-            return value;
+            return self.constant(&name, *file, constant, span);
         }
         let d = Diagnostic::new(Code::UnknownName, span, format!("`{name}` is not known here"), "unknown name");
         let near = self.nearest(&name);
         self.fail(match near {
             Some(near) => d.help(format!("did you mean `{near}`?")),
             None => d,
+        })
+    }
+
+    /// A constant is computed where it is used, from other constants alone.
+    fn constant(&mut self, name: &str, file: u32, item: &syn::ItemConst, span: Span) -> Checked<Value> {
+        self.outside(name, file, span, |c| {
+            let value = c.number(&item.expr)?;
+            if !matches!(value.kind, Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)) {
+                return c.error(Code::Type, value.span, format!("`{name}` is no constant"), "not known at compile time");
+            }
+            let value = Value::Expr(value);
+            c.accepts(&item.ty, &value, span)?;
+            Ok(value)
         })
     }
 
@@ -132,7 +153,9 @@ impl Checker<'_> {
                 (lo, hi) = (lo.max(*from), hi.min(*to));
             }
         }
-        node(e.kind.clone(), Ty::Int { lo, hi: hi.max(lo) }, span)
+        // A branch that is never taken proves nothing.
+        let ty = if lo <= hi { Ty::Int { lo, hi } } else { e.ty };
+        node(e.kind.clone(), ty, span)
     }
 
     fn inner_block(&mut self, stmts: &[syn::Stmt]) -> Checked<Value> {
@@ -148,7 +171,7 @@ impl Checker<'_> {
         let op = match u.op {
             syn::UnOp::Neg(_) => UnOp::Neg,
             syn::UnOp::Not(_) => UnOp::Not,
-            _ => return self.error(Code::Unsupported, span, "this operator is not part of the language", ""),
+            _ => return self.error(Code::Unsupported, span, "`*` of a reference is not part of the language", "used here"),
         };
         Ok(Value::Expr(self.unary(op, a, span)?))
     }
@@ -156,33 +179,32 @@ impl Checker<'_> {
     fn binary_expr(&mut self, b: &syn::ExprBinary) -> Checked<Value> {
         use syn::BinOp as S;
         let span = self.span(b);
-        let (left, right) = (self.number(&b.left), self.number(&b.right));
-        let (a, c) = (left?, right?);
-        let (op, a, c) = match b.op {
-            S::Add(_) => (BinOp::Add, a, c),
-            S::Sub(_) => (BinOp::Sub, a, c),
-            S::Mul(_) => (BinOp::Mul, a, c),
-            S::Div(_) => (BinOp::Div, a, c),
-            S::Rem(_) => (BinOp::Rem, a, c),
-            S::BitAnd(_) | S::And(_) => (BinOp::And, a, c),
-            S::BitOr(_) | S::Or(_) => (BinOp::Or, a, c),
-            S::BitXor(_) => (BinOp::Xor, a, c),
-            S::Shl(_) => (BinOp::Shl, a, c),
-            S::Shr(_) => (BinOp::Shr, a, c),
-            S::Lt(_) => (BinOp::Lt, a, c),
-            S::Le(_) => (BinOp::Le, a, c),
-            S::Gt(_) => (BinOp::Lt, c, a),
-            S::Ge(_) => (BinOp::Le, c, a),
-            S::Eq(_) => (BinOp::Eq, a, c),
-            S::Ne(_) => (BinOp::Ne, a, c),
+        let (op, swapped) = match b.op {
+            S::Add(_) => (BinOp::Add, false),
+            S::Sub(_) => (BinOp::Sub, false),
+            S::Mul(_) => (BinOp::Mul, false),
+            S::Div(_) => (BinOp::Div, false),
+            S::Rem(_) => (BinOp::Rem, false),
+            S::BitAnd(_) | S::And(_) => (BinOp::And, false),
+            S::BitOr(_) | S::Or(_) => (BinOp::Or, false),
+            S::BitXor(_) => (BinOp::Xor, false),
+            S::Shl(_) => (BinOp::Shl, false),
+            S::Shr(_) => (BinOp::Shr, false),
+            S::Lt(_) => (BinOp::Lt, false),
+            S::Le(_) => (BinOp::Le, false),
+            S::Gt(_) => (BinOp::Lt, true),
+            S::Ge(_) => (BinOp::Le, true),
+            S::Eq(_) => (BinOp::Eq, false),
+            S::Ne(_) => (BinOp::Ne, false),
             _ => {
-                let d =
-                    Diagnostic::new(Code::Unsupported, span, "assignment to a value is not part of the language", "");
-                return self.fail(
-                    d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"),
-                );
+                let message = "assignment to a value is not part of the language";
+                let d = Diagnostic::new(Code::Unsupported, span, message, "used here");
+                return self.fail(d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"));
             }
         };
+        let (left, right) = (self.number(&b.left), self.number(&b.right));
+        let (left, right) = (left?, right?);
+        let (a, c) = if swapped { (right, left) } else { (left, right) };
         Ok(Value::Expr(self.binary(op, a, c, span)?))
     }
 
@@ -190,15 +212,12 @@ impl Checker<'_> {
         let span = self.span(i);
         let base = self.value(&i.expr)?;
         let at = self.number(&i.index)?;
-        if !matches!(at.ty, Ty::Int { .. }) {
-            return self.error(Code::Type, at.span, format!("an index is an integer, not {}", text::ty(at.ty)), "");
-        }
         match base {
             Value::View(mut view) => {
                 let Some(extent) = self.buffers[view.buffer].shape.get(view.index.len()).cloned() else {
                     let b = &self.buffers[view.buffer];
                     let message = format!("`{}` has {} dimensions, this is one index more", b.name, b.shape.len());
-                    return self.error(Code::Shape, span, message, "");
+                    return self.error(Code::Shape, span, message, "one index too many");
                 };
                 self.in_bounds(&at, &extent, at.span)?;
                 view.index.push(at);
@@ -215,14 +234,14 @@ impl Checker<'_> {
                 self.in_bounds(&at, &extent, at.span)?;
                 Ok(Value::Expr(node(Kind::At { array, index: at }, Ty::F32, span)))
             }
-            _ => self.error(Code::Type, span, "only tensors, arrays and array fields can be indexed", ""),
+            _ => self.error(Code::Type, span, "only tensors, arrays and array fields can be indexed", "cannot be indexed"),
         }
     }
 
     fn field(&mut self, f: &syn::ExprField) -> Checked<Value> {
         let span = self.span(f);
         let syn::Member::Named(name) = &f.member else {
-            let d = Diagnostic::new(Code::Unsupported, span, "a field by number is not part of the language", "");
+            let d = Diagnostic::new(Code::Unsupported, span, "a field by number is not part of the language", "used here");
             return self.fail(d.help("take a tuple apart with `let (a, b) = ..`"));
         };
         let base = self.value(&f.base)?;
@@ -241,7 +260,7 @@ impl Checker<'_> {
             return self.error(Code::Type, span, "only blocks have fields", "these elements are numbers");
         };
         if self.rank_left(&view) > 0 {
-            return self.error(Code::Shape, span, "index the tensor down to a block first", "");
+            return self.error(Code::Shape, span, "a tensor has no fields", "index it down to a block first");
         }
         let fields = &self.program.formats[format].fields;
         match fields.iter().find(|f| f.name == name) {
@@ -255,7 +274,7 @@ impl Checker<'_> {
         }
     }
 
-    fn load_view(&mut self, view: View, span: Span) -> Checked<Expr> {
+    pub(super) fn load_view(&mut self, view: View, span: Span) -> Checked<Expr> {
         let (scalar, range) = match &self.elems[view.buffer] {
             Elem::Scalar(s, range) => (*s, *range),
             Elem::Index(below) => (Scalar::I32, Some((0, range::of(below).1 - 1))),
@@ -286,38 +305,30 @@ impl Checker<'_> {
     }
 
     /// A place that is stored to, with the range it declares.
-    pub(super) fn place(&mut self, e: &syn::Expr, whole: bool) -> Checked<(Place, Option<(i64, i64)>)> {
+    pub(super) fn place(&mut self, e: &syn::Expr) -> Checked<(Place, Option<(i64, i64)>)> {
         let span = self.span(e);
-        if let syn::Expr::Index(i) = e
-            && let syn::Expr::Field(f) = &*i.expr
+        let (target, index) = match e {
+            syn::Expr::Index(i) if matches!(&*i.expr, syn::Expr::Field(_)) => (&*i.expr, Some(&*i.index)),
+            _ => (e, None),
+        };
+        if let syn::Expr::Field(f) = target
             && let syn::Member::Named(name) = &f.member
         {
             let base = self.value(&f.base)?;
             let (view, field) = self.block_field(base, &name.to_string(), span)?;
-            let at = self.number(&i.index)?;
-            let Some(len) = field.len else {
-                return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
+            let at = match (index, field.len) {
+                (None, None) => None,
+                (Some(index), Some(len)) => {
+                    let at = self.number(index)?;
+                    self.in_bounds(&at, &int(len as i64, span), at.span)?;
+                    Some(at)
+                }
+                (Some(_), None) => {
+                    return self.error(Code::Shape, span, format!("`{name}` is a single number"), "no index here");
+                }
+                (None, Some(_)) => return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it"),
             };
-            self.in_bounds(&at, &int(len as i64, span), at.span)?;
-            let place = Place {
-                buffer: view.buffer,
-                index: view.index,
-                offset: field.offset,
-                at: Some(at),
-                scalar: field.scalar,
-            };
-            return Ok((place, field.range));
-        }
-        if let syn::Expr::Field(f) = e
-            && let syn::Member::Named(name) = &f.member
-        {
-            let base = self.value(&f.base)?;
-            let (view, field) = self.block_field(base, &name.to_string(), span)?;
-            if field.len.is_some() && whole {
-                return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it");
-            }
-            let place =
-                Place { buffer: view.buffer, index: view.index, offset: field.offset, at: None, scalar: field.scalar };
+            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at, scalar: field.scalar };
             return Ok((place, field.range));
         }
         match self.value(e)? {
@@ -335,11 +346,12 @@ impl Checker<'_> {
     fn select(&mut self, i: &syn::ExprIf) -> Checked<Value> {
         let span = self.span(i);
         let Some((_, other)) = &i.else_branch else {
-            return self.error(Code::Unsupported, span, "`if` without `else` has no value", "add `else { .. }`");
+            return self.error(Code::Unsupported, span, "`if` without `else` is not part of the language", "add `else { .. }`");
         };
         let cond = self.number(&i.cond)?;
         if cond.ty != Ty::Bool {
-            return self.error(Code::Type, cond.span, format!("a condition, not {}", text::ty(cond.ty)), "");
+            let message = format!("a condition is bool, not {}", text::ty(cond.ty));
+            return self.error(Code::Type, cond.span, message, "compare it with something");
         }
         let then = self.branch(&cond, true, |c| c.inner_block(&i.then_branch.stmts))?;
         let other = self.branch(&cond, false, |c| c.expr(other))?;
@@ -365,17 +377,18 @@ impl Checker<'_> {
             Value::Expr(e) if stmts.is_empty() => Ok(e),
             Value::View(v) if stmts.is_empty() && self.is_number(&v) => self.load_view(v, cond.span),
             Value::Expr(e) => {
-                let d = Diagnostic::new(Code::Unsupported, e.span, "a `let`, map or sum inside an `if`", "");
+                let message = "a `let`, map or merge inside an `if` is not part of the language";
+                let d = Diagnostic::new(Code::Unsupported, e.span, message, "needs statements of its own");
                 self.fail(d.help("compute it before the `if`, and choose between the values"))
             }
-            _ => self.error(Code::Type, cond.span, "both sides of an `if` are numbers", ""),
+            _ => self.error(Code::Type, cond.span, "both sides of an `if` are numbers", "chooses between other values"),
         }
     }
 
     fn range(&mut self, r: &syn::ExprRange) -> Checked<Value> {
         let span = self.span(r);
         let (Some(lo), Some(hi), syn::RangeLimits::HalfOpen(_)) = (&r.start, &r.end, &r.limits) else {
-            return self.error(Code::Unsupported, span, "a range is `lo..hi`", "");
+            return self.error(Code::Unsupported, span, "a range is `lo..hi`", "not of this form");
         };
         let (lo, hi) = (self.number(lo)?, self.number(hi)?);
         Ok(Value::Range(lo, hi))
@@ -415,14 +428,15 @@ fn construct(e: &syn::Expr) -> &'static str {
         syn::Expr::Reference(_) => "a reference",
         syn::Expr::Unsafe(_) => "`unsafe`",
         syn::Expr::Cast(_) => "`as`",
-        syn::Expr::Array(_) => "an array literal",
-        syn::Expr::Repeat(_) => "an array literal",
+        syn::Expr::Array(_) | syn::Expr::Repeat(_) => "an array literal",
         syn::Expr::Struct(_) => "a struct literal",
         syn::Expr::Macro(_) => "a macro",
         syn::Expr::Assign(_) => "an assignment as a value",
         syn::Expr::Let(_) => "`if let`",
         syn::Expr::Try(_) => "`?`",
         syn::Expr::Await(_) | syn::Expr::Async(_) => "`async`",
+        syn::Expr::Const(_) => "a `const` block",
+        syn::Expr::Infer(_) => "`_` as a value",
         _ => "this expression",
     }
 }

@@ -4,6 +4,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{self, BinOp, Expr, Kind, Scalar, Ty};
 use crate::syntax::{self, KernelItem, Program};
 use quote::ToTokens;
+use std::collections::HashSet;
 
 /// All instances of all kernels, or every error.
 pub fn instances(program: &Program) -> Result<Vec<ir::Kernel>, Vec<Diagnostic>> {
@@ -22,7 +23,14 @@ pub fn instances(program: &Program) -> Result<Vec<ir::Kernel>, Vec<Diagnostic>> 
         }
     }
     // Instances repeat each other's errors.
-    let mut seen = std::collections::HashSet::new();
+    let mut names = HashSet::new();
+    for k in &kernels {
+        if !names.insert(&k.name) {
+            let message = format!("two kernels are named `{}`", k.name);
+            errors.push(Diagnostic::new(Code::Duplicate, k.span, message, "with the suffix of its instance"));
+        }
+    }
+    let mut seen = HashSet::new();
     errors.retain(|d: &Diagnostic| seen.insert((d.code, d.labels[0].0.file, d.labels[0].0.lo, d.message.clone())));
     if errors.is_empty() { Ok(kernels) } else { Err(errors) }
 }
@@ -34,7 +42,7 @@ fn choices(program: &Program, item: &KernelItem) -> Result<Vec<Choice>, Vec<Diag
     let attr = item.item.attrs.iter().find(|a| a.path().is_ident("kernel")).expect("selected by it");
     let syn::Meta::List(list) = &attr.meta else { return Ok(vec![None]) };
     let bad = |at: &dyn Fn() -> ir::Span, message: String| {
-        let d = Diagnostic::new(Code::Instance, at(), message, "");
+        let d = Diagnostic::new(Code::Instance, at(), message, "no list of instances");
         vec![d.help("write `#[kernel]`, `#[kernel(D = [64, 128])]` or `#[kernel(W = [Q4K, f16])]`")]
     };
     let whole = || syntax::span(item.file, attr);
@@ -78,6 +86,7 @@ fn instance(program: &Program, item: &KernelItem, choice: Choice) -> Result<ir::
 impl Checker<'_> {
     fn kernel(&mut self, item: &KernelItem, name: String) -> Checked<ir::Kernel> {
         let sig = &item.item.sig;
+        self.signature(item)?;
         let dims = self.dims(&sig.generics)?;
         let mut scalars = Vec::new();
         // Integer scalars come before float scalars, whatever the order in the source.
@@ -92,6 +101,7 @@ impl Checker<'_> {
                 }
             }
         }
+        self.parameters = self.vars.len();
         for input in &sig.inputs {
             let (ident, ty) = self.parameter(input)?;
             if self.scalar_type(ty).is_none() {
@@ -99,7 +109,7 @@ impl Checker<'_> {
             }
         }
         let requires = self.requires(item)?;
-        let (body, _) = self.block(|c| c.stmts(&item.item.block.stmts).map(|_| Value::Unit))?;
+        let (body, ()) = self.block(|c| c.unit(&item.item.block.stmts))?;
         self.check_races();
         Ok(ir::Kernel {
             name,
@@ -113,6 +123,43 @@ impl Checker<'_> {
         })
     }
 
+    /// What a kernel's declaration may not say, and names that are declared twice in it.
+    fn signature(&mut self, item: &KernelItem) -> Checked<()> {
+        let sig = &item.item.sig;
+        let qualifiers: [(Option<ir::Span>, &str); 6] = [
+            (sig.constness.as_ref().map(|t| self.span(t)), "`const`"),
+            (sig.asyncness.as_ref().map(|t| self.span(t)), "`async`"),
+            (sig.unsafety.as_ref().map(|t| self.span(t)), "`unsafe`"),
+            (sig.abi.as_ref().map(|t| self.span(t)), "`extern`"),
+            (sig.generics.where_clause.as_ref().map(|t| self.span(t)), "`where`"),
+            (matches!(sig.output, syn::ReturnType::Type(..)).then(|| self.span(&sig.output)), "the result of a kernel"),
+        ];
+        if let Some((at, what)) = qualifiers.into_iter().find_map(|(at, what)| Some((at?, what))) {
+            let d = Diagnostic::new(Code::Unsupported, at, format!("{what} is not part of the language"), "used here");
+            return self.fail(d.help("a kernel is `fn name<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, N>) { .. }`"));
+        }
+        let mut names: Vec<(String, ir::Span)> = Vec::new();
+        for g in &sig.generics.params {
+            if let syn::GenericParam::Type(syn::TypeParam { ident, .. })
+            | syn::GenericParam::Const(syn::ConstParam { ident, .. }) = g
+            {
+                names.push((ident.to_string(), self.span(ident)));
+            }
+        }
+        for input in &sig.inputs {
+            let (name, _) = self.parameter(input)?;
+            names.push((name, self.span(input)));
+        }
+        for (i, (name, at)) in names.iter().enumerate() {
+            if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
+                let message = format!("`{name}` is declared twice");
+                let d = Diagnostic::new(Code::Duplicate, *at, message, "again here").label(*first, "first here");
+                return self.fail(d.help("give each parameter a name of its own"));
+            }
+        }
+        Ok(())
+    }
+
     fn dims(&mut self, generics: &syn::Generics) -> Checked<Vec<ir::Var>> {
         let mut dims = Vec::new();
         for g in &generics.params {
@@ -120,7 +167,7 @@ impl Checker<'_> {
                 syn::GenericParam::Type(t) => (t.ident.to_string(), t.bounds.to_token_stream().to_string()),
                 syn::GenericParam::Const(c) => (c.ident.to_string(), "const".into()),
                 syn::GenericParam::Lifetime(_) => {
-                    return self.error(Code::Unsupported, self.span(g), "lifetimes are not part of the language", "");
+                    return self.error(Code::Unsupported, self.span(g), "a lifetime is not part of the language", "used here");
                 }
             };
             match (bound.as_str(), self.generics.get(&ident).cloned()) {
@@ -137,8 +184,11 @@ impl Checker<'_> {
                 ("Format", Some(Generic::Elem(Elem::Block(_)))) => {}
                 ("Float", Some(Generic::Elem(Elem::Scalar(..)))) => {}
                 (bound, _) => {
-                    let message = format!("`{ident}: {bound}` has no fitting instance");
-                    let d = Diagnostic::new(Code::Instance, self.span(g), message, "");
+                    let message = match bound {
+                        "" => format!("`{ident}` has no kind"),
+                        _ => format!("`{ident}: {bound}` has no fitting instance"),
+                    };
+                    let d = Diagnostic::new(Code::Instance, self.span(g), message, "stands for nothing");
                     return self.fail(d.help(
                         "`T: Dim` is a runtime size; `W: Format`, `W: Float` and `const D: usize` need a list in `#[kernel(..)]`",
                     ));
@@ -152,9 +202,13 @@ impl Checker<'_> {
         if let syn::FnArg::Typed(p) = input
             && let syn::Pat::Ident(i) = &*p.pat
         {
+            if i.mutability.is_some() {
+                let message = "`mut` is not part of the language";
+                return self.error(Code::Unsupported, self.span(i), message, "what is written is `&mut Ten<..>`");
+            }
             return Ok((i.ident.to_string(), &p.ty));
         }
-        self.error(Code::Unsupported, self.span(input), "a kernel's parameter is a name and a type", "")
+        self.error(Code::Unsupported, self.span(input), "a kernel's parameter is a name and a type", "not of this form")
     }
 
     fn scalar_type(&self, ty: &syn::Type) -> Option<Ty> {
@@ -173,12 +227,7 @@ impl Checker<'_> {
             Some(Ok(t)) => t,
             Some(Err(failed)) => return Err(failed),
             None => {
-                let d = Diagnostic::new(
-                    Code::Type,
-                    self.span(ty),
-                    format!("`{name}` has a type that no parameter has"),
-                    "",
-                );
+                let d = Diagnostic::new(Code::Type, self.span(ty), format!("`{name}` has a type that no parameter has"), "no parameter is this");
                 return self.fail(d.help(help));
             }
         };
@@ -187,15 +236,7 @@ impl Checker<'_> {
             Elem::Block(f) => (None, self.program.formats[f].bytes, None, f.clone()),
             Elem::Index(below) => (Some(Scalar::I32), 4, Some(below.clone()), "i32".to_string()),
         };
-        self.buffers.push(ir::Buffer {
-            name: name.clone(),
-            elem_bytes,
-            elem: text,
-            scalar,
-            shape,
-            written,
-            index_below,
-        });
+        self.buffers.push(ir::Buffer { name: name.clone(), elem_bytes, elem: text, scalar, shape, written, index_below });
         self.elems.push(elem);
         self.declare(name, Value::View(View { buffer: self.buffers.len() - 1, index: Vec::new() }));
         Ok(())
@@ -223,24 +264,28 @@ impl Checker<'_> {
         }
         if name == "Index" {
             let syn::PathArguments::AngleBracketed(angle) = &segment.arguments else { return None };
-            return self.extent(angle.args.first()?).ok().map(Elem::Index);
+            let [below] = &angle.args.iter().collect::<Vec<_>>()[..] else { return None };
+            return self.extent(below).ok().map(Elem::Index);
         }
-        if self.program.formats.contains_key(&name) {
+        if self.program.formats.contains_key(&name) && segment.arguments.is_none() {
             return Some(Elem::Block(name));
         }
-        let range = syntax::range_arguments(&segment.arguments);
-        Scalar::from_name(&name).map(|s| Elem::Scalar(s, range))
+        syntax::scalar_type(segment).map(|(s, range)| Elem::Scalar(s, range))
     }
 
     fn extent(&mut self, arg: &syn::GenericArgument) -> Checked<Expr> {
         let e: syn::Expr = match arg {
             syn::GenericArgument::Type(t) => syn::parse_quote!(#t),
             syn::GenericArgument::Const(e) => e.clone(),
-            _ => return self.error(Code::Type, self.span(arg), "an extent is a size", ""),
+            _ => return self.error(Code::Type, self.span(arg), "an extent is a size", "this is none"),
         };
         match self.expr(&e)? {
-            Value::Expr(e) if matches!(e.ty, Ty::Int { .. }) => Ok(e),
-            _ => self.error(Code::Type, self.span(arg), "an extent is an integer", ""),
+            Value::Expr(e) if self.is_size(&e) => Ok(e),
+            _ => {
+                let message = "an extent is a size that a launch can compute";
+                let d = Diagnostic::new(Code::Type, self.span(arg), message, "this is none");
+                self.fail(d.help("extents are dims, integer parameters, constants, and arithmetic on them in `{ .. }`"))
+            }
         }
     }
 
@@ -249,14 +294,16 @@ impl Checker<'_> {
         for attr in item.item.attrs.iter().filter(|a| a.path().is_ident("require")) {
             let span = self.span(attr);
             let Ok(e) = attr.parse_args::<syn::Expr>() else {
-                return self.error(Code::Syntax, span, "`#[require]` takes a comparison", "");
+                return self.error(Code::Syntax, span, "`#[require]` takes a comparison", "no expression");
             };
-            let Value::Expr(cond) = self.expr(&e)? else {
-                return self.error(Code::Type, span, "`#[require]` takes a comparison", "");
-            };
-            let Kind::Binary(op @ (BinOp::Le | BinOp::Lt), a, b) = &cond.kind else {
-                let d = Diagnostic::new(Code::Type, span, "`#[require]` takes a comparison", "");
-                return self.fail(d.help("write `a <= b` or `a < b` over sizes and integer parameters"));
+            let cond = self.number(&e)?;
+            let (op, a, b) = match &cond.kind {
+                Kind::Binary(op @ (BinOp::Le | BinOp::Lt), a, b) if self.is_size(a) && self.is_size(b) => (op, a, b),
+                _ => {
+                    let message = "`#[require]` takes a comparison of sizes";
+                    let d = Diagnostic::new(Code::Type, cond.span, message, "this is none");
+                    return self.fail(d.help("write `a <= b` or `a < b` over dims and integer parameters"));
+                }
             };
             let difference = self.binary(BinOp::Sub, b.clone(), a.clone(), span)?;
             let fact = match op {
@@ -264,7 +311,7 @@ impl Checker<'_> {
                 _ => difference,
             };
             self.facts.push(fact);
-            requires.push((node(cond.kind.clone(), Ty::Bool, span), e.to_token_stream().to_string()));
+            requires.push((node(cond.kind.clone(), Ty::Bool, span), syntax::text(&e)));
         }
         Ok(requires)
     }

@@ -26,6 +26,9 @@ pub const DIM_MAX: i64 = 1 << 22;
 /// Largest length of an array value.
 pub const ARRAY_MAX: i64 = 4096;
 
+/// Largest index expression that is repeated where its name is used; a larger one is computed once.
+const INDEX_NODES: u32 = 64;
+
 /// An error that has been reported.
 pub struct Failed;
 
@@ -88,6 +91,8 @@ struct Checker<'p> {
     facts: Vec<Expr>,
     /// Narrower ranges that hold in a branch.
     refined: Vec<(Expr, i64, i64)>,
+    /// How many of `vars` are dims and scalars: the first ones.
+    parameters: usize,
     /// Open parallel axes, outermost first.
     open: Vec<Var>,
     stores: Vec<races::Stored>,
@@ -97,6 +102,10 @@ struct Checker<'p> {
     blocks: Vec<Vec<Stmt>>,
     /// Functions being inlined, with where they were called.
     calls: Vec<(String, Span)>,
+    /// How many there were so far.
+    inlined: usize,
+    /// Depth of closures: they compute values and store nothing.
+    closures: usize,
 }
 
 impl<'p> Checker<'p> {
@@ -112,18 +121,24 @@ impl<'p> Checker<'p> {
             elems: Vec::new(),
             facts: Vec::new(),
             refined: Vec::new(),
+            parameters: 0,
             open: Vec::new(),
             stores: Vec::new(),
             generics: HashMap::new(),
             scopes: vec![HashMap::new()],
             blocks: vec![Vec::new()],
             calls: Vec::new(),
+            inlined: 0,
+            closures: 0,
         }
     }
 
     fn fail<T>(&mut self, mut d: Diagnostic) -> Checked<T> {
-        if let Some((name, at)) = self.calls.last() {
-            d.labels.push((*at, format!("in this call of `{name}`")));
+        if let Some((name, at)) = self.calls.last()
+            && !d.labels.iter().any(|(span, _)| span == at)
+        {
+            let how = if self.program.constants.contains_key(name) { "use" } else { "call" };
+            d.labels.push((*at, format!("in this {how} of `{name}`")));
         }
         self.errors.push(d);
         Err(Failed)
@@ -152,7 +167,7 @@ impl<'p> Checker<'p> {
 
     /// Gives a computed value a name, so that it is computed once. Constants, names and index arithmetic stay as they are.
     fn bind(&mut self, name: &str, value: Expr) -> Expr {
-        if is_index(&value) {
+        if is_index(&value, &mut INDEX_NODES.clone()) {
             return value;
         }
         let var = self.var(name, value.ty);
@@ -166,6 +181,19 @@ impl<'p> Checker<'p> {
 
     fn declare(&mut self, name: String, value: Value) {
         self.scopes.last_mut().expect("a scope is open").insert(name, value);
+    }
+
+    /// [`Checker::block`] for a closure.
+    fn closure_block<T>(&mut self, f: impl FnOnce(&mut Self) -> Checked<T>) -> Checked<(Vec<Stmt>, T)> {
+        self.closures += 1;
+        let result = self.block(f);
+        self.closures -= 1;
+        result
+    }
+
+    /// Whether `e` is made of dims and integer parameters, so that a launch can compute it.
+    fn is_size(&self, e: &Expr) -> bool {
+        matches!(e.ty, Ty::Int { .. }) && is_index(e, &mut INDEX_NODES.clone())
     }
 
     /// Runs `f` in a scope of its own and collects the statements it makes.
@@ -200,12 +228,16 @@ fn float(value: f32, span: Span) -> Expr {
     node(ir::Kind::Float(value), Ty::F32, span)
 }
 
-/// Constants, names and integer arithmetic on them.
-fn is_index(e: &Expr) -> bool {
+/// Constants, names and integer arithmetic on them, of at most `budget` nodes.
+fn is_index(e: &Expr, budget: &mut u32) -> bool {
+    if *budget == 0 {
+        return false;
+    }
+    *budget -= 1;
     match &e.kind {
         ir::Kind::Int(_) | ir::Kind::Float(_) | ir::Kind::Bool(_) | ir::Kind::Var(_) => true,
-        ir::Kind::Binary(_, a, b) => matches!(e.ty, Ty::Int { .. }) && is_index(a) && is_index(b),
-        ir::Kind::Unary(ir::UnOp::Neg | ir::UnOp::Abs, a) => matches!(e.ty, Ty::Int { .. }) && is_index(a),
+        ir::Kind::Binary(_, a, b) => matches!(e.ty, Ty::Int { .. }) && is_index(a, budget) && is_index(b, budget),
+        ir::Kind::Unary(ir::UnOp::Neg | ir::UnOp::Abs, a) => matches!(e.ty, Ty::Int { .. }) && is_index(a, budget),
         _ => false,
     }
 }

@@ -48,8 +48,11 @@ impl Checker<'_> {
     fn recovered(&self, var: Var, indices: &[&Expr]) -> bool {
         indices.iter().any(|e| self.injective(e, var))
             || indices.iter().any(|a| {
-                // e / k and e % k together give e.
+                // e / k and e % k together give e, where k is the same for all.
                 let Kind::Binary(BinOp::Div, e, k) = &a.kind else { return false };
+                if !matches!(k.kind, Kind::Int(_)) {
+                    return false;
+                }
                 let rest = |b: &&Expr| match &b.kind {
                     Kind::Binary(BinOp::Rem, f, m) => bounds::same(e, f) && bounds::same(k, m),
                     _ => false,
@@ -84,7 +87,9 @@ impl Checker<'_> {
                 terms.push((*v, factor));
                 factor > 0
             }
-            Kind::Var(_) | Kind::Int(_) => true,
+            Kind::Int(_) => true,
+            // Parameters; any other value may differ from one iteration to the next.
+            Kind::Var(v) => (v.0 as usize) < self.parameters,
             Kind::Binary(BinOp::Add, a, b) => self.radix(a, factor, terms) && self.radix(b, factor, terms),
             Kind::Binary(BinOp::Mul, a, b) => match (&a.kind, &b.kind) {
                 (Kind::Int(n), _) => self.radix(b, factor * n, terms),

@@ -1,7 +1,7 @@
 //! Statements: `let`, `for .. in par(..)`, stores.
 use super::{Checked, Checker, Failed, Value};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, Kind, Scalar, Stmt, Ty};
+use crate::ir::{Expr, Kind, Scalar, Span, Stmt, Ty};
 use crate::text;
 
 impl Checker<'_> {
@@ -27,22 +27,37 @@ impl Checker<'_> {
             syn::Stmt::Expr(e, None) if last => self.expr(e),
             syn::Stmt::Expr(e, _) => {
                 self.expr(e)?;
-                let d = Diagnostic::new(Code::Unsupported, self.span(e), "a value that nothing uses", "");
-                self.fail(d.help("a statement is a `let`, a store or a `for .. in par(..)`"))
+                self.unused(e)
             }
-            syn::Stmt::Item(i) => {
-                self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out")
-            }
+            syn::Stmt::Item(i) => self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out"),
             syn::Stmt::Macro(m) => {
-                self.error(Code::Unsupported, self.span(m), "a macro is not part of the language", "")
+                self.error(Code::Unsupported, self.span(m), "a macro is not part of the language", "used here")
             }
+        }
+    }
+
+    fn unused<T>(&mut self, e: &syn::Expr) -> Checked<T> {
+        let message = "a value that nothing uses is not part of the language";
+        let d = Diagnostic::new(Code::Unsupported, self.span(e), message, "nothing uses this");
+        self.fail(d.help("a statement is a `let`, a store or a `for .. in par(..)`"))
+    }
+
+    /// Statements that leave no value, as the body of a kernel or of a loop.
+    pub(super) fn unit(&mut self, stmts: &[syn::Stmt]) -> Checked<()> {
+        match (self.stmts(stmts)?, stmts.last()) {
+            (Value::Unit, _) => Ok(()),
+            (_, Some(syn::Stmt::Expr(e, _))) => self.unused(e),
+            _ => Ok(()),
         }
     }
 
     fn local(&mut self, local: &syn::Local) -> Checked<()> {
         let value = match &local.init {
             Some(init) if init.diverge.is_none() => self.expr(&init.expr),
-            _ => self.error(Code::Unsupported, self.span(local), "`let` without a value, or with `else`", ""),
+            _ => {
+                let message = "`let` without a value, or with `else`, is not part of the language";
+                self.error(Code::Unsupported, self.span(local), message, "used here")
+            }
         };
         match value {
             Ok(value) => self.pattern(&local.pat, value),
@@ -56,7 +71,7 @@ impl Checker<'_> {
     /// Binds the names of a pattern.
     pub(super) fn pattern(&mut self, pat: &syn::Pat, value: Value) -> Checked<()> {
         match (pat, value) {
-            (syn::Pat::Ident(i), value) if i.mutability.is_none() && i.subpat.is_none() => {
+            (syn::Pat::Ident(i), value) if i.mutability.is_none() && i.by_ref.is_none() && i.subpat.is_none() => {
                 let name = i.ident.to_string();
                 let value = match value {
                     Value::Expr(e) => Value::Expr(self.name(&name, e)),
@@ -66,7 +81,14 @@ impl Checker<'_> {
                 Ok(())
             }
             (syn::Pat::Ident(i), _) => {
-                let d = Diagnostic::new(Code::Unsupported, self.span(i), "`mut` is not part of the language", "");
+                self.forget(pat);
+                let what = match (&i.mutability, &i.by_ref) {
+                    (Some(_), _) => "`mut`",
+                    (None, Some(_)) => "`ref`",
+                    _ => "`@`",
+                };
+                let message = format!("{what} is not part of the language");
+                let d = Diagnostic::new(Code::Unsupported, self.span(i), message, "used here");
                 self.fail(d.help("values never change; give the new value a new name (shadowing is fine)"))
             }
             (syn::Pat::Wild(_), _) => Ok(()),
@@ -80,14 +102,19 @@ impl Checker<'_> {
             (syn::Pat::Tuple(t), Value::Tuple(values)) => {
                 let message = format!("{} names for {} values", t.elems.len(), values.len());
                 self.forget(pat);
-                self.error(Code::Type, self.span(t), message, "")
+                self.error(Code::Type, self.span(t), message, "does not match the value")
             }
             (syn::Pat::Tuple(t), _) => {
                 self.forget(pat);
                 self.error(Code::Type, self.span(t), "this value is no tuple", "a tuple of names")
             }
+            (syn::Pat::Type(t), _) => {
+                self.forget(&t.pat);
+                let message = "a type on a `let` or a closure's parameter is not part of the language";
+                self.error(Code::Unsupported, self.span(&t.ty), message, "leave it out: it follows from the value")
+            }
             (other, _) => {
-                self.error(Code::Unsupported, self.span(other), "this pattern is not part of the language", "")
+                self.error(Code::Unsupported, self.span(other), "this pattern is not part of the language", "used here")
             }
         }
     }
@@ -108,32 +135,29 @@ impl Checker<'_> {
         match pat {
             syn::Pat::Ident(i) => self.declare(i.ident.to_string(), Value::Unknown),
             syn::Pat::Tuple(t) => t.elems.iter().for_each(|p| self.forget(p)),
+            syn::Pat::Type(t) => self.forget(&t.pat),
             _ => {}
         }
     }
 
     fn par(&mut self, f: &syn::ExprForLoop) -> Checked<()> {
-        let help = "write `for i in par(n)`; other orders are `sum`, `isum`, `max_of`, `map` and `merge`";
-        let syn::Expr::Call(call) = &*f.expr else {
-            let d = Diagnostic::new(Code::Unsupported, self.span(&f.expr), "a loop that is not over `par`", "");
-            return self.fail(d.help(help));
-        };
-        let (syn::Expr::Path(path), 1) = (&*call.func, call.args.len()) else {
-            let d = Diagnostic::new(Code::Unsupported, self.span(call), "a loop that is not over `par`", "");
-            return self.fail(d.help(help));
-        };
-        if !path.path.is_ident("par") {
-            let d = Diagnostic::new(Code::Unsupported, self.span(call), "a loop that is not over `par`", "");
-            return self.fail(d.help(help));
+        if let Some(label) = &f.label {
+            return self.error(Code::Unsupported, self.span(label), "a label is not part of the language", "used here");
         }
+        let Some(range) = par_argument(&f.expr) else {
+            let message = "a loop that is not over `par` is not part of the language";
+            let d = Diagnostic::new(Code::Unsupported, self.span(&f.expr), message, "not `par(..)`");
+            return self.fail(d.help("write `for i in par(n)`; other orders are `sum`, `isum`, `max_of`, `map` and `merge`"));
+        };
+        self.no_closure(self.span(&f.expr), "a parallel loop")?;
         let name = self.axis_name(&f.pat)?;
-        let (lo, hi) = self.range_argument(&call.args[0])?;
+        let (lo, hi) = self.range_argument(range)?;
         let axis = self.axis(&name, lo, hi);
         let index = self.use_var(axis.var, self.span(&f.pat));
         self.open.push(axis.var);
         let body = self.block(|c| {
             c.declare(name, Value::Expr(index));
-            c.stmts(&f.body.stmts)
+            c.unit(&f.body.stmts)
         });
         self.open.pop();
         let (body, _) = body?;
@@ -141,8 +165,19 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// Closures may be run any number of times, by anybody: they only compute.
+    fn no_closure(&mut self, span: Span, what: &str) -> Checked<()> {
+        if self.closures == 0 {
+            return Ok(());
+        }
+        let message = format!("{what} inside a closure is not part of the language");
+        let d = Diagnostic::new(Code::Unsupported, span, message, "used here");
+        self.fail(d.help("closures compute values; store the result of `sum`, `map` or `merge` outside of it"))
+    }
+
     fn store(&mut self, a: &syn::ExprAssign) -> Checked<()> {
-        let target = self.place(&a.left, true);
+        self.no_closure(self.span(a), "a store")?;
+        let target = self.place(&a.left);
         let value = self.number(&a.right);
         let ((place, range), value) = (target?, value?);
         let span = self.span(&a.left);
@@ -157,10 +192,11 @@ impl Checker<'_> {
             (s, Ty::Int { lo, hi }) if s.range().is_some() => {
                 let (from, to) = range.or(s.range()).expect("checked");
                 if lo < from || hi > to {
-                    let message = format!("{lo}..={hi} does not fit into {}, which holds {from}..={to}", s.name());
-                    let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("in {lo}..={hi}"));
-                    return self
-                        .fail(d.label(span, format!("holds {from}..={to}")).help("narrow it, as with `.int(lo, hi)`"));
+                    let given = text::range((lo, hi));
+                    let message = format!("{given} does not fit where {from}..={to} is stored");
+                    let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("is {given}"));
+                    let d = d.label(span, format!("{} that holds {from}..={to}", s.name()));
+                    return self.fail(d.help("narrow it with `min` and `max`, or where a float becomes an integer by `.int(lo, hi)`"));
                 }
             }
             (s, ty) => {
@@ -173,4 +209,12 @@ impl Checker<'_> {
         self.emit(Stmt::Store { place, value });
         Ok(())
     }
+}
+
+/// The range of `par(range)`.
+fn par_argument(e: &syn::Expr) -> Option<&syn::Expr> {
+    let syn::Expr::Call(call) = e else { return None };
+    let syn::Expr::Path(path) = &*call.func else { return None };
+    let only = call.args.first().filter(|_| call.args.len() == 1);
+    only.filter(|_| path.path.is_ident("par"))
 }

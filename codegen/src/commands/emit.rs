@@ -1,0 +1,53 @@
+//! `kgen emit`: a kernel in each of its forms.
+use super::{Done, Failure, open, parse_isa, schedule};
+use kgen::cpu::{self, Isa};
+use kgen::{ir, loop_ir, lower};
+use std::io::Write;
+use std::path::Path;
+
+/// Arguments of `kgen emit`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The kernel with its instance, as `matvec_q4k`
+    kernel: String,
+    /// The form
+    #[arg(long = "as", value_enum, value_name = "FORM")]
+    form: Form,
+    /// The instruction set: scalar, avx2 or avx512
+    #[arg(long, value_parser = parse_isa, default_value = "scalar")]
+    isa: Isa,
+    /// A schedule as JSON, or a file with one [default: that of the kernels folder for this kernel and --isa]
+    #[arg(long, value_name = "JSON|FILE")]
+    schedule: Option<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Form {
+    /// The algorithm IR: what the kernel means
+    Ir,
+    /// The loop IR: the kernel placed on a machine by a schedule
+    Loop,
+    /// The generated code, with the helpers it calls
+    Rust,
+}
+
+/// Writes the form.
+pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
+    let library = open(folder)?;
+    let kernel = library.kernel(&args.kernel)?;
+    if let Form::Ir = args.form {
+        return Ok(write!(out, "{}", ir::print::kernel(kernel))?);
+    }
+    let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
+    let illegal = |reason: String| Failure::Failed(format!("this schedule is not legal on {}: {reason}", args.isa));
+    lower::legal(kernel, &schedule, args.isa).map_err(illegal)?;
+    let func = lower::lower(kernel, &schedule).map_err(|e| illegal(e.to_string()))?;
+    let text = match args.form {
+        Form::Rust => {
+            let module = cpu::module(&[func], args.isa).map_err(|e| illegal(e.to_string()))?;
+            cpu::format(module).map_err(|e| Failure::Failed(format!("the generated code is no Rust: {e}")))?
+        }
+        _ => loop_ir::print::func(&func),
+    };
+    Ok(write!(out, "{text}")?)
+}

@@ -1,0 +1,87 @@
+//! What the commands share: the kernels folder, how they fail, and colours.
+pub mod check;
+pub mod emit;
+pub mod explain;
+pub mod list;
+pub mod run;
+
+mod arguments;
+
+use kgen::cpu::Isa;
+use kgen::diagnostic::{self, Diagnostic, Source};
+use kgen::ir::Kernel;
+use kgen::library::{self, Library, LibraryError};
+use kgen::schedule::Schedule;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+/// Why a command ends without success.
+pub enum Failure {
+    /// The command line is wrong: exit code 2.
+    Usage(String),
+    /// It could not be done: exit code 1.
+    Failed(String),
+    /// The same, in a text that is complete as it is.
+    Diagnosed(String),
+    /// Standard output cannot be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Self {
+        Failure::Output(e)
+    }
+}
+
+impl From<LibraryError> for Failure {
+    fn from(e: LibraryError) -> Self {
+        Failure::Failed(e.0)
+    }
+}
+
+/// How a command ends.
+pub type Done = Result<(), Failure>;
+
+/// The kernels folder: as given, else from the environment, else the one beside this compiler's source.
+pub fn folder(given: Option<PathBuf>) -> PathBuf {
+    given
+        .or_else(|| std::env::var_os("KGEN_KERNELS").filter(|v| !v.is_empty()).map(PathBuf::from))
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("kernels-gen"))
+}
+
+/// The sources of a folder, or why there are none.
+fn sources(folder: &Path) -> Result<Vec<Source>, Failure> {
+    library::sources(folder).map_err(|e| {
+        let hint = "name a folder with `kernels/` and `formats/` by --kernels or KGEN_KERNELS";
+        Failure::Failed(format!("{e}\n  help: {hint}"))
+    })
+}
+
+/// The kernels of a folder; errors in them are shown with their places.
+fn open(folder: &Path) -> Result<Library, Failure> {
+    let sources = sources(folder)?;
+    kgen::compile(&sources).map_err(|errors| Failure::Diagnosed(render(&errors, &sources)))?;
+    Ok(Library::open(folder)?)
+}
+
+/// Errors as they are shown on standard error.
+fn render(errors: &[Diagnostic], sources: &[Source]) -> String {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
+    diagnostic::render(errors, sources, io::stderr().is_terminal() && !no_color && !dumb)
+}
+
+/// The schedule given on the command line, else the one that the folder has.
+fn schedule(library: &Library, kernel: &Kernel, isa: Isa, given: Option<&str>) -> Result<Schedule, Failure> {
+    let Some(given) = given else { return Ok(library.schedule(&kernel.name, isa)?) };
+    let text = match given.trim_start().starts_with('{') {
+        true => given.to_string(),
+        false => std::fs::read_to_string(given).map_err(|e| Failure::Failed(format!("{given}: {e}")))?,
+    };
+    serde_json::from_str(&text).map_err(|e| Failure::Failed(format!("--schedule: {e}")))
+}
+
+/// A parsed `--isa`.
+fn parse_isa(text: &str) -> Result<Isa, String> {
+    text.parse()
+}

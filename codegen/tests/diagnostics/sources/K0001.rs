@@ -1,0 +1,6 @@
+#[kernel]
+fn double<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, N>) {
+    for i in par(N) {
+        y[i] = x[i] * ;
+    }
+}
