@@ -24,10 +24,14 @@ pub fn bundled(name: &str) -> PathBuf {
 pub fn external(test: &str, path: &str) -> Option<PathBuf> {
     let found = env::var_os("KGEN_ORACLES").map(|folder| Path::new(&folder).join(path)).filter(|path| path.is_file());
     if found.is_none() {
-        // Not through `eprintln`, which is not shown for tests that pass.
-        let _ = writeln!(io::stderr(), "skipped: {test}: no {path} in the folder that KGEN_ORACLES names");
+        skipped(test, &format!("no {path} in the folder that KGEN_ORACLES names"));
     }
     found
+}
+
+/// Says on stderr what is skipped and why; not through `eprintln`, which is not shown for tests that pass.
+pub fn skipped(what: &str, why: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
 }
 
 /// A model with what independent programs compute for it.
