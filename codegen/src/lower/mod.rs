@@ -12,6 +12,8 @@ mod stmt;
 mod sum_lanes;
 mod value;
 
+pub use nest::outer_axes;
+
 use crate::cpu::Isa;
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
