@@ -25,7 +25,9 @@ impl Checker<'_> {
             other => {
                 let message = format!("{} is not part of the language", construct(other));
                 let d = Diagnostic::new(Code::Unsupported, self.span(other), message, "used here");
-                self.fail(d.help("what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`"))
+                self.fail(d.help(
+                    "what there is: `let`, `if`, `for .. in par(..)`, calls, operators, tuples, `sum`, `map`, `merge`",
+                ))
             }
         }
     }
@@ -50,7 +52,9 @@ impl Checker<'_> {
         match value {
             Value::Expr(e) => Ok(e),
             Value::View(view) if self.is_number(&view) => self.load_view(view, span),
-            Value::Field(..) => self.error(Code::Type, span, "an array of a block where a number is needed", "index it"),
+            Value::Field(..) => {
+                self.error(Code::Type, span, "an array of a block where a number is needed", "index it")
+            }
             Value::View(view) => {
                 let message = match self.rank_left(&view) {
                     0 => "a block where a number is needed".to_string(),
@@ -128,7 +132,12 @@ impl Checker<'_> {
         self.outside(name, file, span, |c| {
             let value = c.number(&item.expr)?;
             if !matches!(value.kind, Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)) {
-                return c.error(Code::Type, value.span, format!("`{name}` is no constant"), "not known at compile time");
+                return c.error(
+                    Code::Type,
+                    value.span,
+                    format!("`{name}` is no constant"),
+                    "not known at compile time",
+                );
             }
             let value = Value::Expr(value);
             c.accepts(&item.ty, &value, span)?;
@@ -171,7 +180,14 @@ impl Checker<'_> {
         let op = match u.op {
             syn::UnOp::Neg(_) => UnOp::Neg,
             syn::UnOp::Not(_) => UnOp::Not,
-            _ => return self.error(Code::Unsupported, span, "`*` of a reference is not part of the language", "used here"),
+            _ => {
+                return self.error(
+                    Code::Unsupported,
+                    span,
+                    "`*` of a reference is not part of the language",
+                    "used here",
+                );
+            }
         };
         Ok(Value::Expr(self.unary(op, a, span)?))
     }
@@ -199,7 +215,9 @@ impl Checker<'_> {
             _ => {
                 let message = "assignment to a value is not part of the language";
                 let d = Diagnostic::new(Code::Unsupported, span, message, "used here");
-                return self.fail(d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"));
+                return self.fail(
+                    d.help("values never change; a running value is the `acc` of `sum` or the state of `merge`"),
+                );
             }
         };
         let (left, right) = (self.number(&b.left), self.number(&b.right));
@@ -234,14 +252,20 @@ impl Checker<'_> {
                 self.in_bounds(&at, &extent, at.span)?;
                 Ok(Value::Expr(node(Kind::At { array, index: at }, Ty::F32, span)))
             }
-            _ => self.error(Code::Type, span, "only tensors, arrays and array fields can be indexed", "cannot be indexed"),
+            _ => self.error(
+                Code::Type,
+                span,
+                "only tensors, arrays and array fields can be indexed",
+                "cannot be indexed",
+            ),
         }
     }
 
     fn field(&mut self, f: &syn::ExprField) -> Checked<Value> {
         let span = self.span(f);
         let syn::Member::Named(name) = &f.member else {
-            let d = Diagnostic::new(Code::Unsupported, span, "a field by number is not part of the language", "used here");
+            let d =
+                Diagnostic::new(Code::Unsupported, span, "a field by number is not part of the language", "used here");
             return self.fail(d.help("take a tuple apart with `let (a, b) = ..`"));
         };
         let base = self.value(&f.base)?;
@@ -328,7 +352,8 @@ impl Checker<'_> {
                 }
                 (None, Some(_)) => return self.error(Code::Shape, span, format!("`{name}` is an array"), "index it"),
             };
-            let place = Place { buffer: view.buffer, index: view.index, offset: field.offset, at, scalar: field.scalar };
+            let place =
+                Place { buffer: view.buffer, index: view.index, offset: field.offset, at, scalar: field.scalar };
             return Ok((place, field.range));
         }
         match self.value(e)? {
@@ -346,7 +371,12 @@ impl Checker<'_> {
     fn select(&mut self, i: &syn::ExprIf) -> Checked<Value> {
         let span = self.span(i);
         let Some((_, other)) = &i.else_branch else {
-            return self.error(Code::Unsupported, span, "`if` without `else` is not part of the language", "add `else { .. }`");
+            return self.error(
+                Code::Unsupported,
+                span,
+                "`if` without `else` is not part of the language",
+                "add `else { .. }`",
+            );
         };
         let cond = self.number(&i.cond)?;
         if cond.ty != Ty::Bool {
