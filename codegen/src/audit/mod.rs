@@ -103,11 +103,11 @@ fn fault(statement: &Statement, allowed: &Allowed) -> Option<Fault> {
     let parts: Vec<&str> = parts.collect();
     let has = |part: &str| parts.contains(&part);
     let floats = parts.iter().any(|part| is_float(part));
-    if has("ftz") {
-        return Some(Fault::Flushed);
-    }
     if has("approx") || has("full") && operation == "div" {
         return Some(Fault::Approximate);
+    }
+    if has("ftz") {
+        return Some(Fault::Flushed);
     }
     match operation {
         "ex2" | "lg2" | "sin" | "cos" | "tanh" | "rsqrt" => Some(Fault::Approximate),

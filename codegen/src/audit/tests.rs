@@ -13,7 +13,7 @@ fn of(instruction: &str, fma: bool) -> Option<Fault> {
 fn what_the_contract_forbids_is_refused() {
     let cases = [
         ("ex2.approx.f32 %f1, %f2;", Fault::Approximate),
-        ("ex2.approx.ftz.f32 %f1, %f2;", Fault::Flushed),
+        ("ex2.approx.ftz.f32 %f1, %f2;", Fault::Approximate),
         ("tanh.approx.f32 %f1, %f2;", Fault::Approximate),
         ("rcp.approx.f32 %f1, %f2;", Fault::Approximate),
         ("div.full.f32 %f1, %f2, %f3;", Fault::Approximate),
@@ -145,7 +145,8 @@ fn planted_math_functions_are_found() {
 
 #[test]
 fn a_planted_fast_math_flag_is_found() {
-    planted("x[0] = x[0] / x[1];", &["--use_fast_math"], Fault::Flushed);
+    planted("x[0] = x[0] / x[1];", &["--use_fast_math"], Fault::Approximate);
+    planted("x[0] = __fadd_rn(x[0], x[1]);", &["--use_fast_math"], Fault::Flushed);
     planted("x[0] = x[0] / x[1];", &["--prec-div=false"], Fault::Approximate);
     planted("x[0] = __fsqrt_rn(x[0]) + sqrtf(x[1]);", &["--prec-sqrt=false"], Fault::Approximate);
 }
@@ -156,7 +157,7 @@ fn planted_contraction_and_unrounded_arithmetic_are_found() {
     planted("x[0] = x[0] + x[1];", &["--fmad=true"], Fault::Rounding);
     planted("asm(\"add.f32 %0, %0, %1;\" : \"+f\"(x[0]) : \"f\"(x[1]));", &EXACT, Fault::Rounding);
     planted("x[0] = __fadd_rz(x[0], x[1]);", &EXACT, Fault::Rounding);
-    planted("x[0] = (double)x[0] * x[1];", &EXACT, Fault::Type);
+    planted("x[0] = (double)x[0] * x[1] + x[2];", &EXACT, Fault::Type);
 }
 
 #[test]
