@@ -33,6 +33,7 @@
 //! ```
 pub mod check;
 pub mod cpu;
+pub mod cuda;
 pub mod data;
 pub mod diagnostic;
 pub mod float;
