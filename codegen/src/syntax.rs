@@ -1,7 +1,7 @@
 //! Source text to items: formats, functions, kernels and constants. The grammar is Rust's, through syn.
 use crate::diagnostic::{Code, Diagnostic, Source};
-use crate::nesting;
 use crate::ir::{Scalar, Span};
+use crate::nesting;
 use std::collections::BTreeMap;
 use syn::spanned::Spanned;
 
@@ -108,8 +108,15 @@ struct Reader {
 
 impl Reader {
     fn unsupported(&mut self, at: &impl Spanned, what: &str) {
-        let d = Diagnostic::new(Code::Unsupported, span(self.file, at), format!("{what} is not part of the language"), "used here");
-        self.errors.push(d.help("a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants"));
+        let d = Diagnostic::new(
+            Code::Unsupported,
+            span(self.file, at),
+            format!("{what} is not part of the language"),
+            "used here",
+        );
+        self.errors.push(d.help(
+            "a file holds formats (`#[format] struct`, `impl`), functions, kernels (`#[kernel] fn`) and constants",
+        ));
     }
 
     fn duplicate(&mut self, at: &impl Spanned, name: &str, first: Option<Span>) {
@@ -133,7 +140,8 @@ impl Reader {
                 self.program.kernels.push(KernelItem { file: self.file, item: f });
             }
             syn::Item::Fn(f) => {
-                let item = syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
+                let item =
+                    syn::ImplItemFn { attrs: f.attrs, vis: f.vis, defaultness: None, sig: f.sig, block: *f.block };
                 self.function(item.sig.ident.to_string(), item);
             }
             syn::Item::Const(c) => {
@@ -217,8 +225,13 @@ impl Reader {
             return self.format_error(attr, message, "a block has at most 65536 elements and bytes");
         }
         if elements == 0 || offset > bytes {
-            let message = format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
-            return self.format_error(attr, message, "state the number of elements, and at least the bytes of the fields");
+            let message =
+                format!("`{name}` declares {elements} elements in {bytes} bytes, but its fields take {offset} bytes");
+            return self.format_error(
+                attr,
+                message,
+                "state the number of elements, and at least the bytes of the fields",
+            );
         }
         if let Some(first) = self.program.formats.get(&name).map(|f| f.span) {
             self.duplicate(&s.ident, &name, Some(first));
@@ -228,7 +241,7 @@ impl Reader {
     }
 }
 
-fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usize>)> {
+fn field_type(ty: &syn::Type) -> Option<(Scalar, Range, Option<usize>)> {
     match ty {
         syn::Type::Array(a) => {
             let (scalar, range, None) = field_type(&a.elem)? else { return None };
@@ -243,8 +256,11 @@ fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usiz
     }
 }
 
+/// The least and largest value, where a declaration narrows them.
+type Range = Option<(i64, i64)>;
+
 /// A scalar, and the range that narrows an integer: `i8<-127, 127>`.
-pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Option<(i64, i64)>)> {
+pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Range)> {
     let scalar = Scalar::from_name(&segment.ident.to_string())?;
     if segment.arguments.is_none() {
         return Some((scalar, None));

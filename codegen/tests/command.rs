@@ -63,7 +63,10 @@ fn check_says_whether_there_are_errors() {
     let output = kgen(&["check", "--json", &file]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), "1 error\n"));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((json[0]["code"].as_str(), json[0]["line"].as_u64(), json[0]["column"].as_u64()), (Some("K0003"), Some(3), Some(12)));
+    assert_eq!(
+        (json[0]["code"].as_str(), json[0]["line"].as_u64(), json[0]["column"].as_u64()),
+        (Some("K0003"), Some(3), Some(12))
+    );
     assert_eq!(ok(&["check", "--json"]), "[]\n");
     assert!(fails(1, &["check", "no-such-file.rs"]).contains("no-such-file.rs: "));
 }
@@ -77,7 +80,8 @@ fn the_kernels_folder_is_given_by_option_or_environment() {
     std::fs::write(folder.path().join("kernels/only.rs"), BROKEN.replace('z', "1.0")).expect("written");
     let path = folder.path().display().to_string();
     assert!(ok(&["list", "--kernels", &path]).starts_with("f<>  "));
-    let output = Command::new(env!("CARGO_BIN_EXE_kgen")).arg("list").env("KGEN_KERNELS", &path).output().expect("kgen runs");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_kgen")).arg("list").env("KGEN_KERNELS", &path).output().expect("kgen runs");
     assert!(text(&output.stdout).starts_with("f<>  "));
     assert!(fails(1, &["list", "--kernels", "/no/such/folder"]).contains("KGEN_KERNELS"));
 }
@@ -130,7 +134,10 @@ fn run_computes_given_numbers() {
 fn run_on_random_data_is_the_same_every_time_and_on_every_way() {
     let kernels: [(&str, &[&str]); 4] = [
         ("matvec_q6k", &["--int", "T=1", "--int", "N=2", "--int", "B=3", "--input", "w=seed:1", "--input", "x=seed:2"]),
-        ("embed_q4k", &["--int", "T=3", "--int", "V=5", "--int", "B=1", "--input", "table=seed:1", "--input", "tokens=seed:2"]),
+        (
+            "embed_q4k",
+            &["--int", "T=3", "--int", "V=5", "--int", "B=1", "--input", "table=seed:1", "--input", "tokens=seed:2"],
+        ),
         ("quantize_q8k", &["--int", "T=1", "--int", "B=2", "--input", "x=seed:3"]),
         ("argmax", &["--int", "T=3", "--int", "N=9", "--input", "x=seed:4"]),
     ];
@@ -156,7 +163,10 @@ fn run_refuses_what_does_not_fit() {
     usage(&["add", "--int", "M=1", "--int", "T=1", "--int", "N=1"], "no `M`; it has T, N");
     usage(&["add", "--int", "T=1", "--int", "N=1", "--input", "a=seed:1"], "input `b` is missing");
     usage(&["add", "--int", "T=1", "--int", "N=1", "--input", "y=seed:1"], "no `y`; it has a, b");
-    usage(&["add", "--int", "T=1", "--int", "N=2", "--input", "a=values:1", "--input", "b=seed:1"], "1 values, but 2 are needed");
+    usage(
+        &["add", "--int", "T=1", "--int", "N=2", "--input", "a=values:1", "--input", "b=seed:1"],
+        "1 values, but 2 are needed",
+    );
     usage(&["add", "--int", "T"], "NAME=VALUE");
     usage(&["add", "--isa", "neon"], "there are scalar, avx2, avx512");
     usage(&["add", "--output", "z=file"], "it writes y");

@@ -3,7 +3,8 @@ use kgen::diagnostic::{Code, Source, render};
 
 fn example(code: Code, mark: &str) -> Source {
     let text = code.explanation();
-    let (_, rest) = text.split_once(&format!("```rust,{mark}\n")).unwrap_or_else(|| panic!("{code} has no {mark} example"));
+    let (_, rest) =
+        text.split_once(&format!("```rust,{mark}\n")).unwrap_or_else(|| panic!("{code} has no {mark} example"));
     let (example, _) = rest.split_once("```").expect("the example ends");
     Source { name: format!("{code}.rs"), text: example.to_string() }
 }

@@ -79,7 +79,8 @@ impl Prover<'_> {
         self.attempts.set(self.attempts.get() - 1);
         // Inner index variables first: their bounds speak of outer ones.
         let order = |(a, _): &&(Expr, i64)| if let Kind::Var(v) = a.kind { v.0 + 1 } else { 0 };
-        let Some((atom, factor)) = form.terms.iter().filter(|(a, _)| self.replaceable(a)).max_by_key(order).cloned() else {
+        let Some((atom, factor)) = form.terms.iter().filter(|(a, _)| self.replaceable(a)).max_by_key(order).cloned()
+        else {
             return self.by_fact(&form, slack, steps);
         };
         let mut rest = form;

@@ -7,8 +7,22 @@ use std::rc::Rc;
 
 /// All of them, for suggestions.
 pub const NAMES: [&str; 16] = [
-    "sum", "isum", "max_of", "argmax_of", "map", "merge", "fma", "sqrt", "abs", "rint", "min", "max", "bits", "from_bits",
-    "ceil_div", "len",
+    "sum",
+    "isum",
+    "max_of",
+    "argmax_of",
+    "map",
+    "merge",
+    "fma",
+    "sqrt",
+    "abs",
+    "rint",
+    "min",
+    "max",
+    "bits",
+    "from_bits",
+    "ceil_div",
+    "len",
 ];
 
 impl Checker<'_> {
@@ -91,7 +105,8 @@ impl Checker<'_> {
         match e {
             syn::Expr::Closure(c) if c.inputs.len() == params => Ok(c),
             syn::Expr::Closure(c) => {
-                let message = format!("this closure takes {}, not {}", text::count(params, "parameter"), c.inputs.len());
+                let message =
+                    format!("this closure takes {}, not {}", text::count(params, "parameter"), c.inputs.len());
                 self.error(Code::Arguments, self.span(e), message, "this closure")
             }
             _ => self.error(Code::Type, self.span(e), "a closure `|i| ..` is needed here", "this is none"),
@@ -125,10 +140,13 @@ impl Checker<'_> {
         let ty = match (op, value.ty) {
             (ReduceOp::ISum, Ty::Int { lo, hi }) => self.isum_range(&axis, lo, hi, value.span)?,
             (ReduceOp::Max, Ty::F32) => Ty::F32,
-            (ReduceOp::ArgMax, Ty::F32) => Ty::Int { lo: range::of(&axis.lo).0.min(0), hi: (range::of(&axis.hi).1 - 1).max(0) },
+            (ReduceOp::ArgMax, Ty::F32) => {
+                Ty::Int { lo: range::of(&axis.lo).0.min(0), hi: (range::of(&axis.hi).1 - 1).max(0) }
+            }
             (ReduceOp::ISum, Ty::F32) => {
                 let d = Diagnostic::new(Code::Type, value.span, "`isum` adds integers, this is f32", "f32");
-                return self.fail(d.help("a float sum is `sum(range, shape, |acc, i| ..)`: its order is part of the kernel"));
+                return self
+                    .fail(d.help("a float sum is `sum(range, shape, |acc, i| ..)`: its order is part of the kernel"));
             }
             (op, ty) => {
                 let message = format!("`{}` does not work on {}", text::reduce(op), text::ty(ty));
@@ -171,7 +189,12 @@ impl Checker<'_> {
             c.number(&closure.body)
         })?;
         if value.ty != Ty::F32 {
-            let d = Diagnostic::new(Code::Type, value.span, format!("`sum` adds f32, this is {}", text::ty(value.ty)), text::ty(value.ty));
+            let d = Diagnostic::new(
+                Code::Type,
+                value.span,
+                format!("`sum` adds f32, this is {}", text::ty(value.ty)),
+                text::ty(value.ty),
+            );
             return self.fail(d.help("integers are added by `isum`, in any order"));
         }
         let step = Rc::new(Block { stmts, value });
@@ -207,7 +230,9 @@ impl Checker<'_> {
         if range::of(&lo) != (0, 0) || !(1..=ARRAY_MAX).contains(&cap) {
             let message = format!("this map may have {cap} elements");
             let d = Diagnostic::new(Code::Extent, lo.span, message, "needs a bound known at compile time");
-            return self.fail(d.help(format!("start at 0 and bound the size, as with `min(64, n)`; at most {ARRAY_MAX} elements")));
+            return self.fail(
+                d.help(format!("start at 0 and bound the size, as with `min(64, n)`; at most {ARRAY_MAX} elements")),
+            );
         }
         let closure = self.closure(args[1], 1)?;
         let (name, axis, index) = self.over(&closure.inputs[0], (lo, hi))?;
@@ -216,7 +241,12 @@ impl Checker<'_> {
             c.number(&closure.body)
         })?;
         if value.ty != Ty::F32 {
-            return self.error(Code::Type, value.span, format!("`map` makes f32, not {}", text::ty(value.ty)), text::ty(value.ty));
+            return self.error(
+                Code::Type,
+                value.span,
+                format!("`map` makes f32, not {}", text::ty(value.ty)),
+                text::ty(value.ty),
+            );
         }
         let body = Rc::new(Block { stmts, value });
         let map = node(Kind::Map { axis, body }, Ty::Array { cap: cap as usize }, span);

@@ -27,7 +27,8 @@ impl Checker<'_> {
         match self.builtin(&name, &args, span) {
             Some(result) => result,
             None => {
-                let d = Diagnostic::new(Code::UnknownName, span, format!("there is no function `{name}`"), "unknown name");
+                let d =
+                    Diagnostic::new(Code::UnknownName, span, format!("there is no function `{name}`"), "unknown name");
                 let near = self.nearest(&name);
                 self.fail(match near {
                     Some(near) => d.help(format!("did you mean `{near}`?")),
@@ -82,7 +83,12 @@ impl Checker<'_> {
             ("int", [lo, hi], _) => {
                 let (lo, hi) = (self.number(lo)?, self.number(hi)?);
                 let (Kind::Int(lo), Kind::Int(hi)) = (&lo.kind, &hi.kind) else {
-                    return self.error(Code::Type, span, "`.int(lo, hi)` takes two constants", "not known at compile time");
+                    return self.error(
+                        Code::Type,
+                        span,
+                        "`.int(lo, hi)` takes two constants",
+                        "not known at compile time",
+                    );
                 };
                 if lo > hi || *lo > 0 || *hi < 0 {
                     let message = format!("the range of `.int({lo}, {hi})` has no 0, which is where NaN goes");
@@ -91,7 +97,11 @@ impl Checker<'_> {
                 self.unary(UnOp::ToInt { lo: *lo as i32, hi: *hi as i32 }, value, span)
             }
             _ => {
-                let message = format!("{} has no method `{name}` with {}", text::ty(value.ty), text::count(args.len(), "argument"));
+                let message = format!(
+                    "{} has no method `{name}` with {}",
+                    text::ty(value.ty),
+                    text::count(args.len(), "argument")
+                );
                 let d = Diagnostic::new(Code::UnknownName, span, message, "unknown method");
                 self.fail(d.help("numbers have `.f32()`, `.f16()`, `.bf16()` and, for floats, `.int(lo, hi)`"))
             }
@@ -119,11 +129,20 @@ impl Checker<'_> {
     ) -> Checked<T> {
         self.inlined += 1;
         let (message, help) = if self.calls.iter().any(|(n, _)| n == name) {
-            (format!("`{name}` uses itself"), "functions and constants are inlined, so they cannot recur; use `sum`, `map` or `merge`")
+            (
+                format!("`{name}` uses itself"),
+                "functions and constants are inlined, so they cannot recur; use `sum`, `map` or `merge`",
+            )
         } else if self.calls.len() >= DEPTH {
-            (format!("calls are nested more than {DEPTH} deep"), "functions are inlined; let functions call fewer others")
+            (
+                format!("calls are nested more than {DEPTH} deep"),
+                "functions are inlined; let functions call fewer others",
+            )
         } else if self.inlined > CALLS {
-            (format!("this kernel inlines more than {CALLS} calls"), "name a result with `let` instead of calling again")
+            (
+                format!("this kernel inlines more than {CALLS} calls"),
+                "name a result with `let` instead of calling again",
+            )
         } else {
             return self.enter(name, file, span, f);
         };

@@ -167,7 +167,12 @@ impl Checker<'_> {
                 syn::GenericParam::Type(t) => (t.ident.to_string(), t.bounds.to_token_stream().to_string()),
                 syn::GenericParam::Const(c) => (c.ident.to_string(), "const".into()),
                 syn::GenericParam::Lifetime(_) => {
-                    return self.error(Code::Unsupported, self.span(g), "a lifetime is not part of the language", "used here");
+                    return self.error(
+                        Code::Unsupported,
+                        self.span(g),
+                        "a lifetime is not part of the language",
+                        "used here",
+                    );
                 }
             };
             match (bound.as_str(), self.generics.get(&ident).cloned()) {
@@ -227,7 +232,12 @@ impl Checker<'_> {
             Some(Ok(t)) => t,
             Some(Err(failed)) => return Err(failed),
             None => {
-                let d = Diagnostic::new(Code::Type, self.span(ty), format!("`{name}` has a type that no parameter has"), "no parameter is this");
+                let d = Diagnostic::new(
+                    Code::Type,
+                    self.span(ty),
+                    format!("`{name}` has a type that no parameter has"),
+                    "no parameter is this",
+                );
                 return self.fail(d.help(help));
             }
         };
@@ -236,7 +246,15 @@ impl Checker<'_> {
             Elem::Block(f) => (None, self.program.formats[f].bytes, None, f.clone()),
             Elem::Index(below) => (Some(Scalar::I32), 4, Some(below.clone()), "i32".to_string()),
         };
-        self.buffers.push(ir::Buffer { name: name.clone(), elem_bytes, elem: text, scalar, shape, written, index_below });
+        self.buffers.push(ir::Buffer {
+            name: name.clone(),
+            elem_bytes,
+            elem: text,
+            scalar,
+            shape,
+            written,
+            index_below,
+        });
         self.elems.push(elem);
         self.declare(name, Value::View(View { buffer: self.buffers.len() - 1, index: Vec::new() }));
         Ok(())

@@ -26,14 +26,18 @@ impl Checker<'_> {
                 .collect();
             let name = self.buffers[store.place.buffer].name.clone();
             if !lost.is_empty() {
-                let message = format!("parallel iterations over {} write the same element of `{name}`", lost.join(", "));
-                let d = Diagnostic::new(Code::Race, store.span, message, "the index does not tell the iterations apart");
-                self.errors.push(d.help("use every parallel index in the index of the store, or reduce with `sum` or `isum`"));
+                let message =
+                    format!("parallel iterations over {} write the same element of `{name}`", lost.join(", "));
+                let d =
+                    Diagnostic::new(Code::Race, store.span, message, "the index does not tell the iterations apart");
+                self.errors
+                    .push(d.help("use every parallel index in the index of the store, or reduce with `sum` or `isum`"));
             }
             for other in &stores[..i] {
                 if !disjoint(&store.place, &other.place) {
                     let message = format!("two stores may write the same element of `{name}`");
-                    let d = Diagnostic::new(Code::Race, store.span, message, "second store").label(other.span, "first store");
+                    let d = Diagnostic::new(Code::Race, store.span, message, "second store")
+                        .label(other.span, "first store");
                     self.errors.push(d.help("write each element once, or make a constant index tell the stores apart"));
                 }
             }
@@ -53,7 +57,7 @@ impl Checker<'_> {
                     Kind::Binary(BinOp::Rem, f, m) => bounds::same(e, f) && bounds::same(k, m),
                     _ => false,
                 };
-                indices.iter().any(|b| rest(b)) && self.injective(e, var)
+                indices.iter().any(rest) && self.injective(e, var)
             })
     }
 

@@ -29,7 +29,9 @@ impl Checker<'_> {
                 self.expr(e)?;
                 self.unused(e)
             }
-            syn::Stmt::Item(i) => self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out"),
+            syn::Stmt::Item(i) => {
+                self.error(Code::Unsupported, self.span(i), "an item inside a function", "move it out")
+            }
             syn::Stmt::Macro(m) => {
                 self.error(Code::Unsupported, self.span(m), "a macro is not part of the language", "used here")
             }
@@ -147,7 +149,8 @@ impl Checker<'_> {
         let Some(range) = par_argument(&f.expr) else {
             let message = "a loop that is not over `par` is not part of the language";
             let d = Diagnostic::new(Code::Unsupported, self.span(&f.expr), message, "not `par(..)`");
-            return self.fail(d.help("write `for i in par(n)`; other orders are `sum`, `isum`, `max_of`, `map` and `merge`"));
+            return self
+                .fail(d.help("write `for i in par(n)`; other orders are `sum`, `isum`, `max_of`, `map` and `merge`"));
         };
         self.no_closure(self.span(&f.expr), "a parallel loop")?;
         let name = self.axis_name(&f.pat)?;
@@ -196,7 +199,9 @@ impl Checker<'_> {
                     let message = format!("{given} does not fit where {from}..={to} is stored");
                     let d = Diagnostic::new(Code::StoredRange, value.span, message, format!("is {given}"));
                     let d = d.label(span, format!("{} that holds {from}..={to}", s.name()));
-                    return self.fail(d.help("narrow it with `min` and `max`, or where a float becomes an integer by `.int(lo, hi)`"));
+                    return self.fail(d.help(
+                        "narrow it with `min` and `max`, or where a float becomes an integer by `.int(lo, hi)`",
+                    ));
                 }
             }
             (s, ty) => {

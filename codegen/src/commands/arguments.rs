@@ -45,7 +45,8 @@ impl Arguments {
         [ints, floats, inputs]: [&[Named]; 3],
     ) -> Result<Arguments, Failure> {
         let is_int = |v: &Var| matches!(ty(kernel, *v), Ty::Int { .. });
-        let (whole, fractions): (Vec<Var>, Vec<Var>) = kernel.dims.iter().chain(&kernel.scalars).partition(|v| is_int(v));
+        let (whole, fractions): (Vec<Var>, Vec<Var>) =
+            kernel.dims.iter().chain(&kernel.scalars).partition(|v| is_int(v));
         let ints = numbers(kernel, "--int", &whole, ints)?;
         let floats = numbers(kernel, "--float", &fractions, floats)?;
         for (v, n) in whole.iter().zip(&ints) {

@@ -61,7 +61,11 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let written: Vec<&Buffer> = kernel.buffers.iter().filter(|b| b.written).collect();
     if let Some(n) = args.outputs.iter().find(|n| !written.iter().any(|b| b.name == n.name)) {
         let names: Vec<&str> = written.iter().map(|b| b.name.as_str()).collect();
-        return Err(Failure::Usage(format!("--output: the kernel writes no `{}`; it writes {}", n.name, names.join(", "))));
+        return Err(Failure::Usage(format!(
+            "--output: the kernel writes no `{}`; it writes {}",
+            n.name,
+            names.join(", ")
+        )));
     }
     let mut given = Arguments::read(kernel, &library.sources, [&args.ints, &args.floats, &args.inputs])?;
     match args.via {
@@ -90,7 +94,8 @@ fn run_loop(kernel: &Kernel, func: &Func, given: &mut Arguments) -> Done {
             return Err(Failure::Failed(format!("{} requires {text}", kernel.name)));
         }
     }
-    let work = work(&func.work, &given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
+    let work =
+        work(&func.work, &given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
     loop_ir::interp::run(func, &given.ints, &given.floats, &mut given.buffers, 0, work)
         .map_err(|fault| Failure::Failed(fault.to_string()))
 }

@@ -92,7 +92,9 @@ fn accepted_mutants_run_without_a_fault() {
         let changed = sources.len() as u32 - 1;
         let concerned = kernels.iter().filter(|k| runs && (k.span.file == changed || k.name.starts_with("matvec_q")));
         for kernel in concerned {
-            let result = catch_unwind(AssertUnwindSafe(|| (0..2).map(|_| run(kernel, &filler, &mut random)).collect::<Vec<_>>()));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                (0..2).map(|_| run(kernel, &filler, &mut random)).collect::<Vec<_>>()
+            }));
             for result in result.unwrap_or_else(|_| panic!("seed {seed}: {} panics when run:\n{text}", kernel.name)) {
                 ran += usize::from(result.unwrap_or_else(|e| panic!("seed {seed}: {e}:\n{text}")));
             }
@@ -108,7 +110,14 @@ fn deep_nesting_is_an_error() {
     let deep = |open: &str, close: &str| {
         format!("#[kernel]\nfn f(y: &mut Ten<f32, 1>) {{ y[0] = {}1.0{}; }}", open.repeat(9999), close.repeat(9999))
     };
-    for text in [deep("(", ")"), deep("-", ""), deep("", " + 1.0"), deep("{", "}"), deep("if true {", "} else { 1.0 }"), deep("", ".f32()")] {
+    for text in [
+        deep("(", ")"),
+        deep("-", ""),
+        deep("", " + 1.0"),
+        deep("{", "}"),
+        deep("if true {", "} else { 1.0 }"),
+        deep("", ".f32()"),
+    ] {
         let sources = [Source { name: "deep.rs".into(), text }];
         let errors = kgen::compile(&sources).expect_err("too deep");
         assert!(errors[0].message.contains("nested too deeply"), "{}", errors[0].message);
@@ -118,7 +127,18 @@ fn deep_nesting_is_an_error() {
 /// As deep as the limit allows: no overflow on the small stack of a test's thread.
 #[test]
 fn the_nesting_limit_fits_the_stack() {
-    for (open, close) in [("(", ")"), ("-", ""), ("{", "}"), ("[", "]"), ("f::<", ">"), ("&", ""), ("x[", "]"), ("", " + 1.0"), ("", ".f32()"), ("if true {", "} else { 1.0 }")] {
+    for (open, close) in [
+        ("(", ")"),
+        ("-", ""),
+        ("{", "}"),
+        ("[", "]"),
+        ("f::<", ">"),
+        ("&", ""),
+        ("x[", "]"),
+        ("", " + 1.0"),
+        ("", ".f32()"),
+        ("if true {", "} else { 1.0 }"),
+    ] {
         for n in [20, 40, 60, 90, 120, 150, 170, 180, 190] {
             let text =
                 format!("#[kernel]\nfn f(y: &mut Ten<f32, 1>) {{ y[0] = {}1.0{}; }}", open.repeat(n), close.repeat(n));
@@ -132,16 +152,25 @@ fn the_nesting_limit_fits_the_stack() {
 /// Text whose meaning is much larger than itself.
 #[test]
 fn doubling_is_bounded() {
-    let functions: String = (1..60).map(|i| format!("fn f{i}(x: f32) -> f32 {{ f{0}(x) + f{0}(x) }}\n", i - 1)).collect();
-    let calls = format!("fn f0(x: f32) -> f32 {{ x }}\n{functions}#[kernel]\nfn f(y: &mut Ten<f32, 1>) {{ y[0] = f59(1.0); }}");
+    let functions: String =
+        (1..60).map(|i| format!("fn f{i}(x: f32) -> f32 {{ f{0}(x) + f{0}(x) }}\n", i - 1)).collect();
+    let calls =
+        format!("fn f0(x: f32) -> f32 {{ x }}\n{functions}#[kernel]\nfn f(y: &mut Ten<f32, 1>) {{ y[0] = f59(1.0); }}");
     let lets: String = (1..60).map(|i| format!("let v{i} = (v{0} + v{0}) % 7;\n", i - 1)).collect();
     let lets = format!("#[kernel]\nfn f<N: Dim>(y: &mut Ten<i32, 1>) {{ let v0 = N % 7;\n{lets}y[0] = v59; }}");
-    let constants = "const A: i32 = B;\nconst B: i32 = A;\n#[kernel]\nfn f(y: &mut Ten<i32, 1>) { y[0] = A; }".to_string();
+    let constants =
+        "const A: i32 = B;\nconst B: i32 = A;\n#[kernel]\nfn f(y: &mut Ten<i32, 1>) { y[0] = A; }".to_string();
     let minima: String = (1..40).map(|i| format!("let v{i} = min(v{0} + 1, N + {i});\n", i - 1)).collect();
-    let minima = format!("#[kernel]\nfn f<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, 1>) {{ let v0 = N;\n{minima}y[0] = x[v39]; }}");
+    let minima = format!(
+        "#[kernel]\nfn f<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, 1>) {{ let v0 = N;\n{minima}y[0] = x[v39]; }}"
+    );
     for (text, accepted) in [(calls, false), (lets, true), (constants, false), (minima, false)] {
         let begun = Instant::now();
-        assert_eq!(kgen::compile(&[Source { name: "doubling.rs".into(), text: text.clone() }]).is_ok(), accepted, "{text}");
+        assert_eq!(
+            kgen::compile(&[Source { name: "doubling.rs".into(), text: text.clone() }]).is_ok(),
+            accepted,
+            "{text}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}:\n{text}", begun.elapsed());
     }
 }

@@ -4,8 +4,34 @@ use std::ops::Range;
 
 /// Words that mean something to the checker.
 const WORDS: [&str; 28] = [
-    "min", "max", "sum", "isum", "max_of", "argmax_of", "map", "merge", "ceil_div", "len", "chain", "lanes", "segments", "par", "abs",
-    "sqrt", "f32", "f16", "int", "bool", "let", "if", "else", "for", "in", "const", "self", "-1",
+    "min",
+    "max",
+    "sum",
+    "isum",
+    "max_of",
+    "argmax_of",
+    "map",
+    "merge",
+    "ceil_div",
+    "len",
+    "chain",
+    "lanes",
+    "segments",
+    "par",
+    "abs",
+    "sqrt",
+    "f32",
+    "f16",
+    "int",
+    "bool",
+    "let",
+    "if",
+    "else",
+    "for",
+    "in",
+    "const",
+    "self",
+    "-1",
 ];
 
 /// Changes one to three places; false where a number may have become so large that running it takes too long.
