@@ -28,3 +28,19 @@ impl Schedule {
         Schedule { width: 1, dot: None, split, tile: BTreeMap::new(), unroll: 0 }
     }
 }
+
+/// Draws schedules from all that could be legal for a kernel's outer axes; [`crate::lower::legal`] says which are.
+pub fn draw(axes: &[String], isa: crate::cpu::Isa, mut choose: impl FnMut(usize) -> usize) -> Schedule {
+    let mut pick = |options: &[usize]| options[choose(options.len())];
+    let width = pick(isa.widths());
+    let dots = crate::cpu::intrinsics::INSTRUCTIONS;
+    let dot = dots.get(pick(&[0, 1, 2, 3, 4, 5])).map(|i| i.name.to_string()).filter(|name| name.starts_with("dot4"));
+    let mut left = axes.to_vec();
+    let mut split = Vec::new();
+    let count = 1 + pick(&(0..left.len()).collect::<Vec<_>>());
+    while split.len() < count {
+        split.push(left.remove(pick(&(0..left.len()).collect::<Vec<_>>())));
+    }
+    let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
+    Schedule { width, dot, split, tile, unroll: pick(&[0, 4, 8, 16, 32]) }
+}

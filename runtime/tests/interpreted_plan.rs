@@ -1,12 +1,21 @@
 //! The plan of a whole model run by the interpreter of the algorithm IR: what the forward pass means, with no lowering,
 //! no executor and no thread in between.
+mod engine_support;
+
 use apr::{
+    exec::{
+        ExecError, Session,
+        cpu::{Cpu, Setup},
+    },
     gguf::Gguf,
     model::Model,
     plan::{Arg, LOGITS, Plan, Role, Stage, Step, transformer},
+    synth::Quant,
 };
+use engine_support::model;
+use kernels_gen::Isa;
 use kgen::{diagnostic::Source, ir};
-use std::{collections::HashMap, env, fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 /// Every kernel, from the sources of kernels-gen.
 fn kernels() -> HashMap<String, ir::Kernel> {
@@ -103,38 +112,24 @@ impl<'p> Interpreted<'p> {
     }
 }
 
-/// Mean squared error by the mean square of the truth.
-fn nmse(ours: &[f32], truth: &[f32]) -> f64 {
-    let square = |x: f32, y: f32| f64::from(x - y).powi(2);
-    let error: f64 = ours.iter().zip(truth).map(|(&x, &y)| square(x, y)).sum();
-    error / truth.iter().map(|&y| square(y, 0.0)).sum::<f64>()
-}
-
 #[test]
-fn the_interpreted_plan_is_near_the_float64_forward_pass() {
-    let Some(folder) = env::var_os("KGEN_ORACLES") else {
-        eprintln!("skipped: KGEN_ORACLES names no folder with oracle/qwen2-tiny.gguf");
-        return;
-    };
-    let file = |name: &str| Path::new(&folder).join("oracle").join(name);
-    let gguf = Gguf::open(&file("qwen2-tiny.gguf")).unwrap();
-    let model = Model::load(&gguf).unwrap();
-    let tokens = fs::read_to_string(file("qwen2-tiny.tokens")).unwrap();
-    let tokens: Vec<u32> = tokens.trim().split(',').take(3).map(|t| t.parse().unwrap()).collect();
-    let truth: Vec<f32> =
-        fs::read(file("qwen2-tiny.truth.f32")).unwrap().as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
+fn the_executor_gives_the_bits_of_the_interpreted_plan() {
+    let gguf = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&gguf).unwrap());
+    let limits = Step { tokens: 3, outputs: 3, position: 0, chunks: 1 };
+    let tokens = [5, 500, 77];
+    let mut machine = Interpreted::new(&plan, &gguf, limits);
+    let mut expected = machine.step(&tokens[..2], Step { tokens: 2, outputs: 2, ..limits });
+    expected.extend(machine.step(&tokens[2..], Step { tokens: 1, outputs: 1, position: 2, ..limits }));
 
-    let plan = transformer(&model);
-    let whole = Step { tokens: 3, outputs: 3, position: 0, chunks: 1 };
-    let mut machine = Interpreted::new(&plan, &gguf, whole);
-    let prefill = machine.step(&tokens[..2], Step { tokens: 2, outputs: 1, position: 0, chunks: 1 });
-    let decode = machine.step(&tokens[2..], Step { tokens: 1, outputs: 1, position: 2, chunks: 1 });
-    let vocab = model.config.vocab;
-    for (position, logits) in [(1, &prefill), (2, &decode)] {
-        let error = nmse(logits, &truth[position * vocab..][..vocab]);
-        assert!(error < 2e-3, "position {position}: NMSE {error:.2e}");
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let cpu = Cpu::new(&plan, &gguf, Setup { threads: 2, isa, limits }).unwrap();
+        let mut bits = Vec::new();
+        let all = Session::new(Box::new(cpu)).prefill_all(&tokens, |logits| {
+            bits.extend(logits.iter().map(|x| x.to_bits()));
+            Ok::<_, ExecError>(())
+        });
+        all.unwrap();
+        assert!(bits == expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{isa}");
     }
-    let mut machine = Interpreted::new(&plan, &gguf, whole);
-    let all = machine.step(&tokens, whole);
-    assert_eq!(all[vocab..], [prefill, decode].concat(), "prefill and decode give other bits");
 }

@@ -69,21 +69,30 @@ pub struct Row {
 pub struct Instruction {
     /// Name, also of its rows.
     pub name: &'static str,
-    /// Names of the arguments in `meaning` and `in_i16`.
-    pub args: &'static [&'static str],
-    /// What one lane gives, in the kernel language. For `hsum`, `v[l]` is lane `l` and `lanes` their number.
+    /// Arguments: their names in `meaning`, and what they are.
+    pub args: &'static [(&'static str, Slot)],
+    /// Whether it combines all lanes into one number; then a name in `meaning` is an array of `LANES` lanes.
+    pub across: bool,
+    /// The result (of one lane), in the kernel language; packs are arrays of four bytes.
     pub meaning: &'static str,
     /// Values, in the kernel language, that must lie in `i16` in each lane.
     pub in_i16: &'static [&'static str],
 }
 
-/// Every instruction with a meaning of its own.
+/// Every instruction with a meaning of its own. [`super::meaning`] evaluates them.
 pub const INSTRUCTIONS: &[Instruction] = &[
-    Instruction { name: "dot4_scalar", args: &["acc", "a", "b"], meaning: DOT4, in_i16: &[] },
-    Instruction { name: "dot4_maddubs", args: &["acc", "a", "b"], meaning: DOT4, in_i16: PAIRS },
-    Instruction { name: "dot4_vpdpbusd", args: &["acc", "a", "b"], meaning: DOT4, in_i16: &[] },
-    Instruction { name: "hsum", args: &["v"], meaning: "isum(0..lanes, |l| v[l])", in_i16: &[] },
+    Instruction { name: "dot4_scalar", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
+    Instruction { name: "dot4_maddubs", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: PAIRS },
+    Instruction { name: "dot4_vpdpbusd", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
+    Instruction {
+        name: "hsum",
+        args: &[("v", Slot::I)],
+        across: true,
+        meaning: "isum(0..LANES, |l| v[l])",
+        in_i16: &[],
+    },
 ];
+const DOT4_ARGS: &[(&str, Slot)] = &[("acc", Slot::I), ("a", Slot::U), ("b", Slot::S)];
 const DOT4: &str = "acc + isum(0..4, |c| a[c] * b[c])";
 /// The instruction adds neighbours in 16 bits, saturating.
 const PAIRS: &[&str] = &["a[0] * b[0] + a[1] * b[1]", "a[2] * b[2] + a[3] * b[3]"];

@@ -2,6 +2,7 @@
 //!
 //! [`emit`] gives one function, [`module`] a whole module with the helper functions it needs, ready to be included.
 pub mod intrinsics;
+pub mod meaning;
 
 mod expr;
 mod names;

@@ -28,6 +28,7 @@ pub struct Var(pub u32);
 
 /// What an expression evaluates to.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)] // `lo..=hi` and the capacity are said where they stand
 pub enum Ty {
     /// IEEE binary32.
     F32,
@@ -43,6 +44,7 @@ pub enum Ty {
 
 /// How one number lies in memory (little-endian).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
 pub enum Scalar {
     F32,
     F16,
@@ -77,6 +79,7 @@ pub struct Kernel {
 
 /// Name and type of a [`Var`].
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct VarInfo {
     pub name: String,
     pub ty: Ty,
@@ -84,6 +87,7 @@ pub struct VarInfo {
 
 /// A tensor in memory, row-major, elements packed.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Buffer {
     pub name: String,
     /// Bytes of one element: a number, or a block of a format.
@@ -105,6 +109,7 @@ pub type Expr = Rc<Node>;
 
 /// A node of an expression.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Node {
     pub kind: Kind,
     pub ty: Ty,
@@ -113,6 +118,7 @@ pub struct Node {
 
 /// The twelve kinds of expression.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub enum Kind {
     Int(i64),
     Float(f32),
@@ -154,6 +160,7 @@ pub enum Kind {
 
 /// Statements and a result.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Block {
     pub stmts: Vec<Stmt>,
     pub value: Expr,
@@ -161,6 +168,7 @@ pub struct Block {
 
 /// An index that runs over `lo..hi` (empty where `hi <= lo`).
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Axis {
     pub var: Var,
     pub lo: Expr,
@@ -169,6 +177,7 @@ pub struct Axis {
 
 /// The four kinds of statement.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub enum Stmt {
     Let {
         var: Var,
@@ -196,6 +205,7 @@ pub enum Stmt {
 
 /// How a [`Stmt::Merge`] goes on: statements, then one value for each state variable.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct MergeStep {
     pub stmts: Vec<Stmt>,
     pub values: Vec<Expr>,
@@ -203,6 +213,7 @@ pub struct MergeStep {
 
 /// A number in a buffer: the element's index, and for a block the number inside it.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Place {
     /// Index into [`Kernel::buffers`].
     pub buffer: usize,
@@ -237,6 +248,7 @@ pub enum ReduceOp {
 
 /// Operations on one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
 pub enum UnOp {
     /// Float or integer negation.
     Neg,
@@ -265,6 +277,7 @@ pub enum UnOp {
 
 /// Operations on two values. Integers never leave their proved range; a divisor is positive and a dividend is not negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
 pub enum BinOp {
     Add,
     Sub,

@@ -83,7 +83,9 @@ impl Printer<'_> {
             }
             Kind::Fma(a, b, c) => format!("fma({}, {}, {})", self.expr(a), self.expr(b), self.expr(c)),
             Kind::Select(c, a, b) => format!("if {} {{ {} }} else {{ {} }}", self.expr(c), self.expr(a), self.expr(b)),
-            Kind::Reduce { op, axis, body } => format!("{}({}: {})", text::reduce(*op), self.axis(axis), self.block(body)),
+            Kind::Reduce { op, axis, body } => {
+                format!("{}({}: {})", text::reduce(*op), self.axis(axis), self.block(body))
+            }
             Kind::Sum { shape, axis, acc, step } => {
                 let (shape, acc) = (text::shape(*shape), self.var(acc.0));
                 format!("sum {shape} ({acc}, {}: {})", self.axis(axis), self.block(step))

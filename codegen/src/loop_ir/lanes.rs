@@ -1,5 +1,7 @@
 //! Values of the loop interpreter, one number or one a lane, and what every operation does with them.
 use super::Ty;
+use crate::cpu::intrinsics::{self, Slot};
+use crate::cpu::meaning;
 use crate::float;
 use crate::ir::{BinOp, UnOp};
 
@@ -236,23 +238,27 @@ pub fn splat4(a: &Value) -> Res {
 
 /// An instruction of the table, in a function of `width` lanes.
 pub fn call(name: &str, args: &[Value], width: usize) -> Res {
-    match (name, args) {
-        ("hsum", [v]) if v.ty == Ty::I32 && v.n == width => {
-            let sum = v.lanes[..v.n].iter().map(|x| *x as i32 as i64).sum();
-            Ok(Value::one(Ty::I32, int(Some(sum))?))
-        }
-        ("dot4_scalar" | "dot4_maddubs" | "dot4_vpdpbusd", [acc, a, b])
-            if (acc.ty, a.ty, b.ty) == (Ty::I32, Ty::U8x4, Ty::I8x4) =>
-        {
-            map(Ty::I32, [acc, a, b], |[acc, a, b]| {
-                let (a, b) = (unpack(Ty::U8x4, a), unpack(Ty::I8x4, b));
-                let pairs = [a[0] * b[0] + a[1] * b[1], a[2] * b[2] + a[3] * b[3]];
-                if name == "dot4_maddubs" && pairs.iter().any(|p| i16::try_from(*p).is_err()) {
-                    return Err(format!("a pair of products leaves i16: {pairs:?}"));
-                }
-                int(Some(acc as i32 as i64 + pairs[0] + pairs[1]))
-            })
-        }
-        _ => Err(format!("`{name}` does not take {:?}", args.iter().map(|a| (a.ty, a.n)).collect::<Vec<_>>())),
+    let Some(instruction) = intrinsics::instruction(name) else {
+        return Err(format!("there is no instruction `{name}`"));
+    };
+    let lanes = args.iter().map(|a| a.n).max().unwrap_or(1);
+    let fits = args.len() == instruction.args.len()
+        && (instruction.args.iter().zip(args)).all(|((_, slot), a)| ty(*slot) == Some(a.ty))
+        && (!instruction.across || lanes == width);
+    if !fits {
+        return Err(format!("`{name}` does not take {:?}", args.iter().map(|a| (a.ty, a.n)).collect::<Vec<_>>()));
+    }
+    let given: Vec<Vec<u32>> = args.iter().map(|a| (0..lanes).map(|l| a.get(l)).collect()).collect();
+    let out = meaning::evaluate(instruction, &given, lanes)?;
+    Ok(if instruction.across { Value::one(Ty::I32, out[0]) } else { Value::each(Ty::I32, lanes, |l| out[l]) })
+}
+
+/// The type that an argument of an instruction has.
+fn ty(slot: Slot) -> Option<Ty> {
+    match slot {
+        Slot::I => Some(Ty::I32),
+        Slot::U => Some(Ty::U8x4),
+        Slot::S => Some(Ty::I8x4),
+        _ => None,
     }
 }

@@ -10,6 +10,8 @@ pub mod interp;
 mod lanes;
 pub mod memory;
 pub mod print;
+pub mod tidy;
+mod walk;
 
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 

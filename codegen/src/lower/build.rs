@@ -113,16 +113,13 @@ impl<'a> Lower<'a> {
 
     /// Registers and local arrays change, so what is computed from them is not remembered.
     fn mentions_register(&self, e: &Expr) -> bool {
-        match e {
-            Expr::Var(v) => self.registers.contains(v),
-            Expr::Load(a) | Expr::LoadPack(a) => matches!(a.mem, Mem::Local(_)) || self.mentions_register(&a.addr),
-            Expr::Widen(a) | Expr::Splat4(a) | Expr::Unary(_, a) | Expr::First(a) => self.mentions_register(a),
-            Expr::Shuffle { value, .. } => self.mentions_register(value),
-            Expr::Binary(_, a, b) => self.mentions_register(a) || self.mentions_register(b),
-            Expr::Fma(a, b, c) | Expr::Select(a, b, c) => [a, b, c].iter().any(|x| self.mentions_register(x)),
-            Expr::Call { args, .. } => args.iter().any(|x| self.mentions_register(x)),
-            Expr::Int(_) | Expr::Long(_) | Expr::Float(_) | Expr::Bool(_) => false,
-        }
+        let mut found = false;
+        e.visit(&mut |e| match e {
+            Expr::Var(v) => found |= self.registers.contains(v),
+            Expr::Load(a) | Expr::LoadPack(a) => found |= matches!(a.mem, Mem::Local(_)),
+            _ => {}
+        });
+        found
     }
 
     pub(super) fn unary(&mut self, op: UnOp, a: Op) -> Op {

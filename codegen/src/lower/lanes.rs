@@ -35,7 +35,6 @@ impl Lower<'_> {
     }
 }
 
-
 impl Walk<'_> {
     fn stmts(&mut self, stmts: &[Stmt]) -> Option<()> {
         for s in stmts {
@@ -115,8 +114,12 @@ impl Walk<'_> {
         let stride = |d| if let Dep::Affine(s) = d { s } else { 0 };
         Some(match (op, x, y) {
             (_, Dep::Uniform, Dep::Uniform) => Dep::Uniform,
-            (BinOp::Add, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => Dep::Affine(stride(x) + stride(y)),
-            (BinOp::Sub, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => Dep::Affine(stride(x) - stride(y)),
+            (BinOp::Add, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => {
+                Dep::Affine(stride(x) + stride(y))
+            }
+            (BinOp::Sub, Dep::Uniform | Dep::Affine(_), Dep::Uniform | Dep::Affine(_)) => {
+                Dep::Affine(stride(x) - stride(y))
+            }
             (BinOp::Mul, Dep::Affine(s), Dep::Uniform) if constant(b).is_some() => Dep::Affine(s * constant(b)?),
             (BinOp::Mul, Dep::Uniform, Dep::Affine(s)) if constant(a).is_some() => Dep::Affine(s * constant(a)?),
             (BinOp::Shl | BinOp::Shr, _, Dep::Uniform) => Dep::Varying,

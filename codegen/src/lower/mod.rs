@@ -12,6 +12,8 @@ mod stmt;
 mod sum_lanes;
 mod value;
 
+pub use nest::outer_axes;
+
 use crate::cpu::Isa;
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
@@ -32,7 +34,7 @@ pub struct Illegal {
 pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     let mut l = Lower::new(kernel, schedule);
     let work = l.nest()?;
-    Ok(Func {
+    let mut func = Func {
         name: kernel.name.clone(),
         width: schedule.width,
         ints: l.ints,
@@ -42,7 +44,9 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         work,
         body: l.finish(),
         vars: l.vars,
-    })
+    };
+    loop_ir::tidy::tidy(&mut func);
+    Ok(func)
 }
 
 /// Whether `schedule` can be used for `kernel` on `isa`, with the reason if not.
@@ -68,7 +72,10 @@ struct Op {
 enum Val {
     Op(Op),
     /// `base + stride * lane`; `base` is uniform.
-    Affine { base: Op, stride: i32 },
+    Affine {
+        base: Op,
+        stride: i32,
+    },
     /// An integer that is the sum of this over all lanes.
     Partial(Op),
     /// A local array.

@@ -188,3 +188,13 @@ fn times(a: Expr, b: Expr) -> Expr {
         a => Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b)),
     }
 }
+
+/// The names of a kernel's outer parallel axes, which a schedule may split and tile.
+pub fn outer_axes(kernel: &ir::Kernel) -> Vec<String> {
+    let (mut names, mut body) = (Vec::new(), &kernel.body[..]);
+    while let [Stmt::Par { axis, body: inner }] = body {
+        names.push(kernel.vars[axis.var.0 as usize].name.clone());
+        body = inner;
+    }
+    names
+}

@@ -19,7 +19,8 @@ impl Lower<'_> {
         let chunk = 4 * self.width();
         let Some(instruction) = self.schedule.dot.as_deref() else { return Ok(None) };
         let Kind::Binary(BinOp::Mul, a, b) = &body.value.kind else { return Ok(None) };
-        let operands = [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
+        let operands =
+            [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
         let Some((unsigned, signed)) = operands else { return Ok(None) };
         let usable = self.lane.is_some() && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
         if !usable || !fits_i16(instruction, unsigned, signed) {

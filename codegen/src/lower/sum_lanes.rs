@@ -17,10 +17,8 @@ impl Lower<'_> {
         envs: &mut [Env],
     ) -> Lowered<Vec<Val>> {
         let count = n / self.width();
-        let registers: Vec<Vec<_>> = envs
-            .iter()
-            .map(|_| (0..count).map(|_| self.register("acc", float(0.0), true)).collect())
-            .collect();
+        let registers: Vec<Vec<_>> =
+            envs.iter().map(|_| (0..count).map(|_| self.register("acc", float(0.0), true)).collect()).collect();
         let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
         let len = self.binary(BinOp::Max, len, int(0));
         let rounds = self.binary(BinOp::Div, len.clone(), int(n as i32));
@@ -34,7 +32,7 @@ impl Lower<'_> {
             }
             Ok(())
         })?;
-        if !matches!(len.e, Expr::Int(len) if len as usize % n == 0) {
+        if !matches!(len.e, Expr::Int(len) if (len as usize).is_multiple_of(n)) {
             let done = self.binary(BinOp::Mul, rounds, int(n as i32));
             let from = self.binary(BinOp::Add, lo, done);
             self.lanes_rest(n, &registers, axis, acc, step, (from, hi), envs)?;

@@ -64,7 +64,8 @@ fn wrong_arguments_are_named() {
     };
     assert_eq!(check(&[2, 3], &[0.], 3, &two), "gather takes 3 integers, 2 given");
     assert_eq!(check(&[2, 3, 0], &[], 3, &two), "gather takes 1 floats, 0 given");
-    assert_eq!(check(&[2, 0, 0], &[0.], 0, &two), "gather: the extent V is 0, must be at least 1");
+    assert_eq!(check(&[2, 0, 0], &[0.], 0, &two), "gather: V is 0, must be in 1..=100");
+    assert_eq!(check(&[2, 3, 101], &[0.], 3, &two), "gather: pos is 101, must be in 0..=100");
     assert_eq!(check(&[2, 3, 7], &[0.], 3, &two), "gather requires T + pos <= 8; given T = 2, V = 3, pos = 7");
     let length = "gather: buffer table has 16 bytes, must have 12; T = 2, V = 3, pos = 0";
     assert_eq!(check(&[2, 3, 0], &[0.], 4, &two), length);

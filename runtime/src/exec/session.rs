@@ -1,5 +1,6 @@
 //! A sequence of tokens on an executor: prefill in chunks, decode one at a time, same bits either way.
 use super::{ExecError, Executor};
+use crate::plan::{Size, Step};
 
 /// A sequence in the making.
 pub struct Session<'m> {
@@ -20,7 +21,7 @@ impl<'m> Session<'m> {
 
     /// Positions that there is room for.
     pub fn capacity(&self) -> usize {
-        self.executor.limits().get(crate::plan::Size::Capacity)
+        self.executor.limits().get(Size::Capacity)
     }
 
     /// Begins anew.
@@ -32,7 +33,7 @@ impl<'m> Session<'m> {
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], ExecError> {
         self.check_room(tokens.len())?;
         let chunk = self.executor.limits().tokens;
-        let last = tokens.len().saturating_sub(1) / chunk;
+        let last = (tokens.len() - 1) / chunk;
         for (i, chunk) in tokens.chunks(chunk).enumerate() {
             self.step(chunk, usize::from(i == last))?;
         }
@@ -60,6 +61,10 @@ impl<'m> Session<'m> {
 
     fn check_room(&self, tokens: usize) -> Result<(), ExecError> {
         let (position, capacity) = (self.position, self.capacity());
+        if tokens == 0 {
+            let Step { tokens: most_tokens, outputs: most_outputs, .. } = self.executor.limits();
+            return Err(ExecError::StepSize { tokens, outputs: 0, most_tokens, most_outputs });
+        }
         if tokens > capacity.saturating_sub(position) {
             return Err(ExecError::ContextFull { tokens, position, capacity });
         }

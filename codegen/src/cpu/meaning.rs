@@ -1,0 +1,71 @@
+//! Evaluates what the table says that an instruction means: its text becomes a small kernel, which the interpreter runs.
+use super::intrinsics::{Instruction, Slot};
+use crate::diagnostic::Source;
+use crate::ir::{Kernel, interp};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+thread_local! {
+    /// Compiled meanings, by name and lanes.
+    static MEANINGS: RefCell<HashMap<(&'static str, usize), Rc<Kernel>>> = RefCell::default();
+}
+
+/// The results of all lanes (of one, where the instruction works across lanes), given the bits of each argument's lanes.
+pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usize) -> Result<Vec<u32>, String> {
+    let kernel = MEANINGS.with_borrow_mut(|known| {
+        known.entry((instruction.name, lanes)).or_insert_with(|| Rc::new(compile(instruction, lanes))).clone()
+    });
+    let bytes = |words: &Vec<u32>| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let mut buffers: Vec<Vec<u8>> = args.iter().map(bytes).collect();
+    let results = if instruction.across { 1 } else { lanes };
+    buffers.resize(args.len() + 1 + instruction.in_i16.len(), vec![0; 4 * results]);
+    let ints: &[i32] = if instruction.across { &[] } else { &[lanes as i32] };
+    interp::run(&kernel, ints, &[], &mut buffers)?;
+    let mut outputs = buffers[args.len()..]
+        .iter()
+        .map(|b| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect::<Vec<i32>>());
+    let result = outputs.next().expect("the result comes first");
+    let limited: Vec<Vec<i32>> = outputs.collect();
+    for lane in 0..results {
+        let values: Vec<i32> = limited.iter().map(|l| l[lane]).collect();
+        if values.iter().any(|v| i16::try_from(*v).is_err()) {
+            return Err(format!("{} computes {values:?} in i16", instruction.name));
+        }
+    }
+    Ok(result.into_iter().map(|v| v as u32).collect())
+}
+
+/// The kernel that an instruction is, for so many lanes.
+pub fn source(instruction: &Instruction, lanes: usize) -> String {
+    // Numbers are as large as the result of the largest combination of lanes lets them be.
+    let most = (i32::MAX - (1 << 20)) / if instruction.across { lanes as i32 } else { 1 };
+    let row = if instruction.across { lanes.to_string() } else { "L".to_string() };
+    let inputs = instruction.args.iter().map(|(name, slot)| match slot {
+        Slot::U => format!("{name}: &Ten<u8, {row}, 4>"),
+        Slot::S => format!("{name}: &Ten<i8, {row}, 4>"),
+        _ => format!("{name}: &Ten<i32<-{most}, {most}>, {row}>"),
+    });
+    let values: Vec<&str> = [instruction.meaning].iter().chain(instruction.in_i16).copied().collect();
+    let extent = if instruction.across { "1" } else { "L" };
+    let outputs = (0..values.len()).map(|i| format!("y{i}: &mut Ten<i32, {extent}>"));
+    let params: Vec<String> = inputs.chain(outputs).collect();
+    let lane = |(name, _): &(&str, Slot)| format!("let {name} = {name}[lane]; ");
+    let lets: String = if instruction.across { String::new() } else { instruction.args.iter().map(lane).collect() };
+    let stores: String = values.iter().enumerate().map(|(i, value)| format!("y{i}[lane] = {value}; ")).collect();
+    let generics = if instruction.across { "" } else { "<L: Dim>" };
+    format!(
+        "const LANES: i32 = {lanes};\n#[kernel]\nfn {}{generics}({}) {{ for lane in par({extent}) {{ {lets}{stores}}} }}\n",
+        instruction.name,
+        params.join(", ")
+    )
+}
+
+fn compile(instruction: &Instruction, lanes: usize) -> Kernel {
+    let text = source(instruction, lanes);
+    let file = Source { name: format!("the meaning of {}", instruction.name), text };
+    match crate::compile(std::slice::from_ref(&file)) {
+        Ok(mut kernels) => kernels.remove(0),
+        Err(errors) => panic!("{}", crate::diagnostic::render(&errors, &[file], false)),
+    }
+}

@@ -1,0 +1,98 @@
+//! Puts values that are used once where they are used, so that generated code reads like code.
+//!
+//! A value moves only within its statement list, and only if nothing in between can change it: buffers that are read are
+//! never written, but registers and local arrays change.
+use super::{Expr, Func, Mem, Stmt, Var};
+use std::collections::{HashMap, HashSet};
+
+/// Moves every value that is used once and can move.
+pub fn tidy(func: &mut Func) {
+    let mut uses = HashMap::new();
+    let mut registers = HashSet::new();
+    count(&func.body, &mut uses, &mut registers);
+    let tidier = Tidier { uses, registers };
+    tidier.list(&mut func.body);
+}
+
+fn count(stmts: &[Stmt], uses: &mut HashMap<Var, usize>, registers: &mut HashSet<Var>) {
+    for s in stmts {
+        if let Stmt::Reg { var, .. } = s {
+            registers.insert(*var);
+        }
+        for e in s.exprs() {
+            e.visit(&mut |e| {
+                if let Expr::Var(v) = e {
+                    *uses.entry(*v).or_default() += 1;
+                }
+            });
+        }
+        s.lists().into_iter().for_each(|list| count(list, uses, registers));
+    }
+}
+
+struct Tidier {
+    uses: HashMap<Var, usize>,
+    registers: HashSet<Var>,
+}
+
+impl Tidier {
+    fn list(&self, stmts: &mut Vec<Stmt>) {
+        let mut pending: HashMap<Var, Expr> = HashMap::new();
+        let mut out = Vec::with_capacity(stmts.len());
+        for mut s in stmts.drain(..) {
+            s.exprs_mut().into_iter().for_each(|e| place(e, &mut pending));
+            match s {
+                Stmt::Let { var, value } if self.uses.get(&var) == Some(&1) && self.movable(&value) => {
+                    pending.insert(var, value);
+                }
+                mut s => {
+                    // What is used inside a loop or branch stays in front of it.
+                    let mut inside = HashSet::new();
+                    s.lists().into_iter().for_each(|list| mentioned(list, &mut inside));
+                    let mut stay: Vec<Var> = pending.keys().copied().filter(|v| inside.contains(v)).collect();
+                    stay.sort();
+                    out.extend(
+                        stay.into_iter().map(|var| Stmt::Let { var, value: pending.remove(&var).expect("a key") }),
+                    );
+                    s.lists_mut().into_iter().for_each(|list| self.list(list));
+                    out.push(s);
+                }
+            }
+        }
+        *stmts = out;
+    }
+
+    fn movable(&self, e: &Expr) -> bool {
+        let mut ok = true;
+        e.visit(&mut |e| match e {
+            Expr::Var(v) => ok &= !self.registers.contains(v),
+            Expr::Load(a) | Expr::LoadPack(a) => ok &= matches!(a.mem, Mem::Buffer(_)),
+            _ => {}
+        });
+        ok
+    }
+}
+
+fn mentioned(stmts: &[Stmt], vars: &mut HashSet<Var>) {
+    for s in stmts {
+        for e in s.exprs() {
+            e.visit(&mut |e| {
+                if let Expr::Var(v) = e {
+                    vars.insert(*v);
+                }
+            });
+        }
+        s.lists().into_iter().for_each(|list| mentioned(list, vars));
+    }
+}
+
+/// Replaces the variables of pending values by the values.
+fn place(e: &mut Expr, pending: &mut HashMap<Var, Expr>) {
+    if let Expr::Var(v) = e
+        && let Some(value) = pending.remove(v)
+    {
+        *e = value;
+        return;
+    }
+    e.children_mut().into_iter().for_each(|child| place(child, pending));
+}

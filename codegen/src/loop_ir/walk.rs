@@ -1,0 +1,60 @@
+//! The parts of statements and expressions, for passes over all of them.
+use super::{Expr, Stmt};
+
+/// One list of a node's parts, shared or mutable.
+macro_rules! parts {
+    ($stmt_exprs:ident, $stmt_lists:ident, $children:ident, $($mutable:tt)?) => {
+        impl Stmt {
+            /// The expressions of this statement itself.
+            pub fn $stmt_exprs(& $($mutable)? self) -> Vec<& $($mutable)? Expr> {
+                match self {
+                    Stmt::Let { value, .. } | Stmt::Set { value, .. } => vec![value],
+                    Stmt::Reg { init, .. } => vec![init],
+                    Stmt::Array { .. } => Vec::new(),
+                    Stmt::For { lo, hi, .. } => vec![lo, hi],
+                    Stmt::If { cond, .. } => vec![cond],
+                    Stmt::Store { to, value } => vec![& $($mutable)? *to.addr, value],
+                }
+            }
+
+            /// The statement lists inside this statement.
+            pub fn $stmt_lists(& $($mutable)? self) -> Vec<& $($mutable)? Vec<Stmt>> {
+                match self {
+                    Stmt::For { body, .. } => vec![body],
+                    Stmt::If { then, other, .. } => vec![then, other],
+                    _ => Vec::new(),
+                }
+            }
+        }
+
+        impl Expr {
+            /// The operands.
+            pub fn $children(& $($mutable)? self) -> Vec<& $($mutable)? Expr> {
+                match self {
+                    Expr::Int(_) | Expr::Long(_) | Expr::Float(_) | Expr::Bool(_) | Expr::Var(_) => Vec::new(),
+                    Expr::Load(a) | Expr::LoadPack(a) => vec![& $($mutable)? *a.addr],
+                    Expr::Widen(a) | Expr::Splat4(a) | Expr::Unary(_, a) | Expr::First(a) => vec![& $($mutable)? **a],
+                    Expr::Shuffle { value, .. } => vec![& $($mutable)? **value],
+                    Expr::Binary(_, a, b) => vec![& $($mutable)? **a, & $($mutable)? **b],
+                    Expr::Fma(a, b, c) | Expr::Select(a, b, c) => {
+                        vec![& $($mutable)? **a, & $($mutable)? **b, & $($mutable)? **c]
+                    }
+                    Expr::Call { args, .. } => parts!(@all args, $($mutable)?),
+                }
+            }
+        }
+    };
+    (@all $args:ident, mut) => { $args.iter_mut().collect() };
+    (@all $args:ident,) => { $args.iter().collect() };
+}
+
+parts!(exprs, lists, children,);
+parts!(exprs_mut, lists_mut, children_mut, mut);
+
+impl Expr {
+    /// Calls `f` for this expression and all in it.
+    pub fn visit(&self, f: &mut impl FnMut(&Expr)) {
+        f(self);
+        self.children().into_iter().for_each(|child| child.visit(f));
+    }
+}

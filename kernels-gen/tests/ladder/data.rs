@@ -1,0 +1,113 @@
+//! Inputs for every kernel: small shapes that leave remainders everywhere, tame numbers and wild ones.
+use kgen::ir::{self, Kernel, interp};
+
+/// A counter-based generator (splitmix64): the same inputs on every machine.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// Roughly normal, or any bits at all.
+    fn number(&mut self, wild: bool) -> f32 {
+        let bits = self.next();
+        if wild && bits.is_multiple_of(7) {
+            let special = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e-45, 3e38];
+            return special[(bits >> 8) as usize % special.len()];
+        }
+        let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
+        (sum as f32 - 131070.0) / 40000.0
+    }
+}
+
+/// One call of a kernel.
+pub struct Case {
+    pub ints: Vec<i32>,
+    pub floats: Vec<f32>,
+    pub buffers: Vec<Vec<u8>>,
+}
+
+/// A size for each parameter, chosen so that no loop comes out even.
+fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
+    let chunked = kernel.starts_with("attention") || kernel.starts_with("kv_write");
+    match name {
+        "T" => 1 + rng.below(6) as i32,
+        "C" if chunked => 3,
+        "C" => 12,
+        "B" => 1 + rng.below(10) as i32,
+        "K" => [7, 256, 300, 544, 2100][rng.below(5)],
+        "pos" if chunked => rng.below(150) as i32,
+        "pos" => rng.below(6) as i32,
+        "P" => [5, 32, 48][rng.below(3)],
+        "G" | "R" | "H" => 1 + rng.below(3) as i32,
+        _ => [1, 5, 11, 37][rng.below(4)],
+    }
+}
+
+/// Draws a case. A wild one has NaN, infinities, subnormals and arbitrary scales among its numbers.
+pub fn case(kernel: &Kernel, wild: bool, rng: &mut Rng) -> Case {
+    let name = |v: &ir::Var| kernel.vars[v.0 as usize].name.clone();
+    let is_int = |v: &&ir::Var| matches!(kernel.vars[v.0 as usize].ty, ir::Ty::Int { .. });
+    let params = kernel.dims.iter().chain(kernel.scalars.iter().filter(is_int));
+    let ints: Vec<i32> = params.map(|v| size(&kernel.name, &name(v), rng)).collect();
+    let floats =
+        kernel.scalars.iter().filter(|v| !is_int(v)).map(|v| if name(v) == "eps" { 1e-6 } else { 0.18 }).collect();
+    let buffers = kernel.buffers.iter().map(|b| buffer(kernel, b, &ints, wild, rng)).collect();
+    Case { ints, floats, buffers }
+}
+
+fn buffer(kernel: &Kernel, b: &ir::Buffer, ints: &[i32], wild: bool, rng: &mut Rng) -> Vec<u8> {
+    let extent = |e: &ir::Expr| interp::size(kernel, e, ints).expect("a shape is made of sizes") as usize;
+    let elements: usize = b.shape.iter().map(extent).product();
+    if b.written {
+        return vec![0xa5; elements * b.elem_bytes];
+    }
+    if let Some(below) = &b.index_below {
+        let below = extent(below);
+        return (0..elements).flat_map(|_| (rng.below(below) as i32).to_le_bytes()).collect();
+    }
+    (0..elements).flat_map(|_| element(b, wild, rng)).collect()
+}
+
+fn element(b: &ir::Buffer, wild: bool, rng: &mut Rng) -> Vec<u8> {
+    let half = |x: f32| kgen::float::to_half(ir::Scalar::F16, x).expect("a half").to_le_bytes();
+    match (b.elem.as_str(), b.scalar) {
+        (_, Some(ir::Scalar::F32)) => rng.number(wild).to_le_bytes().to_vec(),
+        (_, Some(scalar)) => {
+            let x = rng.number(wild);
+            kgen::float::to_half(scalar, x).expect("an input is a float or an index").to_le_bytes().to_vec()
+        }
+        ("Q8K", _) => activation(wild, rng),
+        (_, None) => {
+            let mut block: Vec<u8> = (0..b.elem_bytes).map(|_| rng.next() as u8).collect();
+            let scales: &[usize] = match b.elem.as_str() {
+                "Q4K" => &[0, 2],
+                "Q6K" => &[208],
+                other => panic!("the ladder has no inputs for {other}"),
+            };
+            if !wild {
+                scales.iter().for_each(|at| block[*at..at + 2].copy_from_slice(&half(rng.number(false) * 0.01)));
+            }
+            block
+        }
+    }
+}
+
+/// A block of activations keeps what its declaration promises: -127..=127, and the sums that belong to them.
+fn activation(wild: bool, rng: &mut Rng) -> Vec<u8> {
+    let extreme = rng.below(4) == 0;
+    let q: Vec<i8> = (0..256).map(|_| if extreme { 127 } else { (rng.below(255) as i32 - 127) as i8 }).collect();
+    let sums = q.chunks(16).flat_map(|c| c.iter().map(|v| *v as i16).sum::<i16>().to_le_bytes());
+    let mut block: Vec<u8> = q.iter().map(|v| *v as u8).chain(sums).collect();
+    block.extend(rng.number(wild).to_le_bytes());
+    block.resize(320, 0);
+    block
+}

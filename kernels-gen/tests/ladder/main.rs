@@ -1,0 +1,118 @@
+//! Every kernel, rung by rung, bit by bit: interpreter = loop IR under random legal schedules = generated code.
+mod data;
+
+use data::{Case, Rng, case};
+use kernels_gen::{Buf, Isa, Launch};
+use kgen::cpu;
+use kgen::ir::{Kernel, interp};
+use kgen::library::Library;
+use kgen::{loop_ir, lower, schedule};
+use std::path::Path;
+
+/// Random legal schedules that each kernel is run under.
+const SCHEDULES: usize = 200;
+
+fn library() -> Library {
+    Library::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The buffers after the interpreter has run: what every other rung must give.
+fn meaning(kernel: &Kernel, case: &Case) -> Vec<Vec<u8>> {
+    let mut buffers = case.buffers.clone();
+    interp::run(kernel, &case.ints, &case.floats, &mut buffers).unwrap_or_else(|e| panic!("{e}"));
+    buffers
+}
+
+/// Panics at the first byte that differs.
+fn same(what: &str, kernel: &Kernel, case: &Case, expected: &[Vec<u8>], given: &[Vec<u8>]) {
+    for ((b, x), y) in kernel.buffers.iter().zip(expected).zip(given) {
+        if let Some(at) = x.iter().zip(y).position(|(x, y)| x != y) {
+            let (x, y) = (&x[at / 4 * 4..at / 4 * 4 + 4], &y[at / 4 * 4..at / 4 * 4 + 4]);
+            panic!(
+                "{} ints {:?}: {what} differs in `{}` at byte {at}: {x:x?} became {y:x?}",
+                kernel.name, case.ints, b.name
+            );
+        }
+    }
+}
+
+#[test]
+fn generated_code_is_the_interpreter() {
+    let library = library();
+    for kernel in &library.kernels {
+        let code = kernels_gen::kernel(&kernel.name).expect("every kernel is generated");
+        for seed in 0..24 {
+            let case = case(kernel, seed % 3 == 2, &mut Rng(seed));
+            let expected = meaning(kernel, &case);
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+                let mut buffers = case.buffers.clone();
+                let bufs: Vec<Buf> = (kernel.buffers.iter().zip(&mut buffers))
+                    .map(|(b, bytes)| if b.written { Buf::write(bytes) } else { Buf::read(bytes) })
+                    .collect();
+                let launch = Launch::new(code, &case.ints, &case.floats, &bufs).unwrap_or_else(|e| panic!("{e}"));
+                let work = launch.work(isa);
+                let cut = work / 3;
+                // SAFETY: the instruction set is available, and one thread does all parts.
+                unsafe {
+                    launch.run(isa, cut, work);
+                    launch.run(isa, 0, cut);
+                }
+                same(&format!("{isa} code"), kernel, &case, &expected, &buffers);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_schedule_changes_a_bit() {
+    let library = library();
+    std::thread::scope(|scope| {
+        for part in 0..2 {
+            let names: Vec<&str> = library.kernels.iter().skip(part).step_by(2).map(|k| k.name.as_str()).collect();
+            scope.spawn(move || {
+                let library = self::library();
+                names.iter().for_each(|name| under_schedules(library.kernel(name).unwrap_or_else(|e| panic!("{e}"))));
+            });
+        }
+    });
+}
+
+fn under_schedules(kernel: &Kernel) {
+    let axes = lower::outer_axes(kernel);
+    let mut rng = Rng(kernel.name.len() as u64);
+    let (mut legal, mut drawn) = (0, 0);
+    while legal < SCHEDULES {
+        drawn += 1;
+        assert!(drawn < 40 * SCHEDULES, "{}: {legal} of {drawn} schedules are legal", kernel.name);
+        let isa = cpu::Isa::ALL[rng.below(3)];
+        let schedule = schedule::draw(&axes, isa, |n| rng.below(n));
+        if lower::legal(kernel, &schedule, isa).is_err() {
+            continue;
+        }
+        legal += 1;
+        let func = lower::lower(kernel, &schedule).unwrap_or_else(|e| panic!("{e}"));
+        let wild = legal % 4 == 0;
+        let case = case(kernel, wild, &mut rng);
+        let expected = meaning(kernel, &case);
+        let mut buffers = case.buffers.clone();
+        let work = work(&func, &case.ints);
+        let cut = rng.below(work as usize + 1) as i32;
+        for (lo, hi) in [(cut, work), (0, cut)] {
+            loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi)
+                .unwrap_or_else(|e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints));
+        }
+        same(&format!("{schedule:?}"), kernel, &case, &expected, &buffers);
+    }
+}
+
+fn work(func: &loop_ir::Func, ints: &[i32]) -> i32 {
+    fn value(e: &loop_ir::Expr, ints: &[i32]) -> i32 {
+        match e {
+            loop_ir::Expr::Int(v) => *v,
+            loop_ir::Expr::Var(v) => ints[v.0 as usize],
+            loop_ir::Expr::Binary(op, a, b) => interp::integer(*op, value(a, ints), value(b, ints)).expect("a size"),
+            other => panic!("work is made of sizes, not {other:?}"),
+        }
+    }
+    value(&func.work, ints)
+}

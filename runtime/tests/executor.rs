@@ -1,0 +1,112 @@
+//! The CPU executor: the same bits for every instruction set, number of threads and way of feeding, and its errors.
+mod engine_support;
+
+use apr::{
+    exec::{
+        ExecError, Session,
+        cpu::{Cpu, Setup},
+    },
+    gguf::Gguf,
+    model::Model,
+    plan::{Step, transformer},
+    synth::Quant,
+};
+use engine_support::{model, model_bytes};
+use kernels_gen::Isa;
+
+/// A session that takes `chunk` tokens at a time.
+fn session(gguf: &Gguf, isa: Isa, threads: usize, chunk: usize) -> Session<'_> {
+    let plan = transformer(&Model::load(gguf).unwrap());
+    let limits = Step { tokens: chunk, outputs: chunk, position: 0, chunks: 2 };
+    Session::new(Box::new(Cpu::new(&plan, gguf, Setup { threads, isa, limits }).unwrap()))
+}
+
+/// The bits of the logits of all tokens.
+fn all_logits(session: &mut Session, tokens: &[u32]) -> Result<Vec<u32>, ExecError> {
+    let mut all = Vec::new();
+    session.prefill_all(tokens, |logits| {
+        all.extend(logits.iter().map(|x| x.to_bits()));
+        Ok::<_, ExecError>(())
+    })?;
+    Ok(all)
+}
+
+/// Enough tokens for two chunks of the KV cache.
+const TWO_CHUNKS: u32 = 70;
+
+fn tokens(count: u32) -> Vec<u32> {
+    (0..count).map(|i| i * 37 % 512).collect()
+}
+
+fn same_bits_every_way(gguf: &Gguf, count: u32) {
+    let tokens = tokens(count);
+    let reference = all_logits(&mut session(gguf, Isa::Scalar, 1, 1), &tokens).unwrap();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for (threads, chunk) in [(1, 70), (2, 7), (3, 64), (4, 1)] {
+            let other = all_logits(&mut session(gguf, isa, threads, chunk), &tokens).unwrap();
+            assert!(other == reference, "{isa}, {threads} threads, {chunk} tokens at a time");
+        }
+    }
+}
+
+#[test]
+fn k_quants_give_the_same_bits_every_way() {
+    // The last is large, and needs no second chunk to show what it is for.
+    for (name, count) in [("tiny", TWO_CHUNKS), ("tiny-hd128", TWO_CHUNKS), ("tiny-tied", 12), ("tiny-gqa7", 9)] {
+        same_bits_every_way(&model(name, Quant::Q4KM), count);
+    }
+}
+
+#[test]
+fn floats_give_the_same_bits_every_way() {
+    for quant in [Quant::F32, Quant::F16, Quant::Bf16] {
+        same_bits_every_way(&model("tiny", quant), TWO_CHUNKS);
+    }
+}
+
+#[test]
+fn only_the_last_token_gets_logits_in_prefill() {
+    let gguf = model("tiny", Quant::Q4KM);
+    let all = all_logits(&mut session(&gguf, Isa::best(), 2, 70), &tokens(TWO_CHUNKS)).unwrap();
+    let mut session = session(&gguf, Isa::best(), 2, 16);
+    for round in 0..2 {
+        let last: Vec<u32> = session.prefill(&tokens(TWO_CHUNKS)).unwrap().iter().map(|x| x.to_bits()).collect();
+        assert_eq!(last, all[69 * 512..], "round {round}");
+        assert_eq!(session.position(), 70);
+        session.decode(3).unwrap();
+        session.reset();
+    }
+}
+
+#[test]
+fn tokens_beyond_the_context_or_the_vocabulary_are_errors() {
+    let gguf = model("tiny", Quant::Q4KM);
+    let mut session = session(&gguf, Isa::best(), 1, 64);
+    session.prefill(&tokens(TWO_CHUNKS)).unwrap();
+    let error = session.prefill(&tokens(TWO_CHUNKS)).unwrap_err().to_string();
+    assert_eq!(error, "70 tokens at position 70 do not fit into a context of 128 positions");
+    for token in [512, u32::MAX] {
+        let error = session.decode(token).unwrap_err().to_string();
+        assert!(error.contains("token_embd") && error.contains("must be in 0..512"), "{error}");
+    }
+    assert!(matches!(session.prefill(&[]), Err(ExecError::StepSize { tokens: 0, .. })));
+}
+
+#[test]
+fn nan_logits_are_an_error_that_names_the_position() {
+    const ROW: usize = 256 * 4;
+    let mut bytes = model_bytes("tiny", Quant::F32);
+    let row = {
+        let gguf = Gguf::from_bytes(bytes.clone()).unwrap();
+        gguf.tensor("token_embd.weight").unwrap().data[9 * ROW..][..ROW].to_vec()
+    };
+    let at = bytes.windows(ROW).position(|window| window == row).unwrap();
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let gguf = Gguf::from_bytes(bytes).unwrap();
+    for chunk in [1, 2, 5] {
+        let mut session = session(&gguf, Isa::best(), 2, chunk);
+        session.prefill(&[1, 2]).unwrap();
+        let error = all_logits(&mut session, &[3, 9, 4]).unwrap_err();
+        assert!(matches!(error, ExecError::NotANumber { position: 3 }), "{error}");
+    }
+}

@@ -1,0 +1,228 @@
+//! What `apr` does with its arguments: answers, refusals, exit codes, and what goes to which output.
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    process::{Command, Stdio},
+};
+use tests::{
+    data::{bundled, bundled_model, external},
+    program::{Run, apr, run},
+};
+
+const ANSWER: &str = "2 + 2 equals 4.\n";
+
+/// A run with `text` on standard input.
+fn run_with_input(args: &[&str], text: &[u8]) -> Run {
+    let pipe = Stdio::piped;
+    let mut child = apr(args).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[track_caller]
+fn refused(args: &[&str], code: i32, parts: &[&str]) {
+    let run = run(args);
+    assert_eq!(run.code, Some(code), "{args:?}: {}", run.err);
+    assert_eq!(run.out, "", "{args:?}");
+    for part in parts {
+        assert!(run.err.contains(part), "{args:?} should say `{part}`: {}", run.err);
+    }
+}
+
+#[test]
+fn a_lone_argument_is_answered_on_standard_output_alone() {
+    let run = run(&["run", "What is 2+2?"]);
+    assert_eq!((run.code, run.out.as_str()), (Some(0), ANSWER), "{}", run.err);
+    assert!(run.err.contains("bundled abacus-42m"), "{}", run.err);
+}
+
+#[test]
+fn the_prompt_may_come_four_ways() {
+    let model = bundled_model();
+    let model = model.to_str().unwrap();
+    for args in [&["run", model, "What is 2+2?"][..], &["run", model, "--prompt", "What is 2+2?"]] {
+        let run = run(args);
+        assert_eq!((run.code, run.out.as_str()), (Some(0), ANSWER), "{}", run.err);
+        assert!(!run.err.contains("bundled"), "{}", run.err);
+    }
+    for args in [&["run"][..], &["run", model]] {
+        let run = run_with_input(args, b"What is 2+2?\n");
+        assert_eq!((run.code, run.out.as_str()), (Some(0), ANSWER), "{}", run.err);
+    }
+    refused(&["run", "a", "b", "--prompt", "c"], 2, &["--prompt"]);
+}
+
+#[test]
+fn a_mistyped_model_is_an_error_and_no_prompt() {
+    for path in ["no-such.gguf", "./no-such", "models/no-such", "no-such.apr"] {
+        refused(&["run", path], 3, &[path]);
+    }
+    refused(&["inspect", "no-such.gguf"], 3, &["no-such.gguf"]);
+    refused(&["logits", "no-such.gguf", "--tokens", "1", "--out", "never-written"], 3, &["no-such.gguf"]);
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for args in [
+        &[][..],
+        &["fly"],
+        &["run", "--no-such-option"],
+        &["run", "hello", "--temperature", "-1"],
+        &["run", "hello", "--max-tokens", "0"],
+        &["run", "hello", "--threads", "0"],
+        &["run", "hello", "--isa", "sse9"],
+        &["run", "hello", "--device", "gpu"],
+        &["run", "  "],
+    ] {
+        refused(args, 2, &[]);
+    }
+    assert_eq!(run_with_input(&["run"], b"\n").code, Some(2), "an empty prompt");
+    assert_eq!(run_with_input(&["run"], b"\xff").code, Some(2), "a prompt that is no UTF-8");
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    for args in [&["--help"][..], &["run", "--help"], &["logits", "--help"], &["inspect", "--help"]] {
+        let run = run(args);
+        assert_eq!(run.code, Some(0));
+        let codes: Vec<_> = run.out.lines().skip_while(|line| *line != "Exit codes:").skip(1).collect();
+        let codes: Vec<_> = codes.iter().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "130"], "{args:?}");
+    }
+}
+
+#[test]
+fn json_is_one_object_with_the_promised_fields() {
+    let run = run(&["run", "--json", "--seed", "7", "What is 2+2?"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let object: Value = serde_json::from_str(&run.out).unwrap();
+    let names: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["text", "tokens", "prompt_tokens", "device", "seed", "finish_reason", "timings"]);
+    assert_eq!(object["text"], ANSWER.trim_end());
+    let ids = |key: &str| object[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(ids("tokens"), [17, 309, 220, 17, 288, 220, 19, 13, 2047]);
+    assert_eq!(ids("prompt_tokens").len(), 35);
+    assert!(object["device"].as_str().unwrap().starts_with("cpu:"));
+    assert_eq!((&object["seed"], &object["finish_reason"]), (&7.into(), &"stop".into()));
+    for (name, value) in object["timings"].as_object().unwrap() {
+        assert!(value.as_f64().is_some_and(|x| x >= 0.0), "{name}: {value}");
+    }
+}
+
+#[test]
+fn an_answer_ends_where_it_is_told_to() {
+    let cut =
+        |args: &[&str]| -> Value { serde_json::from_str(&run(&[&["run", "--json"], args].concat()).out).unwrap() };
+    let short = cut(&["--max-tokens", "3", "What is 2+2?"]);
+    assert_eq!((short["tokens"].as_array().unwrap().len(), &short["finish_reason"]), (3, &"length".into()));
+    let stopped = cut(&["--stop", " equals", "What is 2+2?"]);
+    assert_eq!((&stopped["text"], &stopped["finish_reason"]), (&"2 + 2".into(), &"stop".into()));
+}
+
+#[test]
+fn a_seed_means_the_same_text() {
+    let args = ["run", "--temperature", "2", "--seed", "5", "--max-tokens", "24", "hello"];
+    let first = run(&args).out;
+    assert!(!first.trim().is_empty());
+    for threads in ["1", "3"] {
+        assert_eq!(run(&[&args[..], &["--threads", threads, "--isa", "scalar"]].concat()).out, first);
+    }
+    let other = |seed| run(&["run", "--temperature", "2", "--seed", seed, "--max-tokens", "24", "hello"]).out;
+    assert!(["6", "7", "8"].iter().any(|seed| other(seed) != first), "the seed changes nothing");
+}
+
+#[test]
+fn a_device_that_cannot_serve_is_exit_5_and_nothing_else_runs() {
+    for device in ["cuda", "cuda:7"] {
+        refused(&["run", "--device", device, "What is 2+2?"], 5, &["cuda", "help:"]);
+    }
+}
+
+#[test]
+fn one_line_on_standard_error_says_where_it_runs_and_why() {
+    let run = run(&["run", "--isa", "scalar", "--threads", "2", "--no-gpu", "What is 2+2?"]);
+    assert_eq!(run.out, ANSWER);
+    let lines: Vec<_> = run.err.lines().filter(|line| line.starts_with("cpu:")).collect();
+    let [line] = lines[..] else { panic!("{}", run.err) };
+    for part in ["scalar", "2 threads", "matvec_q4k", "--no-gpu", "--isa"] {
+        assert!(line.contains(part), "`{part}` is not in `{line}`");
+    }
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_refused_with_both_lengths() {
+    let run = run_with_input(&["run", "--raw"], "a b".repeat(3000).as_bytes());
+    assert_eq!((run.code, run.out.as_str()), (Some(3), ""), "{}", run.err);
+    let numbers: Vec<usize> =
+        run.err.split_whitespace().filter_map(|word| word.trim_matches(',').parse().ok()).collect();
+    assert!(numbers.contains(&2048) && numbers.iter().any(|&n| n > 2048), "{}", run.err);
+}
+
+#[test]
+fn a_model_that_is_not_supported_is_refused_with_what_is() {
+    for name in ["llama-tiny", "qwen3moe-tiny", "qwen3-tiny"] {
+        let Some(model) = external("command_line", &format!("oracle/{name}.gguf")) else { continue };
+        refused(&["run", model.to_str().unwrap(), "hello"], 3, &["supported architectures: qwen2"]);
+    }
+    let tiny = bundled("qwen2-tiny.gguf");
+    refused(&["run", tiny.to_str().unwrap(), "hello"], 3, &["tokenizer", "help:"]);
+}
+
+#[test]
+fn what_is_no_model_is_exit_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("text.gguf");
+    std::fs::write(&file, "no model at all").unwrap();
+    for command in ["run", "inspect"] {
+        refused(&[command, file.to_str().unwrap()], 3, &["not a GGUF file", "help:"]);
+    }
+}
+
+#[test]
+fn logits_refuses_tokens_that_do_not_exist_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("logits");
+    let model = bundled_model();
+    let (model, path) = (model.to_str().unwrap(), out.to_str().unwrap());
+    refused(&["logits", model, "--tokens", "1,2048", "--out", path], 2, &["token 2048", "2047"]);
+    assert!(!out.exists());
+    let nowhere = folder.path().join("no/folder/logits");
+    refused(&["logits", model, "--tokens", "1", "--out", nowhere.to_str().unwrap()], 1, &["no/folder/logits"]);
+}
+
+#[test]
+fn inspect_describes_the_bundled_model() {
+    let model = bundled_model();
+    let model = model.to_str().unwrap();
+    let text = run(&["inspect", model]);
+    assert_eq!(text.code, Some(0), "{}", text.err);
+    for part in ["qwen2", "Q4_K", "Q6_K", "2048", "1792"] {
+        assert!(text.out.contains(part), "`{part}` is not in\n{}", text.out);
+    }
+    let json = run(&["inspect", "--json", model]);
+    assert!(serde_json::from_str::<Value>(&json.out).unwrap().is_object());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_exit_130() {
+    let mut child = apr(&["run", "--temperature", "9", "--max-tokens", "2000", "--isa", "scalar", "hello"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut child = apr(&["run", "hello"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

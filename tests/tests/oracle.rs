@@ -1,0 +1,44 @@
+//! Our logits against a float64 forward pass, and how llama.cpp's compare: equal bits are not bought with a worse answer.
+use tests::{
+    data::Oracle,
+    logits::{argmax, lead, logits, median, nmse, rms_error},
+};
+
+/// Our median error may be this much of llama.cpp's.
+const MOST: f64 = 1.1;
+
+fn compare(name: &'static str) {
+    let Some(oracle) = Oracle::open("oracle", name) else { return };
+    let (ours, vocabulary) = logits(&oracle.model, &oracle.tokens);
+    let (truth, llama) = (oracle.truth(), oracle.llama());
+    assert!(oracle.tokens.len() > 4 * 64, "too few positions for several chunks to merge");
+    assert_eq!(ours.len(), truth.len());
+
+    let (own, theirs) = (median(nmse(&ours, &truth, vocabulary)), median(nmse(&llama, &truth, vocabulary)));
+    println!("{name}: median NMSE {own:.3e}, llama.cpp's {theirs:.3e}");
+    assert!(own <= MOST * theirs, "{name}: median NMSE {own:.3e}, llama.cpp's is {theirs:.3e}");
+
+    let clear = 4.0 * rms_error(&ours, &truth);
+    let rows = || ours.chunks(vocabulary).zip(truth.chunks(vocabulary));
+    let decided = rows().filter(|(_, truth)| f64::from(lead(truth)) > clear).count();
+    assert!(decided > 0, "{name}: no position has a clear best token");
+    for (position, (ours, truth)) in rows().enumerate() {
+        let (own, right) = (argmax(ours), argmax(truth));
+        assert!(own == right || f64::from(lead(truth)) <= clear, "{name}: position {position}: {own}, truth {right}");
+    }
+}
+
+#[test]
+fn abacus() {
+    compare("abacus");
+}
+
+#[test]
+fn qwen2_tiny() {
+    compare("qwen2-tiny");
+}
+
+#[test]
+fn qwen2_hd128() {
+    compare("qwen2-hd128");
+}
