@@ -34,6 +34,7 @@
 pub mod audit;
 pub mod check;
 pub mod cpu;
+pub mod cuda;
 pub mod data;
 pub mod diagnostic;
 pub mod float;

@@ -1,5 +1,4 @@
 //! A folder of kernels with the schedules that it ships: what `kernels-gen`'s build script and the `kgen` command work on.
-use crate::cpu::Isa;
 use crate::diagnostic::{self, Source};
 use crate::ir::Kernel;
 use crate::schedule::Schedule;
@@ -36,17 +35,17 @@ impl Library {
         })
     }
 
-    /// The schedules of `schedules/ISA.json`, by kernel.
-    pub fn schedules(&self, isa: Isa) -> Result<BTreeMap<String, Schedule>, LibraryError> {
-        let path = self.folder.join("schedules").join(format!("{isa}.json"));
+    /// The schedules of `schedules/TARGET.json`, by kernel; a target is an instruction set or `cuda`.
+    pub fn schedules(&self, target: impl std::fmt::Display) -> Result<BTreeMap<String, Schedule>, LibraryError> {
+        let path = self.folder.join("schedules").join(format!("{target}.json"));
         let text = read(&path)?;
         serde_json::from_str(&text).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
     }
 
     /// The schedule of one kernel.
-    pub fn schedule(&self, kernel: &str, isa: Isa) -> Result<Schedule, LibraryError> {
-        let missing = || LibraryError(format!("schedules/{isa}.json has no schedule for `{kernel}`"));
-        self.schedules(isa)?.remove(kernel).ok_or_else(missing)
+    pub fn schedule(&self, kernel: &str, target: impl std::fmt::Display) -> Result<Schedule, LibraryError> {
+        let missing = LibraryError(format!("schedules/{target}.json has no schedule for `{kernel}`"));
+        self.schedules(target)?.remove(kernel).ok_or(missing)
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const AFTER: &str = "\
 Exit codes:
   0  ok
-  1  failure: errors in kernels, an illegal schedule, a fault while running, a file that cannot be read
+  1  failure: errors in kernels, an illegal schedule, a fault, an unreadable file
   2  usage: an unknown command, option or value
 
 Environment:

@@ -2,16 +2,16 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A schedule of one kernel for a CPU.
+/// A schedule of one kernel for one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// Lanes that run in lockstep: 1, 4, 8 or 16.
+    /// Lanes that run in lockstep: 1, 4, 8 or 16; on CUDA, where they are threads of a warp, also 2 and 32.
     pub width: usize,
     /// Instruction for dots of bytes, by its name in the intrinsic table; `None` is plain integer arithmetic.
     #[serde(default)]
     pub dot: Option<String>,
-    /// Parallel axes whose iterations threads share, outermost first.
+    /// Parallel axes whose iterations threads (on CUDA, groups of threads) share, outermost first.
     pub split: Vec<String>,
     /// Iterations of a parallel axis that are done side by side, sharing what they load.
     #[serde(default)]
@@ -19,13 +19,20 @@ pub struct Schedule {
     /// Exact reductions over at most this many elements are unrolled.
     #[serde(default)]
     pub unroll: usize,
+    /// Threads of a CTA, on CUDA.
+    #[serde(default = "cta")]
+    pub threads: usize,
+}
+
+fn cta() -> usize {
+    128
 }
 
 impl Schedule {
     /// Plain code, nothing side by side.
     pub fn plain(split: &[&str]) -> Schedule {
         let split = split.iter().map(|s| s.to_string()).collect();
-        Schedule { width: 1, dot: None, split, tile: BTreeMap::new(), unroll: 0 }
+        Schedule { width: 1, dot: None, split, tile: BTreeMap::new(), unroll: 0, threads: cta() }
     }
 }
 
@@ -42,5 +49,5 @@ pub fn draw(axes: &[String], isa: crate::cpu::Isa, mut choose: impl FnMut(usize)
         split.push(left.remove(pick(&(0..left.len()).collect::<Vec<_>>())));
     }
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
-    Schedule { width, dot, split, tile, unroll: pick(&[0, 4, 8, 16, 32]) }
+    Schedule { width, dot, split, tile, unroll: pick(&[0, 4, 8, 16, 32]), threads: cta() }
 }

@@ -241,7 +241,7 @@ impl Reader {
     }
 }
 
-fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usize>)> {
+fn field_type(ty: &syn::Type) -> Option<(Scalar, Range, Option<usize>)> {
     match ty {
         syn::Type::Array(a) => {
             let (scalar, range, None) = field_type(&a.elem)? else { return None };
@@ -256,8 +256,11 @@ fn field_type(ty: &syn::Type) -> Option<(Scalar, Option<(i64, i64)>, Option<usiz
     }
 }
 
+/// The least and largest value, where a declaration narrows them.
+type Range = Option<(i64, i64)>;
+
 /// A scalar, and the range that narrows an integer: `i8<-127, 127>`.
-pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Option<(i64, i64)>)> {
+pub fn scalar_type(segment: &syn::PathSegment) -> Option<(Scalar, Range)> {
     let scalar = Scalar::from_name(&segment.ident.to_string())?;
     if segment.arguments.is_none() {
         return Some((scalar, None));

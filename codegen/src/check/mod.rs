@@ -8,6 +8,7 @@ mod builtin;
 mod call;
 mod expr;
 mod kernel;
+mod memory;
 mod races;
 mod range;
 mod stmt;

@@ -1,7 +1,7 @@
 //! `kgen emit`: a kernel in each of its forms.
 use super::{Done, Failure, open, parse_isa, schedule};
 use kgen::cpu::{self, Isa};
-use kgen::{ir, loop_ir, lower};
+use kgen::{cuda, ir, loop_ir, lower};
 use std::io::Write;
 use std::path::Path;
 
@@ -27,8 +27,10 @@ enum Form {
     Ir,
     /// The loop IR: the kernel placed on a machine by a schedule
     Loop,
-    /// The generated code, with the helpers it calls
+    /// The generated code for a CPU, with the helpers it calls
     Rust,
+    /// The generated code for a GPU, in CUDA C++
+    Cuda,
 }
 
 /// Writes the form.
@@ -37,6 +39,12 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let kernel = library.kernel(&args.kernel)?;
     if let Form::Ir = args.form {
         return Ok(write!(out, "{}", ir::print::kernel(kernel))?);
+    }
+    if let Form::Cuda = args.form {
+        let schedule = schedule(&library, kernel, "cuda", args.schedule.as_deref())?;
+        let illegal = |e: lower::Illegal| Failure::Failed(format!("this schedule is not legal on CUDA: {e}"));
+        let func = lower::lower(kernel, &schedule).map_err(illegal)?;
+        return Ok(write!(out, "{}", cuda::emit(&func, schedule.threads).map_err(illegal)?.text)?);
     }
     let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
     let illegal = |reason: String| Failure::Failed(format!("this schedule is not legal on {}: {reason}", args.isa));

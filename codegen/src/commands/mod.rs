@@ -72,8 +72,13 @@ fn render(errors: &[Diagnostic], sources: &[Source]) -> String {
 }
 
 /// The schedule given on the command line, else the one that the folder has.
-fn schedule(library: &Library, kernel: &Kernel, isa: Isa, given: Option<&str>) -> Result<Schedule, Failure> {
-    let Some(given) = given else { return Ok(library.schedule(&kernel.name, isa)?) };
+fn schedule(
+    library: &Library,
+    kernel: &Kernel,
+    target: impl std::fmt::Display,
+    given: Option<&str>,
+) -> Result<Schedule, Failure> {
+    let Some(given) = given else { return Ok(library.schedule(&kernel.name, target)?) };
     let text = match given.trim_start().starts_with('{') {
         true => given.to_string(),
         false => std::fs::read_to_string(given).map_err(|e| Failure::Failed(format!("{given}: {e}")))?,

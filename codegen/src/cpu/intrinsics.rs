@@ -77,19 +77,30 @@ pub struct Instruction {
     pub meaning: &'static str,
     /// Values, in the kernel language, that must lie in `i16` in each lane.
     pub in_i16: &'static [&'static str],
+    /// CUDA C++ for it, with `{}` for each argument in order; `{mask}` are the lanes that run together.
+    pub cuda: Option<&'static str>,
 }
 
 /// Every instruction with a meaning of its own. [`super::meaning`] evaluates them.
 pub const INSTRUCTIONS: &[Instruction] = &[
-    Instruction { name: "dot4_scalar", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
-    Instruction { name: "dot4_maddubs", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: PAIRS },
-    Instruction { name: "dot4_vpdpbusd", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[] },
+    Instruction { name: "dot4_scalar", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[], cuda: None },
+    Instruction { name: "dot4_maddubs", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: PAIRS, cuda: None },
+    Instruction { name: "dot4_vpdpbusd", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[], cuda: None },
+    Instruction {
+        name: "dot4_dp4a",
+        args: DOT4_ARGS,
+        across: false,
+        meaning: DOT4,
+        in_i16: &[],
+        cuda: Some("dp4a({}, {}, {})"),
+    },
     Instruction {
         name: "hsum",
         args: &[("v", Slot::I)],
         across: true,
         meaning: "isum(0..LANES, |l| v[l])",
         in_i16: &[],
+        cuda: Some("__reduce_add_sync({mask}, {})"),
     },
 ];
 const DOT4_ARGS: &[(&str, Slot)] = &[("acc", Slot::I), ("a", Slot::U), ("b", Slot::S)];

@@ -2,6 +2,7 @@
 //!
 //! Iterations that a tile does side by side are lowered together: every step evaluates an expression for all of them at
 //! once ([`Env`] by [`Env`]), and equal operations are emitted once, so that what they share is loaded and decoded once.
+mod argmax;
 mod build;
 mod index;
 mod lanes;

@@ -84,7 +84,7 @@ impl Lower<'_> {
         self.evals(&b.value, envs)
     }
 
-    fn block_ops(&mut self, b: &Block, envs: &mut [Env]) -> Lowered<Vec<Op>> {
+    pub(super) fn block_ops(&mut self, b: &Block, envs: &mut [Env]) -> Lowered<Vec<Op>> {
         Ok(self.block(b, envs)?.into_iter().map(|v| self.op(v)).collect())
     }
 
@@ -241,40 +241,6 @@ impl Lower<'_> {
         }
         let ty = value.ty;
         self.emit(Expr::First(Box::new(value.e)), ty, false)
-    }
-
-    fn argmax(&mut self, axis: &Axis, body: &Block, (lo, hi): (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
-        let mut state = Vec::new();
-        for _ in envs.iter() {
-            state.push((self.register("most", float(f32::NEG_INFINITY), false), self.register("at", int(0), false)));
-        }
-        self.serial(axis.var, (lo.clone(), hi), envs, |l, envs| {
-            let values = l.block_ops(body, envs)?;
-            for ((value, (most, at)), env) in values.into_iter().zip(&state).zip(envs.iter()) {
-                let Val::Op(index) = env[&axis.var].clone() else { unreachable!("a serial loop gives an index") };
-                l.larger(value, index, &lo, *most, *at);
-            }
-            Ok(())
-        })?;
-        Ok(state.into_iter().map(|(_, at)| Val::Op(self.read(at))).collect())
-    }
-
-    /// Takes `value` at `index` if it is the first, or larger than what is there; NaN is larger than everything.
-    fn larger(&mut self, value: Op, index: Op, first: &Op, most: loop_ir::Var, at: loop_ir::Var) {
-        let current = self.read(most);
-        let greater = self.binary(BinOp::Lt, current.clone(), value.clone());
-        let was_nan = self.binary(BinOp::Ne, current.clone(), current.clone());
-        let is_nan = self.binary(BinOp::Ne, value.clone(), value.clone());
-        let kept = self.unary(crate::ir::UnOp::Not, was_nan);
-        let new_nan = self.binary(BinOp::And, is_nan, kept);
-        let begins = self.binary(BinOp::Eq, index.clone(), first.clone());
-        let better = self.binary(BinOp::Or, greater, new_nan);
-        let better = self.binary(BinOp::Or, better, begins);
-        let place = self.read(at);
-        let new = self.select(better.clone(), value, current);
-        let place = self.select(better, index, place);
-        self.set(most, new);
-        self.set(at, place);
     }
 
     pub(super) fn sum(

@@ -1,0 +1,131 @@
+//! Prints expressions.
+use super::stmt::{Printed, Printer};
+use crate::cpu::intrinsics;
+use crate::ir::{BinOp, Scalar, UnOp};
+use crate::loop_ir::{Access, Expr, Mem, Ty};
+
+impl Printer<'_> {
+    /// An expression and its type.
+    pub(super) fn expr(&self, e: &Expr) -> Printed<(String, Ty)> {
+        Ok(match e {
+            Expr::Int(v) => (format!("{v}"), Ty::I32),
+            Expr::Long(v) => (format!("{v}ll"), Ty::I64),
+            Expr::Float(v) => (format!("__uint_as_float(0x{:08x}u)", crate::float::bits(*v)), Ty::F32),
+            Expr::Bool(v) => (v.to_string(), Ty::Bool),
+            Expr::Var(v) => (self.var(*v), self.func.vars[v.0 as usize].ty),
+            Expr::Load(a) => {
+                let ty = if a.scalar.range().is_some() { Ty::I32 } else { Ty::F32 };
+                (format!("load_{}({})", a.scalar.name(), self.address(a)?), ty)
+            }
+            Expr::LoadPack(a) => {
+                let ty = if a.scalar == Scalar::U8 { Ty::U8x4 } else { Ty::I8x4 };
+                (format!("load_pack{}({})", self.alignment(&a.addr).min(4), self.address(a)?), ty)
+            }
+            Expr::Widen(a) => (format!("(i64){}", self.operand(a)?), Ty::I64),
+            Expr::Splat4(a) => (format!("(0x01010101u * (u32){})", self.operand(a)?), Ty::U8x4),
+            Expr::Unary(op, a) => self.unary(*op, a)?,
+            Expr::Binary(op, a, b) => self.binary(*op, a, b)?,
+            Expr::Fma(a, b, c) => {
+                (format!("__fmaf_rn({}, {}, {})", self.text(a)?, self.text(b)?, self.text(c)?), Ty::F32)
+            }
+            Expr::Select(c, a, b) => {
+                let (text, ty) = self.expr(a)?;
+                (format!("({} ? {text} : {})", self.text(c)?, self.text(b)?), ty)
+            }
+            Expr::Shuffle { mask, value } => {
+                let (text, ty) = self.expr(value)?;
+                (format!("__shfl_xor_sync(mask, {text}, {mask}, {})", self.func.width), ty)
+            }
+            Expr::First(value) => {
+                let (text, ty) = self.expr(value)?;
+                (format!("__shfl_sync(mask, {text}, 0, {})", self.func.width), ty)
+            }
+            Expr::Call { intrinsic, args, .. } => {
+                let Some(template) = intrinsics::instruction(intrinsic).and_then(|i| i.cuda) else {
+                    return Err(format!("CUDA has no `{intrinsic}`"));
+                };
+                let mut text = template.replace("{mask}", "mask");
+                for arg in args {
+                    text = text.replacen("{}", &self.text(arg)?, 1);
+                }
+                (text, Ty::I32)
+            }
+        })
+    }
+
+    pub(super) fn text(&self, e: &Expr) -> Printed<String> {
+        Ok(self.expr(e)?.0)
+    }
+
+    /// In parentheses where it is more than a name or a call.
+    fn operand(&self, e: &Expr) -> Printed<String> {
+        let text = self.text(e)?;
+        let plain = matches!(e, Expr::Var(_) | Expr::Load(_) | Expr::Call { .. }) || text.starts_with('(');
+        Ok(if plain { text } else { format!("({text})") })
+    }
+
+    /// The address that this thread touches.
+    pub(super) fn address(&self, a: &Access) -> Printed<String> {
+        let base = match a.mem {
+            Mem::Buffer(i) => format!("{}_", self.func.buffers[i].name),
+            Mem::Local(v) => format!("(u8*){}", self.var(v)),
+        };
+        let addr = self.operand(&a.addr)?;
+        Ok(match (a.lane_stride, self.func.width) {
+            (0, _) | (_, 1) => format!("{base} + {addr}"),
+            (stride, _) => format!("{base} + {addr} + lane * {stride}"),
+        })
+    }
+
+    fn unary(&self, op: UnOp, a: &Expr) -> Printed<(String, Ty)> {
+        let (x, ty) = self.expr(a)?;
+        Ok(match (op, ty) {
+            (UnOp::Neg, _) => (format!("(-{})", self.operand(a)?), ty),
+            (UnOp::Abs, Ty::F32) => (format!("fabsf({x})"), ty),
+            (UnOp::Abs, _) => (format!("abs({x})"), ty),
+            (UnOp::Sqrt, _) => (format!("__fsqrt_rn({x})"), ty),
+            (UnOp::Rint, _) => (format!("rintf({x})"), ty),
+            (UnOp::ToInt { lo, hi }, _) => (format!("to_int({x}, {lo}, {hi})"), Ty::I32),
+            (UnOp::ToF32, _) => (format!("__int2float_rn({x})"), Ty::F32),
+            (UnOp::Bits, _) => (format!("bits({x})"), Ty::I32),
+            (UnOp::FromBits, _) => (format!("__int_as_float({x})"), Ty::F32),
+            (UnOp::Not, _) => (format!("(!{})", self.operand(a)?), ty),
+            (UnOp::FromHalf | UnOp::ToHalf(_), _) => return Err("halves are converted by loads and stores".into()),
+        })
+    }
+
+    fn binary(&self, op: BinOp, a: &Expr, b: &Expr) -> Printed<(String, Ty)> {
+        let (x, ty) = self.expr(a)?;
+        let y = self.text(b)?;
+        let function = match (op, ty) {
+            (BinOp::Add, Ty::F32) => "__fadd_rn",
+            (BinOp::Sub, Ty::F32) => "__fsub_rn",
+            (BinOp::Mul, Ty::F32) => "__fmul_rn",
+            (BinOp::Div, Ty::F32) => "__fdiv_rn",
+            (BinOp::Min, Ty::F32) => "fmin_total",
+            (BinOp::Max, Ty::F32) => "fmax_total",
+            (BinOp::Min, _) => "min",
+            (BinOp::Max, _) => "max",
+            (BinOp::Shr, Ty::U8x4) => "pack_shr",
+            (BinOp::Shl, Ty::U8x4) => "pack_shl",
+            _ => {
+                let result = if matches!(op, BinOp::Lt | BinOp::Le | BinOp::Eq | BinOp::Ne) { Ty::Bool } else { ty };
+                let (x, y) = (self.operand(a)?, self.operand(b)?);
+                return Ok((format!("({x} {} {y})", crate::text::binary(op)), result));
+            }
+        };
+        Ok((format!("{function}({x}, {y})"), ty))
+    }
+
+    /// What an address is certainly a multiple of (a power of two, at most 16).
+    fn alignment(&self, e: &Expr) -> i64 {
+        let of = |v: i64| if v == 0 { 16 } else { (v & -v).min(16) };
+        match e {
+            Expr::Long(v) => of(*v),
+            Expr::Var(v) => self.longs.get(v).map_or(1, |value| self.alignment(value)),
+            Expr::Binary(BinOp::Add, a, b) => self.alignment(a).min(self.alignment(b)),
+            Expr::Binary(BinOp::Mul, a, b) => (self.alignment(a) * self.alignment(b)).min(16),
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! CUDA code: prints a loop-IR function as CUDA C++ for NVRTC.
+//!
+//! The lanes of a function are neighbouring threads of a warp, a *group*; the groups of the grid share the work items.
+//! Values that are the same in all lanes are computed by all of them and stored by the first.
+mod expr;
+mod stmt;
+
+use crate::ir::Kernel;
+use crate::loop_ir::{Func, Stmt};
+use crate::lower::{Illegal, lower};
+use crate::schedule::Schedule;
+
+/// A kernel as CUDA C++: `extern "C" __global__ void NAME(buffers.., ints.., floats.., int work)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The whole translation unit.
+    pub text: String,
+    /// Name of the entry.
+    pub entry: String,
+    /// Threads of a group.
+    pub lanes: usize,
+    /// Bytes of dynamic shared memory that each group of a CTA needs.
+    pub shared_per_group: usize,
+}
+
+/// Numbers of lanes that a group can have.
+pub const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Prints a function for CTAs of `threads`, or says what is in the way.
+pub fn emit(func: &Func, threads: usize) -> Result<Source, Illegal> {
+    let illegal = |reason: String| Illegal { kernel: func.name.clone(), reason };
+    if !WIDTHS.contains(&func.width) || !threads.is_multiple_of(func.width.max(32)) || threads > 1024 {
+        return Err(illegal(format!("no CTA of {threads} threads in groups of {}", func.width)));
+    }
+    let arrays: usize = func.body.iter().map(|s| if let Stmt::Array { len, .. } = s { *len } else { 0 }).sum();
+    // A group of one thread keeps its arrays for itself.
+    let shared = if func.width > 1 { 4 * arrays.next_multiple_of(4) } else { 0 };
+    let body = stmt::Printer::new(func, shared).function(threads).map_err(illegal)?;
+    Ok(Source {
+        text: format!("{}\n{body}", include_str!("prelude.cu")),
+        entry: func.name.clone(),
+        lanes: func.width,
+        shared_per_group: shared,
+    })
+}
+
+/// Whether a schedule can be used for a kernel on CUDA, with the reason if not.
+pub fn legal(kernel: &Kernel, schedule: &Schedule) -> Result<(), Illegal> {
+    emit(&lower(kernel, schedule)?, schedule.threads).map(|_| ())
+}

@@ -1,0 +1,62 @@
+// What every kernel may call. Each float operation names its rounding; NaN and signed zeros are as the language says.
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef long long i64;
+
+#define DEVICE [[maybe_unused]] static __device__ __forceinline__
+
+DEVICE bool is_nan(float x) { return (__float_as_uint(x) & 0x7fffffffu) > 0x7f800000u; }
+DEVICE float canonical(float x) { return is_nan(x) ? __uint_as_float(0x7fc00000u) : x; }
+DEVICE int bits(float x) { return __float_as_int(canonical(x)); }
+// Floats as integers of the same order, -0 below +0.
+DEVICE int order(float x) { int i = __float_as_int(x); return i ^ ((i >> 31) & 0x7fffffff); }
+DEVICE float fmax_total(float a, float b) {
+    return is_nan(a) || is_nan(b) ? __uint_as_float(0x7fc00000u) : order(a) >= order(b) ? a : b;
+}
+DEVICE float fmin_total(float a, float b) {
+    return is_nan(a) || is_nan(b) ? __uint_as_float(0x7fc00000u) : order(a) <= order(b) ? a : b;
+}
+DEVICE int to_int(float x, int lo, int hi) { return is_nan(x) ? 0 : max(lo, min(hi, __float2int_rn(x))); }
+
+DEVICE int dp4a(int sum, u32 a, u32 b) {
+    int d;
+    asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(sum));
+    return d;
+}
+
+// Bytes, each on its own; by proof none overflows.
+DEVICE u32 pack_shr(u32 x, int by) { return (x >> by) & (0x01010101u * (0xffu >> by)); }
+DEVICE u32 pack_shl(u32 x, int by) { return x << by; }
+
+DEVICE float load_f32(const u8* p) { return *(const float*)p; }
+DEVICE int load_i32(const u8* p) { return *(const int*)p; }
+DEVICE int load_i16(const u8* p) { return *(const short*)p; }
+DEVICE int load_u16(const u8* p) { return *(const u16*)p; }
+DEVICE int load_i8(const u8* p) { return *(const signed char*)p; }
+DEVICE int load_u8(const u8* p) { return *p; }
+DEVICE float load_bf16(const u8* p) { return __uint_as_float((u32)*(const u16*)p << 16); }
+DEVICE float load_f16(const u8* p) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(*(const u16*)p));
+    return x;
+}
+DEVICE u32 load_pack4(const u8* p) { return *(const u32*)p; }
+DEVICE u32 load_pack2(const u8* p) { return ((const u16*)p)[0] | (u32)((const u16*)p)[1] << 16; }
+DEVICE u32 load_pack1(const u8* p) { return p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24; }
+
+DEVICE void store_f32(u8* p, float x) { *(float*)p = canonical(x); }
+DEVICE void store_i32(u8* p, int x) { *(int*)p = x; }
+DEVICE void store_i16(u8* p, int x) { *(short*)p = (short)x; }
+DEVICE void store_u16(u8* p, int x) { *(u16*)p = (u16)x; }
+DEVICE void store_i8(u8* p, int x) { *(signed char*)p = (signed char)x; }
+DEVICE void store_u8(u8* p, int x) { *p = (u8)x; }
+DEVICE void store_f16(u8* p, float x) {
+    u16 h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+    *(u16*)p = is_nan(x) ? (u16)0x7e00 : h;
+}
+DEVICE void store_bf16(u8* p, float x) {
+    u32 u = __float_as_uint(x);
+    *(u16*)p = is_nan(x) ? (u16)0x7fc0 : (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
