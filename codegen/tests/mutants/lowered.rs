@@ -3,13 +3,13 @@ use kgen::ir::{Kernel, Stmt, interp};
 use kgen::loop_ir::{self, Expr};
 use kgen::lower::lower;
 use kgen::schedule::Schedule;
-use std::collections::BTreeMap;
 
 /// Runs the kernel from `start` under schedules of several widths. `Err` where one does not give `wanted`.
 pub fn agrees(k: &Kernel, ints: &[i32], floats: &[f32], start: &[Vec<u8>], wanted: &[Vec<u8>]) -> Result<(), String> {
     let split: Vec<String> = parallel(k, &k.body).into_iter().collect();
     for width in [1, 4, 8, 16] {
-        let schedule = Schedule { width, dot: None, split: split.clone(), tile: BTreeMap::new(), unroll: 8 };
+        let split: Vec<&str> = split.iter().map(String::as_str).collect();
+        let schedule = Schedule { width, unroll: 8, ..Schedule::plain(&split) };
         // Not every kernel fills every width.
         let Ok(func) = lower(k, &schedule) else { continue };
         let work = work(&func.work, ints).ok_or("the number of work items is no integer")?;
