@@ -22,9 +22,15 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
         work.push(funcs);
     }
+    let mut cuda = Vec::new();
+    for kernel in &library.kernels {
+        let schedule = library.schedule(&kernel.name, "cuda")?;
+        let func = lower(kernel, &schedule).map_err(|e| LibraryError(e.to_string()))?;
+        cuda.push(cuda_entry(&func, schedule.threads)?);
+    }
     let entries = library.kernels.iter().enumerate().map(|(i, k)| {
         let funcs: Vec<_> = work.iter().map(|funcs| &funcs[i]).collect();
-        entry(k, &funcs)
+        entry(k, &funcs, &cuda[i])
     });
     let tokens = quote! {
         #(#modules)*
@@ -34,7 +40,24 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
 
-fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func]) -> TokenStream {
+/// The CUDA code of a kernel.
+fn cuda_entry(func: &crate::loop_ir::Func, threads: usize) -> Result<TokenStream, LibraryError> {
+    let code = crate::cuda::emit(func, threads).map_err(|e| LibraryError(e.to_string()))?;
+    let (source, entry, work) = (&code.text, &code.entry, loop_size(&func.work));
+    let [lanes, threads, shared] = [code.lanes, threads, code.shared_per_group].map(|n| n as u32);
+    Ok(quote! {
+        crate::Cuda {
+            source: #source,
+            entry: #entry,
+            lanes: #lanes,
+            threads: #threads,
+            shared_per_group: #shared,
+            work: |ints| (#work) as i32,
+        }
+    })
+}
+
+fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: &TokenStream) -> TokenStream {
     let name = &k.name;
     let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
     let text = |v: &Var| k.vars[v.0 as usize].name.clone();
@@ -88,6 +111,7 @@ fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func]) -> TokenStream {
             ranges: &[#(#ranges),*],
             work: [#(|ints| (#work) as i32),*],
             code: [#(#code),*],
+            cuda: #cuda,
         }
     }
 }

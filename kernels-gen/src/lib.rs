@@ -9,7 +9,7 @@ mod generated {
 
 pub use generated::KERNELS;
 pub use isa::{Isa, UnknownIsa, float_mode_is_ieee};
-pub use launch::{Buf, Launch, LaunchError};
+pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
 /// The CPU code of a kernel: does work items `lo..hi`.
 ///
@@ -45,6 +45,28 @@ pub struct Kernel {
     pub work: [fn(&[i32]) -> i32; 3],
     /// The code, by [`Isa`] as index.
     pub code: [Code; 3],
+    /// The code for NVIDIA GPUs.
+    pub cuda: Cuda,
+}
+
+/// The CUDA code of a kernel.
+///
+/// Its parameters are the buffers (pointers, aligned to 16 bytes at least), the ints (`int`), the floats (`float`), and
+/// the number of work items (`int`). Groups of `lanes` neighbouring threads take work items in a grid-stride loop.
+#[derive(Debug)]
+pub struct Cuda {
+    /// CUDA C++ of this kernel alone.
+    pub source: &'static str,
+    /// Name of its `extern "C" __global__` function.
+    pub entry: &'static str,
+    /// Threads of a group: 1, 2, 4, .. 32.
+    pub lanes: u32,
+    /// Threads of a CTA, a multiple of `lanes`.
+    pub threads: u32,
+    /// Bytes of dynamic shared memory that a group needs.
+    pub shared_per_group: u32,
+    /// Number of work items, given the ints.
+    pub work: fn(&[i32]) -> i32,
 }
 
 /// A buffer parameter of a [`Kernel`].

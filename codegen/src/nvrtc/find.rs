@@ -26,8 +26,7 @@ impl fmt::Display for NotFound {
             "NVRTC, the compiler for GPU code (libnvrtc), was not found\n  looked in: {}",
             self.looked.join(", ")
         )?;
-        self.refused.iter().try_for_each(|refused| write!(f, "\n  not usable: {refused}"))?;
-        write!(f, "\n  help: {INSTALL}")
+        self.refused.iter().try_for_each(|refused| write!(f, "\n  not usable: {refused}"))
     }
 }
 
@@ -40,7 +39,7 @@ struct Place {
 /// The first library that can be loaded and is not too old.
 pub(super) fn find() -> Result<Nvrtc, NotFound> {
     let mut not_found = NotFound { looked: Vec::new(), refused: Vec::new() };
-    let places: [fn() -> Vec<Place>; 3] = [library_path, cuda_folders, python];
+    let places: [fn() -> Vec<Place>; 4] = [library_path, cuda_folders, environments, python];
     // One after the other, since the last one starts a program.
     for place in places.into_iter().flat_map(|places| places()) {
         for file in &place.files {
@@ -77,26 +76,27 @@ fn cuda_folders() -> Vec<Place> {
     places
 }
 
-/// The packages `nvidia-cuda-nvrtc` and `nvidia-cuda-nvrtc-cu12` of the active environment and of `python3`.
-fn python() -> Vec<Place> {
+/// The packages of the active environments.
+fn environments() -> Vec<Place> {
     let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os);
-    let of_environment = environments.flat_map(|home| folders(&Path::new(&home).join("lib"), "python"));
-    let mut sites: Vec<PathBuf> = of_environment.map(|python| python.join("site-packages")).collect();
+    let pythons = environments.flat_map(|home| folders(&Path::new(&home).join("lib"), "python"));
+    pythons.map(|python| packages(&python.join("site-packages"))).collect()
+}
+
+/// The packages of `python3`.
+fn python() -> Vec<Place> {
     let program = "import site; print('\\n'.join(site.getsitepackages() + [site.getusersitepackages()]))";
-    if let Ok(output) = Command::new("python3").args(["-c", program]).output() {
-        sites.extend(String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from));
+    match Command::new("python3").args(["-c", program]).output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).lines().map(|site| packages(Path::new(site))).collect(),
+        Err(_) => vec![Place { what: "site-packages (there is no python3)".into(), files: Vec::new() }],
     }
-    sites.dedup();
-    let packages = |site: PathBuf| {
-        let folders = folders(&site.join("nvidia"), "").into_iter().map(|package| package.join("lib"));
-        let files = folders.flat_map(|folder| libraries(&folder)).collect();
-        Place { what: format!("{}/nvidia/*/lib", site.display()), files }
-    };
-    let mut places: Vec<Place> = sites.into_iter().map(packages).collect();
-    if places.is_empty() {
-        places.push(Place { what: "Python's site-packages ($VIRTUAL_ENV, python3)".into(), files: Vec::new() });
-    }
-    places
+}
+
+/// What `nvidia-cuda-nvrtc` and `nvidia-cuda-nvrtc-cu12` install.
+fn packages(site: &Path) -> Place {
+    let folders = folders(&site.join("nvidia"), "").into_iter().map(|package| package.join("lib"));
+    let files = folders.flat_map(|folder| libraries(&folder)).collect();
+    Place { what: format!("{}/nvidia/*/lib", site.display()), files }
 }
 
 fn place(folder: PathBuf) -> Place {

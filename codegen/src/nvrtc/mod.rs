@@ -29,7 +29,7 @@ pub enum NvrtcError {
     #[error(transparent)]
     NotFound(#[from] NotFound),
     /// The compiler is too old for the GPU, or too new.
-    #[error("NVRTC {version} has no {arch}; it has {supported}\n  help: {INSTALL}")]
+    #[error("NVRTC {version} has no {arch}; it has {supported}")]
     Arch {
         /// What was asked for.
         arch: Arch,
@@ -66,6 +66,15 @@ pub enum NvrtcError {
 }
 
 impl NvrtcError {
+    /// What to do about it, where there is something to do.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            NvrtcError::NotFound(_) | NvrtcError::Arch { .. } => Some(INSTALL),
+            NvrtcError::Option(_) => Some("only -D.., -I.. and --maxrregcount=.. may be added"),
+            NvrtcError::Source { .. } | NvrtcError::Call { .. } => None,
+        }
+    }
+
     fn with_log(self, log: &str) -> NvrtcError {
         match self {
             NvrtcError::Call { function, message } if !log.trim().is_empty() => {

@@ -4,7 +4,7 @@ use std::fs;
 
 /// The library, or a line that says why a test does nothing.
 pub(crate) fn nvrtc() -> Option<Nvrtc> {
-    find::find().inspect_err(|error| eprintln!("skipped: {error}")).ok()
+    find::find().inspect_err(|error| eprintln!("skipped: {error}; {INSTALL}")).ok()
 }
 
 fn compiler(folder: &std::path::Path) -> Option<Compiler> {
@@ -38,8 +38,8 @@ fn the_cache_serves_without_nvrtc_and_damage_is_mended() {
     let not_found = NotFound { looked: vec!["nowhere".into()], refused: Vec::new() };
     let without = Compiler { nvrtc: Err(not_found), cache: Some(Cache::at(folder.path())) };
     assert_eq!(without.compile(ADD, "add", &sm_90(), &[]).unwrap(), first);
-    let error = without.compile(ADD, "add", &Arch::of_capability(8, 0), &[]).unwrap_err().to_string();
-    assert!(error.contains("nowhere") && error.contains("pip install"), "{error}");
+    let error = without.compile(ADD, "add", &Arch::of_capability(8, 0), &[]).unwrap_err();
+    assert!(error.to_string().contains("nowhere") && error.help().unwrap().contains("pip install"), "{error}");
 
     let entry = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let good = fs::read(&entry).unwrap();
