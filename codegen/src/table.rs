@@ -1,8 +1,10 @@
-//! The Rust file that a build script includes: the CPU code of all kernels, and the table that says how to call them.
+//! The Rust file that a build script includes: the CPU and CUDA code of all kernels, and the table that says how to call them.
 use crate::cpu::{self, Isa};
+use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
 use crate::lower::lower;
+use crate::schedule::Schedule;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -22,10 +24,12 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
         work.push(funcs);
     }
-    let entries = library.kernels.iter().enumerate().map(|(i, k)| {
+    let mut entries = Vec::new();
+    for (i, kernel) in library.kernels.iter().enumerate() {
         let funcs: Vec<_> = work.iter().map(|funcs| &funcs[i]).collect();
-        entry(k, &funcs)
-    });
+        let cuda = cuda_entry(kernel, &library.schedule(&kernel.name, "cuda")?)?;
+        entries.push(entry(kernel, &funcs, cuda));
+    }
     let tokens = quote! {
         #(#modules)*
         /// Every kernel.
@@ -34,7 +38,27 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
 
-fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func]) -> TokenStream {
+/// The CUDA code of a kernel, to be compiled on the user's machine.
+fn cuda_entry(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+    let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
+    let func = lower(kernel, schedule).map_err(illegal)?;
+    let source = cuda::emit(&func, schedule.threads).map_err(illegal)?;
+    let (text, name) = (source.text, source.entry);
+    let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
+    let work = loop_size(&func.work);
+    Ok(quote! {
+        crate::Cuda {
+            source: #text,
+            entry: #name,
+            lanes: #lanes,
+            threads: #threads,
+            shared_per_group: #shared,
+            work: |ints| (#work) as i32,
+        }
+    })
+}
+
+fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> TokenStream {
     let name = &k.name;
     let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
     let text = |v: &Var| k.vars[v.0 as usize].name.clone();
@@ -88,6 +112,7 @@ fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func]) -> TokenStream {
             ranges: &[#(#ranges),*],
             work: [#(|ints| (#work) as i32),*],
             code: [#(#code),*],
+            cuda: #cuda,
         }
     }
 }
