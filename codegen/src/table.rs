@@ -1,8 +1,10 @@
-//! The Rust file that a build script includes: the CPU code of all kernels, and the table that says how to call them.
+//! The Rust file that a build script includes: the CPU and CUDA code of all kernels, and the table that says how to call them.
 use crate::cpu::{self, Isa};
+use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
 use crate::lower::lower;
+use crate::schedule::Schedule;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -22,16 +24,12 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
         work.push(funcs);
     }
-    let mut cuda = Vec::new();
-    for kernel in &library.kernels {
-        let schedule = library.schedule(&kernel.name, "cuda")?;
-        let func = lower(kernel, &schedule).map_err(|e| LibraryError(e.to_string()))?;
-        cuda.push(cuda_entry(&func, schedule.threads)?);
-    }
-    let entries = library.kernels.iter().enumerate().map(|(i, k)| {
+    let mut entries = Vec::new();
+    for (i, kernel) in library.kernels.iter().enumerate() {
         let funcs: Vec<_> = work.iter().map(|funcs| &funcs[i]).collect();
-        entry(k, &funcs, &cuda[i])
-    });
+        let cuda = cuda_entry(kernel, &library.schedule(&kernel.name, "cuda")?)?;
+        entries.push(entry(kernel, &funcs, cuda));
+    }
     let tokens = quote! {
         #(#modules)*
         /// Every kernel.
@@ -40,15 +38,18 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
 
-/// The CUDA code of a kernel.
-fn cuda_entry(func: &crate::loop_ir::Func, threads: usize) -> Result<TokenStream, LibraryError> {
-    let code = crate::cuda::emit(func, threads).map_err(|e| LibraryError(e.to_string()))?;
-    let (source, entry, work) = (&code.text, &code.entry, loop_size(&func.work));
-    let [lanes, threads, shared] = [code.lanes, threads, code.shared_per_group].map(|n| n as u32);
+/// The CUDA code of a kernel, to be compiled on the user's machine.
+fn cuda_entry(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+    let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
+    let func = lower(kernel, schedule).map_err(illegal)?;
+    let source = cuda::emit(&func, schedule.threads).map_err(illegal)?;
+    let (text, name) = (source.text, source.entry);
+    let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
+    let work = loop_size(&func.work);
     Ok(quote! {
         crate::Cuda {
-            source: #source,
-            entry: #entry,
+            source: #text,
+            entry: #name,
             lanes: #lanes,
             threads: #threads,
             shared_per_group: #shared,
@@ -57,7 +58,7 @@ fn cuda_entry(func: &crate::loop_ir::Func, threads: usize) -> Result<TokenStream
     })
 }
 
-fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: &TokenStream) -> TokenStream {
+fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> TokenStream {
     let name = &k.name;
     let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
     let text = |v: &Var| k.vars[v.0 as usize].name.clone();

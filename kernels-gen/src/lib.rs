@@ -45,27 +45,24 @@ pub struct Kernel {
     pub work: [fn(&[i32]) -> i32; 3],
     /// The code, by [`Isa`] as index.
     pub code: [Code; 3],
-    /// The code for NVIDIA GPUs.
+    /// The code for CUDA.
     pub cuda: Cuda,
 }
 
-/// The CUDA code of a kernel.
-///
-/// Its parameters are the buffers (pointers, aligned to 16 bytes at least), the ints (`int`), the floats (`float`), and
-/// the number of work items (`int`). Groups of `lanes` neighbouring threads take work items in a grid-stride loop.
+/// The CUDA code of a kernel. Groups of `lanes` neighbouring threads take work items in turn, until `work` are done.
 #[derive(Debug)]
 pub struct Cuda {
-    /// CUDA C++ of this kernel alone.
+    /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., ints.., floats.., int work)`, in the order of [`Kernel`].
     pub source: &'static str,
-    /// Name of its `extern "C" __global__` function.
+    /// Name of the entry.
     pub entry: &'static str,
-    /// Threads of a group: 1, 2, 4, .. 32.
+    /// Threads of a group.
     pub lanes: u32,
-    /// Threads of a CTA, a multiple of `lanes`.
+    /// Threads of a CTA; a multiple of `lanes`.
     pub threads: u32,
-    /// Bytes of dynamic shared memory that a group needs.
+    /// Bytes of dynamic shared memory for each group of a CTA.
     pub shared_per_group: u32,
-    /// Number of work items, given the ints.
+    /// Number of work items.
     pub work: fn(&[i32]) -> i32,
 }
 

@@ -1,8 +1,6 @@
 //! The commands that the README shows are run as they stand there.
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::Path,
     process::{Command, Stdio},
 };

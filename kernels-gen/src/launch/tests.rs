@@ -1,5 +1,5 @@
 use super::*;
-use crate::BufferInfo;
+use crate::{BufferInfo, Cuda};
 
 /// y[t] = x[t] + table[index[t]], T items of work, at most 8.
 unsafe fn code(bufs: &[*mut u8], _ints: &[i32], floats: &[f32], lo: i32, hi: i32) {
@@ -33,7 +33,7 @@ static GATHER: Kernel = Kernel {
     ranges: &[(1, 100), (1, 100), (0, 100)],
     work: [|ints| ints[0]; 3],
     code: [code; 3],
-    cuda: crate::Cuda { source: "", entry: "gather", lanes: 1, threads: 32, shared_per_group: 0, work: |ints| ints[0] },
+    cuda: Cuda { source: "", entry: "gather", lanes: 1, threads: 32, shared_per_group: 0, work: |ints| ints[0] },
 };
 
 fn bytes<const N: usize>(words: [i32; N]) -> Vec<u8> {
