@@ -17,10 +17,10 @@ use crate::{
 use kernels_gen::{Extent, LaunchError, check_call, check_indices};
 
 /// What an executor is made for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
-    /// Number of the GPU.
-    pub gpu: u32,
+    /// The GPU, opened in this thread.
+    pub gpu: Gpu,
     /// The most tokens and outputs of a step, and the chunks of the KV cache.
     pub limits: Step,
 }
@@ -63,7 +63,7 @@ struct Output {
 }
 
 impl Cuda {
-    /// Opens the GPU, compiles and loads the kernels, checks that everything fits, and copies the weights of `model`.
+    /// Checks that everything fits, compiles and loads the kernels, and copies the weights of `model`.
     pub fn new(plan: &Plan, model: &Gguf, setup: Setup) -> Result<Self, crate::Error> {
         let Setup { gpu, limits } = setup;
         let bound = plan.bind(kernels_gen::kernel)?;
@@ -72,8 +72,6 @@ impl Cuda {
         let (logits, best) = (find(LOGITS)?, find(BEST)?);
         let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).map(BufferId);
         let input = input.ok_or(ExecError::NoBuffer("tokens"))?;
-
-        let gpu = Gpu::open(gpu)?;
         let need = Need::of(plan, &limits)?;
         need.check(&format!("cuda:{} ({})", gpu.number(), gpu.name()), gpu.memory()?)?;
         let (stages, kernels) = load(&gpu, bound)?;
@@ -137,11 +135,10 @@ impl Executor for Cuda {
         check_step(&self.limits, tokens.len(), position, outputs)?;
         let step = Step { tokens: tokens.len(), outputs, position, chunks: self.limits.chunks };
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        // SAFETY: the bytes live until the stream has done everything, at the end of this function or, on an error, in
-        // `abandon`; the buffer was made for the largest step.
+        // SAFETY: the bytes live until the stream has done everything, which is waited for below, also after an error; the
+        // buffer was made for the largest step.
         unsafe { self.stream.upload(self.tensors.memory[self.input.0].address(), &bytes)? };
         let done = self.run_all(&step, &bytes);
-        // An error in between has left work on the stream that still uses `bytes`.
         let waited = self.stream.wait("computing a step");
         done?;
         waited?;

@@ -35,8 +35,8 @@ impl fmt::Debug for Gpu {
     }
 }
 
-/// Loads the driver; the number of GPUs, at least 1.
-pub fn count() -> Result<u32, CudaError> {
+/// Loads the driver; the names of the GPUs, at least one. No context is made.
+pub fn list() -> Result<Vec<String>, CudaError> {
     // Every other call would panic where the library is missing.
     // SAFETY: loading libcuda has no conditions.
     if !unsafe { sys::is_culib_present() } {
@@ -45,25 +45,29 @@ pub fn count() -> Result<u32, CudaError> {
     }
     let failed = |error| CudaError::call("looking for GPUs", error);
     result::init().map_err(failed)?;
-    match result::device::get_count().map_err(failed)? {
-        count @ 1.. => Ok(count.unsigned_abs()),
-        _ => Err(CudaError::call("looking for GPUs", DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE))),
+    let count = result::device::get_count().map_err(failed)?;
+    if count < 1 {
+        return Err(failed(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)));
     }
+    let name = |number| result::device::get(number).and_then(result::device::get_name);
+    (0..count).map(name).collect::<Result<_, _>>().map_err(failed)
 }
 
 impl Gpu {
     /// Opens GPU `number`, and makes its context that of this thread.
     pub fn open(number: u32) -> Result<Gpu, CudaError> {
-        let count = count()?;
-        if number >= count {
-            let s = if count == 1 { "" } else { "s" };
-            let help = format!("use --device cuda:N with N from 0 to {}, or --device cpu", count - 1);
-            return Err(CudaError::new(format!("there is no GPU {number}: this machine has {count} GPU{s}"), help));
-        }
+        let names = list()?;
+        let Some(name) = names.get(number as usize).cloned() else {
+            let (s, last) = (if names.len() == 1 { "" } else { "s" }, names.len() - 1);
+            let message = format!("there is no GPU {number}: this machine has {} GPU{s}", names.len());
+            return Err(CudaError::new(
+                message,
+                format!("use --device cuda:N with N from 0 to {last}, or --device cpu"),
+            ));
+        };
         let doing = format!("opening GPU {number}");
         let failed = |error| CudaError::call(&doing, error);
         let device = result::device::get(number as i32).map_err(failed)?;
-        let name = result::device::get_name(device).map_err(failed)?;
         // SAFETY: the device is one that the driver gave.
         let attribute = |which| unsafe { result::device::get_attribute(device, which) }.map_err(failed);
         let capability = (

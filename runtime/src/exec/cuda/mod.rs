@@ -9,5 +9,5 @@ mod upload;
 
 pub use error::CudaError;
 pub use executor::{Cuda, Setup};
-pub use gpu::{Gpu, count};
+pub use gpu::{Gpu, list};
 pub use memory::Need;
