@@ -95,7 +95,12 @@ pub struct Compiler {
 impl Compiler {
     /// Finds NVRTC and the cache's folder. That NVRTC is missing is an error only once something must be compiled.
     pub fn new() -> Compiler {
-        Compiler { nvrtc: find::find(), cache: Cache::standard() }
+        Compiler::with_cache(Cache::standard())
+    }
+
+    /// The same with a cache of one's own, or with none.
+    pub fn with_cache(cache: Option<Cache>) -> Compiler {
+        Compiler { nvrtc: find::find(), cache }
     }
 
     /// The library, or where it was looked for.
