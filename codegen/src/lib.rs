@@ -45,6 +45,7 @@ mod nesting;
 pub mod schedule;
 pub mod syntax;
 pub mod table;
+pub mod target;
 pub mod text;
 
 use diagnostic::{Diagnostic, Source};

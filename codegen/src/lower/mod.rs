@@ -15,7 +15,6 @@ mod value;
 
 pub use nest::outer_axes;
 
-use crate::cpu::Isa;
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
 use crate::schedule::Schedule;
@@ -48,16 +47,6 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     };
     loop_ir::tidy::tidy(&mut func);
     Ok(func)
-}
-
-/// Whether `schedule` can be used for `kernel` on `isa`, with the reason if not.
-pub fn legal(kernel: &Kernel, schedule: &Schedule, isa: Isa) -> Result<(), String> {
-    isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
-    if let Some(dot) = &schedule.dot {
-        isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
-    }
-    let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
-    crate::cpu::emit(&func, isa).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// An operand: a variable or a constant.
