@@ -1,7 +1,6 @@
 //! The commands that the README shows are run as they stand there.
 use std::{
     env,
-    ffi::OsString,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -29,7 +28,7 @@ fn commands(page: &str) -> Vec<String> {
 /// Runs a command of the shell with the built programs on the path.
 fn shell(command: &str, folder: &Path) -> Run {
     let programs = program("apr").parent().unwrap().to_path_buf();
-    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([programs].into_iter().chain(env::split_paths(&path))).unwrap();
     let mut sh = Command::new("sh");
     sh.args(["-c", command]).current_dir(folder).env("PATH", path).env_remove("APR_MODEL").stdin(Stdio::null());
