@@ -1,7 +1,6 @@
 //! The commands that the README shows are run as they stand there.
 use std::{
-    env,
-    fs,
+    env, fs,
     path::Path,
     process::{Command, Stdio},
 };
