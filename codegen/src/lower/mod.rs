@@ -18,7 +18,7 @@ pub use nest::outer_axes;
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
 use crate::schedule::Schedule;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Why a schedule cannot be used for a kernel on a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,9 @@ struct Lower<'a> {
     /// Statement lists under construction, innermost last, each with what it has computed already.
     blocks: Vec<Block>,
     /// Registers that change.
-    registers: std::collections::HashSet<loop_ir::Var>,
+    registers: HashSet<loop_ir::Var>,
+    /// Arrays that change: the states of merges.
+    states: HashSet<loop_ir::Var>,
     /// The lane variable.
     lane: Option<loop_ir::Var>,
     /// Whether the lanes do different iterations here.
