@@ -21,6 +21,11 @@ pub fn bits(x: f32) -> u32 {
     if x.is_nan() { NAN_F32 } else { x.to_bits() }
 }
 
+/// The bits of a half, and for any NaN the canonical ones.
+pub fn canonical_half(scalar: Scalar, bits: u16) -> u16 {
+    from_half(scalar, bits).and_then(|x| to_half(scalar, x)).unwrap_or(bits)
+}
+
 /// The larger one; a NaN absorbs, and -0 < +0. Associative and commutative.
 pub fn max(a: f32, b: f32) -> f32 {
     if a.is_nan() || b.is_nan() {

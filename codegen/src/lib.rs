@@ -47,6 +47,7 @@ pub mod nvrtc;
 pub mod schedule;
 pub mod syntax;
 pub mod table;
+pub mod target;
 pub mod text;
 
 use diagnostic::{Diagnostic, Source};

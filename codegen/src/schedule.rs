@@ -1,4 +1,5 @@
 //! Schedules: how a kernel is placed on a machine. Data, not code; no schedule can change a bit of a result.
+use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -36,12 +37,12 @@ impl Schedule {
     }
 }
 
-/// Draws schedules from all that could be legal for a kernel's outer axes; [`crate::lower::legal`] says which are.
-pub fn draw(axes: &[String], isa: crate::cpu::Isa, mut choose: impl FnMut(usize) -> usize) -> Schedule {
+/// Draws a schedule from all that could be legal for a kernel's outer axes; [`Target::legal`] says which are.
+pub fn draw(axes: &[String], target: Target, mut choose: impl FnMut(usize) -> usize) -> Schedule {
     let mut pick = |options: &[usize]| options[choose(options.len())];
-    let width = pick(isa.widths());
-    let dots = crate::cpu::intrinsics::INSTRUCTIONS;
-    let dot = dots.get(pick(&[0, 1, 2, 3, 4, 5])).map(|i| i.name.to_string()).filter(|name| name.starts_with("dot4"));
+    let width = pick(target.widths());
+    let dots = target.dots();
+    let dot = dots.get(pick(&[0, 1, 2, 3])).map(|name| name.to_string());
     let mut left = axes.to_vec();
     let mut split = Vec::new();
     let count = 1 + pick(&(0..left.len()).collect::<Vec<_>>());
@@ -49,5 +50,6 @@ pub fn draw(axes: &[String], isa: crate::cpu::Isa, mut choose: impl FnMut(usize)
         split.push(left.remove(pick(&(0..left.len()).collect::<Vec<_>>())));
     }
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
-    Schedule { width, dot, split, tile, unroll: pick(&[0, 4, 8, 16, 32]), threads: cta() }
+    let (unroll, threads) = (pick(&[0, 4, 8, 16, 32]), pick(&[32, 64, 128, 256]));
+    Schedule { width, dot, split, tile, unroll, threads }
 }

@@ -5,6 +5,7 @@ use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
 use crate::lower::lower;
 use crate::schedule::Schedule;
+use crate::target::Target;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -18,7 +19,7 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         for kernel in &library.kernels {
             let missing = || LibraryError(format!("schedules/{isa}.json has no schedule for `{}`", kernel.name));
             let schedule = schedules.get(&kernel.name).ok_or_else(missing)?;
-            crate::lower::legal(kernel, schedule, isa).map_err(LibraryError)?;
+            Target::Cpu(isa).legal(kernel, schedule).map_err(LibraryError)?;
             funcs.push(lower(kernel, schedule).map_err(|e| LibraryError(e.to_string()))?);
         }
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);

@@ -1,6 +1,7 @@
 //! `kgen emit`: a kernel in each of its forms.
 use super::{Done, Failure, open, parse_isa, schedule};
 use kgen::cpu::{self, Isa};
+use kgen::target::Target;
 use kgen::{cuda, ir, loop_ir, lower};
 use std::io::Write;
 use std::path::Path;
@@ -48,7 +49,7 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     }
     let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
     let illegal = |reason: String| Failure::Failed(format!("this schedule is not legal on {}: {reason}", args.isa));
-    lower::legal(kernel, &schedule, args.isa).map_err(illegal)?;
+    Target::Cpu(args.isa).legal(kernel, &schedule).map_err(illegal)?;
     let func = lower::lower(kernel, &schedule).map_err(|e| illegal(e.to_string()))?;
     let text = match args.form {
         Form::Rust => {

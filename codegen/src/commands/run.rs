@@ -4,6 +4,7 @@ use super::{Done, Failure, open, parse_isa, schedule};
 use kgen::cpu::Isa;
 use kgen::ir::{self, Buffer, Kernel, Scalar, interp};
 use kgen::loop_ir::{self, Expr, Func};
+use kgen::target::Target;
 use kgen::{float, lower};
 use std::io::Write;
 use std::path::Path;
@@ -74,7 +75,7 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
         }
         Via::Loop => {
             let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
-            lower::legal(kernel, &schedule, args.isa).map_err(Failure::Failed)?;
+            Target::Cpu(args.isa).legal(kernel, &schedule).map_err(Failure::Failed)?;
             let func = lower::lower(kernel, &schedule).map_err(|e| Failure::Failed(e.to_string()))?;
             run_loop(kernel, &func, &mut given)?;
         }

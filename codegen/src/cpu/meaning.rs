@@ -38,8 +38,8 @@ pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usi
 
 /// The kernel that an instruction is, for so many lanes.
 pub fn source(instruction: &Instruction, lanes: usize) -> String {
-    // Numbers are as large as the result of the largest combination of lanes lets them be.
-    let most = (i32::MAX - (1 << 20)) / if instruction.across { lanes as i32 } else { 1 };
+    // Numbers are as large as the result lets them be: a sum of all lanes, or of one number and four products of bytes.
+    let most = if instruction.across { i32::MAX / lanes as i32 } else { i32::MAX - (1 << 20) };
     let row = if instruction.across { lanes.to_string() } else { "L".to_string() };
     let inputs = instruction.args.iter().map(|(name, slot)| match slot {
         Slot::U => format!("{name}: &Ten<u8, {row}, 4>"),

@@ -4,6 +4,9 @@ use proc_macro2::Ident;
 use quote::format_ident;
 use std::collections::{HashMap, HashSet};
 
+/// What the name of a loop's end has after that of its variable. No other name ends so.
+pub const END: &str = "_end";
+
 /// The identifier of everything in one function.
 pub struct Names {
     vars: Vec<Ident>,
@@ -46,6 +49,7 @@ impl Names {
 /// An identifier that is no keyword, and cannot be taken for a constant or a helper.
 fn is_plain(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with(END)
         && syn::parse_str::<Ident>(name).is_ok()
         && super::intrinsics::ROWS.iter().all(|row| !name.starts_with(row.name))
 }

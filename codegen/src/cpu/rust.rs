@@ -1,6 +1,6 @@
 //! Prints functions and statements.
 use super::expr::{Out, Printer};
-use super::names::Names;
+use super::names::{END, Names};
 use super::support::{Helper, target_feature};
 use super::{Isa, Unsupported};
 use crate::ir::Scalar;
@@ -153,7 +153,7 @@ impl Printer<'_> {
         if step == 1 {
             return Ok(quote!(for #name in #lo..#hi { #body }));
         }
-        let (step, end) = (Literal::i32_unsuffixed(step), format_ident!("{name}_end"));
+        let (step, end) = (Literal::i32_unsuffixed(step), format_ident!("{name}{END}"));
         Ok(quote! {
             let (mut #name, #end): (i32, i32) = (#lo, #hi);
             while #name < #end {

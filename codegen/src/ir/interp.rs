@@ -274,7 +274,7 @@ impl Machine<'_> {
         let at = self.offset(place)?;
         let bytes = match value {
             Value::F32(x) => float::canonical(x).to_le_bytes().to_vec(),
-            Value::Half(_, h) => h.to_le_bytes().to_vec(),
+            Value::Half(s, h) => float::canonical_half(s, h).to_le_bytes().to_vec(),
             Value::Int(v) => v.to_le_bytes()[..place.scalar.bytes()].to_vec(),
             other => panic!("the checker lets no {other:?} be stored"),
         };

@@ -187,7 +187,9 @@ fn bytes(op: BinOp, a: &Value, b: &Value) -> Res {
             return Err("bytes are shifted by a uniform I32 only".into());
         }
         let by = b.lanes[0] as i32 as i64;
-        return map(ty, [a], |[x]| each_byte(ty, x, 0, |x, _| integer(op, x, by, 8)));
+        // A shift to the right may leave nothing, one to the left no bit that does not fit.
+        let bits = if op == BinOp::Shr && ty == Ty::U8x4 { 32 } else { 8 };
+        return map(ty, [a], |[x]| each_byte(ty, x, 0, |x, _| integer(op, x, by, bits)));
     }
     if b.ty != ty || !matches!(op, BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Add | BinOp::Sub) {
         return Err(format!("{op:?} of {ty:?} and {:?}", b.ty));

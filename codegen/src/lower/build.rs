@@ -25,6 +25,7 @@ impl<'a> Lower<'a> {
             arrays: Vec::new(),
             blocks: vec![Block::default()],
             registers: Default::default(),
+            states: Default::default(),
             lane: None,
             spread: false,
         }
@@ -200,14 +201,14 @@ impl<'a> Lower<'a> {
         self.emit(call, Ty::I32, false)
     }
 
-    /// A local array of f32.
-    pub(super) fn array(&mut self, name: &str, len: usize) -> Var {
+    /// A local array.
+    pub(super) fn array(&mut self, name: &str, scalar: ir::Scalar, len: usize) -> Var {
         let var = self.var(name, Ty::F32, false);
-        self.arrays.push(Stmt::Array { var, scalar: ir::Scalar::F32, len });
+        self.arrays.push(Stmt::Array { var, scalar, len });
         var
     }
 
-    /// The element of a local array at `index` (and at the next ones in the other lanes, with `stride` 1).
+    /// The element of a local array of f32 at `index` (and at the next ones in the other lanes, with `stride` 1).
     pub(super) fn element(&mut self, array: Var, index: Op, stride: i32) -> Access {
         let wide = self.widen(index);
         let addr = self.long(BinOp::Mul, wide, long(4));
@@ -237,6 +238,6 @@ pub(super) fn float(v: f32) -> Op {
     Op { e: Expr::Float(v), ty: Ty::F32, varying: false }
 }
 
-fn truth(v: bool) -> Op {
+pub(super) fn truth(v: bool) -> Op {
     Op { e: Expr::Bool(v), ty: Ty::Bool, varying: false }
 }

@@ -77,7 +77,7 @@ impl Walk<'_> {
             Kind::Fma(a, b, c) => varying([self.expr(a)?, self.expr(b)?, self.expr(c)?]),
             Kind::Select(c, a, b) => {
                 let cond = self.expr(c)?;
-                if value::reads(a) || value::reads(b) {
+                if value::can_fail(a) || value::can_fail(b) {
                     return None;
                 }
                 varying([cond, self.expr(a)?, self.expr(b)?])
@@ -133,11 +133,10 @@ impl Walk<'_> {
     fn place(&mut self, p: &Place) -> Option<Dep> {
         let mut dep = Dep::Uniform;
         let buffer = &self.buffers[p.buffer];
-        let last = buffer.shape.len() - 1;
         for (d, index) in p.index.iter().enumerate() {
             match self.expr(index)? {
                 Dep::Uniform => {}
-                Dep::Affine(1) if d == last && buffer.scalar.is_some() => dep = Dep::Varying,
+                Dep::Affine(1) if d + 1 == buffer.shape.len() && buffer.scalar.is_some() => dep = Dep::Varying,
                 _ => return None,
             }
         }

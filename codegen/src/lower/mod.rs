@@ -15,11 +15,10 @@ mod value;
 
 pub use nest::outer_axes;
 
-use crate::cpu::Isa;
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
 use crate::schedule::Schedule;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Why a schedule cannot be used for a kernel on a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,16 +47,6 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     };
     loop_ir::tidy::tidy(&mut func);
     Ok(func)
-}
-
-/// Whether `schedule` can be used for `kernel` on `isa`, with the reason if not.
-pub fn legal(kernel: &Kernel, schedule: &Schedule, isa: Isa) -> Result<(), String> {
-    isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
-    if let Some(dot) = &schedule.dot {
-        isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
-    }
-    let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
-    crate::cpu::emit(&func, isa).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// An operand: a variable or a constant.
@@ -99,7 +88,9 @@ struct Lower<'a> {
     /// Statement lists under construction, innermost last, each with what it has computed already.
     blocks: Vec<Block>,
     /// Registers that change.
-    registers: std::collections::HashSet<loop_ir::Var>,
+    registers: HashSet<loop_ir::Var>,
+    /// Arrays that change: the states of merges.
+    states: HashSet<loop_ir::Var>,
     /// The lane variable.
     lane: Option<loop_ir::Var>,
     /// Whether the lanes do different iterations here.

@@ -3,6 +3,10 @@ use super::build::int;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
+use std::collections::HashSet;
+
+/// Most iterations that are done side by side: each has registers and code of its own.
+const MOST_TOGETHER: usize = 64;
 
 /// An axis of the nest.
 struct Level<'k> {
@@ -27,6 +31,15 @@ impl<'a> Lower<'a> {
         }
         if self.schedule.split.is_empty() {
             return self.illegal("no axis is split over threads");
+        }
+        let names: HashSet<&str> = axes.iter().map(|a| self.axis_name(a)).collect();
+        let threads: HashSet<&String> = self.schedule.split.iter().collect();
+        if names.len() < axes.len() || threads.len() < self.schedule.split.len() {
+            return self.illegal("an axis is named twice");
+        }
+        let together: usize = self.schedule.tile.values().fold(1, |n, tile| n.saturating_mul((*tile).max(1)));
+        if together > MOST_TOGETHER {
+            return self.illegal(format!("{together} iterations side by side are more than {MOST_TOGETHER}"));
         }
         let split: Vec<&'a Axis> = (self.schedule.split.iter())
             .map(|name| *axes.iter().find(|a| self.axis_name(a) == name).expect("looked up above"))
@@ -65,10 +78,14 @@ impl<'a> Lower<'a> {
         })
     }
 
-    /// Number of tiles of an axis, over the parameters alone.
+    /// Number of tiles of an axis, over the parameters alone; 0 where the axis is empty.
     fn tiles(&self, axis: &Axis) -> Lowered<Expr> {
         let tile = self.tile(axis) as i32;
-        match (&axis.lo.kind, self.size(&axis.hi)) {
+        let size = self.size(&axis.hi).map(|hi| match axis.hi.ty {
+            ir::Ty::Int { lo: 0.., .. } => hi,
+            _ => Expr::Binary(BinOp::Max, Box::new(hi), Box::new(Expr::Int(0))),
+        });
+        match (&axis.lo.kind, size) {
             (Kind::Int(0), Some(hi)) if tile == 1 => Ok(hi),
             (Kind::Int(0), Some(hi)) => {
                 let up = Expr::Binary(BinOp::Add, Box::new(hi), Box::new(Expr::Int(tile - 1)));
@@ -135,6 +152,7 @@ impl<'a> Lower<'a> {
             (None, 1) => self.one_by_one(axis, (lo, hi), inner, body, envs),
             (None, tile) => {
                 let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
+                let len = self.binary(BinOp::Max, len, int(0));
                 let whole = self.binary(BinOp::Div, len, int(tile as i32));
                 let whole = self.binary(BinOp::Mul, whole, int(tile as i32));
                 let end = self.binary(BinOp::Add, lo.clone(), whole);

@@ -1,7 +1,7 @@
 //! Reductions: exact ones in any order, float sums in the shape they declare.
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, ReduceOp, Shape, Ty, Var};
+use crate::ir::{Axis, BinOp, Block, ReduceOp, Shape, Var};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 /// Most elements of a lane-wise integer sum that are written out one after the other.
@@ -88,14 +88,7 @@ impl Lower<'_> {
         Ok(self.block(b, envs)?.into_iter().map(|v| self.op(v)).collect())
     }
 
-    pub(super) fn reduce(
-        &mut self,
-        op: ReduceOp,
-        axis: &Axis,
-        body: &Block,
-        _ty: Ty,
-        envs: &mut [Env],
-    ) -> Lowered<Vec<Val>> {
+    pub(super) fn reduce(&mut self, op: ReduceOp, axis: &Axis, body: &Block, envs: &mut [Env]) -> Lowered<Vec<Val>> {
         let bounds = self.bounds(axis, envs)?;
         match op {
             ReduceOp::ISum => self.isum(axis, body, bounds, envs),
@@ -178,7 +171,9 @@ impl Lower<'_> {
         let index = self.read(var);
         let (mut stmts, terms) = self.inside(|l| {
             give(envs, axis.var, Val::Op(index));
-            l.block(body, envs)
+            let terms = l.block(body, envs)?;
+            let number = |term| if let Val::Partial(_) = term { term } else { Val::Op(l.op(term)) };
+            Ok(terms.into_iter().map(number).collect::<Vec<_>>())
         })?;
         // The terms tell what the running sums are, so these are declared after the body is known.
         let mut sums = Vec::new();

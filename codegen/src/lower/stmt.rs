@@ -1,8 +1,7 @@
 //! Statements inside the nest: values, stores, inner parallel axes, maps and merges.
 use super::build::int;
-use super::reduce::give;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, Block, Expr, MergeStep, Stmt, Var};
+use crate::ir::{Axis, Block, Expr, MergeStep, Scalar, Stmt, Var};
 use crate::loop_ir::{self, Bind};
 
 impl Lower<'_> {
@@ -46,7 +45,7 @@ impl Lower<'_> {
         }
         let bounds = self.bounds(axis, envs)?;
         let len = cap.next_multiple_of(self.width());
-        let arrays: Vec<_> = envs.iter().map(|_| self.array("map", len)).collect();
+        let arrays: Vec<_> = envs.iter().map(|_| self.array("map", Scalar::F32, len)).collect();
         let fill = |l: &mut Self, envs: &mut [Env]| {
             let values = l.block(body, envs)?;
             for ((array, value), env) in arrays.iter().zip(values).zip(envs.iter()) {
@@ -97,19 +96,29 @@ impl Lower<'_> {
             for value in &next.values {
                 values.push(l.evals(value, envs)?);
             }
+            let mut pairs = Vec::new();
             for ((var, _), values) in state.iter().zip(values) {
                 for (env, value) in envs.iter().zip(values) {
-                    l.replace(*var, env[var].clone(), value)?;
+                    pairs.push((env[var].clone(), l.kept(value)?));
                 }
             }
-            Ok(())
-        })?;
-        // What the state is now must not be taken for what it was.
-        for (var, _) in state {
-            let values: Vec<Val> = envs.iter().map(|env| env[var].clone()).collect();
-            envs.iter_mut().zip(values).for_each(|(env, v)| give(std::slice::from_mut(env), *var, v));
+            pairs.into_iter().try_for_each(|(old, new)| l.replace(old, new))
+        })
+    }
+
+    /// A value that stays what it is while the state is replaced: one that is a state variable itself is copied.
+    fn kept(&mut self, value: Val) -> Lowered<Val> {
+        match value {
+            Val::Array(from) if self.states.contains(&from) => {
+                let array = self.array("kept", Scalar::F32, self.array_len(from));
+                self.copy(from, array)?;
+                Ok(Val::Array(array))
+            }
+            Val::Op(op) if matches!(op.e, loop_ir::Expr::Var(v) if self.registers.contains(&v)) => {
+                Ok(Val::Op(self.emit(op.e, op.ty, op.varying)))
+            }
+            value => Ok(value),
         }
-        Ok(())
     }
 
     /// A state variable with its first value: a register, or an array of its own.
@@ -117,7 +126,8 @@ impl Lower<'_> {
         let name = self.kernel.vars[var.0 as usize].name.clone();
         match init {
             Val::Array(from) => {
-                let array = self.array(&name, self.array_len(from));
+                let array = self.array(&name, Scalar::F32, self.array_len(from));
+                self.states.insert(array);
                 self.copy(from, array)?;
                 Ok(Val::Array(array))
             }
@@ -129,7 +139,7 @@ impl Lower<'_> {
         }
     }
 
-    fn replace(&mut self, _var: Var, old: Val, new: Val) -> Lowered<()> {
+    fn replace(&mut self, old: Val, new: Val) -> Lowered<()> {
         match (old, new) {
             (Val::Array(to), Val::Array(from)) => self.copy(from, to),
             (Val::Op(Op { e: loop_ir::Expr::Var(register), .. }), new) => {

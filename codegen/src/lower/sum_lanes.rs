@@ -2,7 +2,7 @@
 use super::build::{float, int, long};
 use super::reduce::give;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, Var};
+use crate::ir::{Axis, BinOp, Block, Scalar, Var};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 impl Lower<'_> {
@@ -75,7 +75,7 @@ impl Lower<'_> {
     ) -> Lowered<()> {
         let any = self.binary(BinOp::Lt, from.clone(), hi.clone());
         let (then, ()) = self.inside(|l| {
-            let arrays: Vec<_> = envs.iter().map(|_| l.array("lanes", n)).collect();
+            let arrays: Vec<_> = envs.iter().map(|_| l.array("lanes", Scalar::F32, n)).collect();
             for (array, own) in arrays.iter().zip(registers) {
                 for (r, register) in own.iter().enumerate() {
                     let to = l.element(*array, int((r * l.width()) as i32), 1);
@@ -152,7 +152,7 @@ impl Lower<'_> {
         if self.spread {
             return self.illegal("a sum over lanes inside lanes");
         }
-        let arrays: Vec<_> = envs.iter().map(|_| self.array("lanes", n as usize)).collect();
+        let arrays: Vec<_> = envs.iter().map(|_| self.array("lanes", Scalar::F32, n as usize)).collect();
         for array in &arrays {
             let array = *array;
             self.each(Bind::Serial, "lane", (int(0), int(n), 1), |l, lane| {

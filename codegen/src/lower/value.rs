@@ -1,5 +1,5 @@
 //! Expressions, for all iterations of a tile at once.
-use super::build::{float, int};
+use super::build::{float, int, truth};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, BinOp, Expr, Kind, UnOp};
 use crate::loop_ir;
@@ -36,7 +36,12 @@ impl Lower<'_> {
             })?,
             Kind::Unary(op, a) => {
                 let values = self.evals(a, envs)?;
-                values.into_iter().map(|a| self.unary_val(*op, a)).collect::<Lowered<_>>()?
+                match (op, a.ty) {
+                    (UnOp::FromHalf, ir::Ty::Half(scalar)) if !matches!(a.kind, Kind::Load(_)) => {
+                        values.into_iter().map(|a| self.rounded(scalar, a)).collect()
+                    }
+                    _ => values.into_iter().map(|a| self.unary_val(*op, a)).collect(),
+                }
             }
             Kind::Binary(op, a, b) => {
                 let (a, b) = (self.evals(a, envs)?, self.evals(b, envs)?);
@@ -47,7 +52,7 @@ impl Lower<'_> {
                 a.into_iter().zip(b).zip(c).map(|((a, b), c)| Val::Op(self.fma(a, b, c))).collect()
             }
             Kind::Select(c, a, b) => self.for_each(envs, |l, env| l.select_val(c, a, b, env))?,
-            Kind::Reduce { op, axis, body } => self.reduce(*op, axis, body, e.ty, envs)?,
+            Kind::Reduce { op, axis, body } => self.reduce(*op, axis, body, envs)?,
             Kind::Sum { shape, axis, acc, step } => self.sum(*shape, axis, *acc, step, envs)?,
             Kind::Map { axis, body } => {
                 let ir::Ty::Array { cap } = e.ty else { unreachable!("a map is an array") };
@@ -78,28 +83,47 @@ impl Lower<'_> {
         }
     }
 
-    fn unary_val(&mut self, op: UnOp, a: Val) -> Lowered<Val> {
+    fn unary_val(&mut self, op: UnOp, a: Val) -> Val {
         // Conversions of halves belong to loads and stores.
         if matches!(op, UnOp::FromHalf | UnOp::ToHalf(_)) {
-            return Ok(a);
+            return a;
         }
         if let (UnOp::Neg, Val::Partial(p)) = (op, &a) {
-            return Ok(Val::Partial(self.unary(op, p.clone())));
+            return Val::Partial(self.unary(op, p.clone()));
         }
         let a = self.op(a);
-        Ok(Val::Op(self.unary(op, a)))
+        Val::Op(self.unary(op, a))
+    }
+
+    /// A half that was computed, as the float it became: by way of memory, which is where halves are rounded.
+    fn rounded(&mut self, scalar: ir::Scalar, a: Val) -> Val {
+        let a = self.op(a);
+        let len = if a.varying { self.width() } else { 1 };
+        let memory = loop_ir::Mem::Local(self.array("half", scalar, len));
+        let lane_stride = if a.varying { scalar.bytes() as i32 } else { 0 };
+        let access = loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, scalar };
+        self.push(loop_ir::Stmt::Store { to: access.clone(), value: a.e });
+        Val::Op(self.load(access))
     }
 
     fn binary_val(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
         match (op, a, b) {
             // A sum over lanes is linear: it is put off as long as it can be.
-            (BinOp::Mul, Val::Partial(p), Val::Op(u)) | (BinOp::Mul, Val::Op(u), Val::Partial(p)) => {
+            (BinOp::Mul, Val::Partial(p), Val::Op(u)) | (BinOp::Mul, Val::Op(u), Val::Partial(p)) if !u.varying => {
                 Ok(Val::Partial(self.binary(op, p, u)))
             }
             (BinOp::Add | BinOp::Sub, Val::Partial(p), Val::Partial(q)) => Ok(Val::Partial(self.binary(op, p, q))),
             (op, a @ (Val::Partial(_) | Val::Op(_)), b @ (Val::Partial(_) | Val::Op(_))) => {
                 let (a, b) = (self.op(a), self.op(b));
                 Ok(Val::Op(self.binary(op, a, b)))
+            }
+            (op, Val::Partial(p), b) => {
+                let sum = self.lane_sum(p);
+                self.affine_binary(op, Val::Op(sum), b)
+            }
+            (op, a, Val::Partial(p)) => {
+                let sum = self.lane_sum(p);
+                self.affine_binary(op, a, Val::Op(sum))
             }
             (op, a, b) => self.affine_binary(op, a, b),
         }
@@ -111,8 +135,8 @@ impl Lower<'_> {
         if let loop_ir::Expr::Bool(c) = cond.e {
             return self.eval(if c { a } else { b }, env);
         }
-        // Only the chosen side may be evaluated, as the other may read where nothing is.
-        if !cond.varying && (reads(a) || reads(b)) {
+        // Only the chosen side may be evaluated: the other may read where nothing is, or leave its proved range.
+        if !cond.varying && (can_fail(a) || can_fail(b)) {
             return self.branch(cond, a, b, env);
         }
         let (a, b) = (self.eval(a, env)?, self.eval(b, env)?);
@@ -121,7 +145,11 @@ impl Lower<'_> {
     }
 
     fn branch(&mut self, cond: Op, a: &Expr, b: &Expr, env: &mut Env) -> Lowered<Val> {
-        let zero = if matches!(a.ty, ir::Ty::F32) { float(0.0) } else { int(0) };
+        let zero = match a.ty {
+            ir::Ty::Int { .. } => int(0),
+            ir::Ty::Bool => truth(false),
+            _ => float(0.0),
+        };
         let var = self.register("chosen", zero, false);
         let mut sides = Vec::new();
         for side in [a, b] {
@@ -144,13 +172,20 @@ impl Lower<'_> {
     }
 }
 
-/// Whether an expression reads memory.
-pub(super) fn reads(e: &Expr) -> bool {
+/// Whether an expression may be evaluated only where the source says so: it reads memory, or computes with integers whose
+/// range may have been proved from the condition of a choice.
+pub(super) fn can_fail(e: &Expr) -> bool {
     match &e.kind {
         Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Var(_) => false,
-        Kind::Unary(_, a) => reads(a),
-        Kind::Binary(_, a, b) => reads(a) || reads(b),
-        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => reads(a) || reads(b) || reads(c),
+        Kind::Unary(UnOp::Neg | UnOp::Abs, _) if matches!(e.ty, ir::Ty::Int { .. }) => true,
+        Kind::Unary(_, a) => can_fail(a),
+        Kind::Binary(BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Div | BinOp::Rem | BinOp::Shl | BinOp::Shr, ..)
+            if matches!(e.ty, ir::Ty::Int { .. }) =>
+        {
+            true
+        }
+        Kind::Binary(_, a, b) => can_fail(a) || can_fail(b),
+        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => can_fail(a) || can_fail(b) || can_fail(c),
         _ => true,
     }
 }

@@ -39,6 +39,9 @@ pub struct Case {
 fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
     let chunked = kernel.starts_with("attention") || kernel.starts_with("kv_write");
     match name {
+        // Attention costs the interpreter T * G * R * positions * head_dim steps.
+        "T" if chunked => 1 + rng.below(3) as i32,
+        "G" | "R" if chunked => 1 + rng.below(2) as i32,
         "T" => 1 + rng.below(6) as i32,
         "C" if chunked => 3,
         "C" => 12,
@@ -48,6 +51,7 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "pos" => rng.below(6) as i32,
         "P" => [5, 32, 48][rng.below(3)],
         "G" | "R" | "H" => 1 + rng.below(3) as i32,
+        "N" if kernel.starts_with("matvec") => [1, 5, 11][rng.below(3)],
         _ => [1, 5, 11, 37][rng.below(4)],
     }
 }

@@ -3,14 +3,17 @@ mod data;
 
 use data::{Case, Rng, case};
 use kernels_gen::{Buf, Isa, Launch};
-use kgen::cpu;
 use kgen::ir::{Kernel, interp};
 use kgen::library::Library;
+use kgen::schedule::Schedule;
+use kgen::target::Target;
 use kgen::{loop_ir, lower, schedule};
 use std::path::Path;
 
 /// Random legal schedules that each kernel is run under.
 const SCHEDULES: usize = 200;
+/// Schedules in a row that run on the same inputs.
+const SCHEDULES_A_CASE: usize = 8;
 
 fn library() -> Library {
     Library::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|e| panic!("{e}"))
@@ -80,29 +83,35 @@ fn no_schedule_changes_a_bit() {
 fn under_schedules(kernel: &Kernel) {
     let axes = lower::outer_axes(kernel);
     let mut rng = Rng(kernel.name.len() as u64);
-    let (mut legal, mut drawn) = (0, 0);
-    while legal < SCHEDULES {
-        drawn += 1;
-        assert!(drawn < 40 * SCHEDULES, "{}: {legal} of {drawn} schedules are legal", kernel.name);
-        let isa = cpu::Isa::ALL[rng.below(3)];
-        let schedule = schedule::draw(&axes, isa, |n| rng.below(n));
-        if lower::legal(kernel, &schedule, isa).is_err() {
-            continue;
-        }
-        legal += 1;
-        let func = lower::lower(kernel, &schedule).unwrap_or_else(|e| panic!("{e}"));
-        let wild = legal % 4 == 0;
-        let case = case(kernel, wild, &mut rng);
+    let mut drawn = 0;
+    for number in 0..SCHEDULES / SCHEDULES_A_CASE {
+        let case = case(kernel, number % 4 == 3, &mut rng);
         let expected = meaning(kernel, &case);
-        let mut buffers = case.buffers.clone();
-        let work = work(&func, &case.ints);
-        let cut = rng.below(work as usize + 1) as i32;
-        for (lo, hi) in [(cut, work), (0, cut)] {
-            loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi)
-                .unwrap_or_else(|e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints));
+        let mut legal = 0;
+        while legal < SCHEDULES_A_CASE {
+            drawn += 1;
+            assert!(drawn < 40 * SCHEDULES, "{}: of {drawn} schedules too few are legal", kernel.name);
+            let target = Target::ALL[rng.below(Target::ALL.len())];
+            let schedule = schedule::draw(&axes, target, |n| rng.below(n));
+            if target.legal(kernel, &schedule).is_ok() {
+                legal += 1;
+                under(kernel, &schedule, &case, &expected, &mut rng);
+            }
         }
-        same(&format!("{schedule:?}"), kernel, &case, &expected, &buffers);
     }
+}
+
+/// Runs the loop IR of a schedule in two parts, the second first.
+fn under(kernel: &Kernel, schedule: &Schedule, case: &Case, expected: &[Vec<u8>], rng: &mut Rng) {
+    let func = lower::lower(kernel, schedule).unwrap_or_else(|e| panic!("{e}"));
+    let mut buffers = case.buffers.clone();
+    let work = work(&func, &case.ints);
+    let cut = rng.below(work as usize + 1) as i32;
+    for (lo, hi) in [(cut, work), (0, cut)] {
+        loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi)
+            .unwrap_or_else(|e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints));
+    }
+    same(&format!("{schedule:?}"), kernel, case, expected, &buffers);
 }
 
 fn work(func: &loop_ir::Func, ints: &[i32]) -> i32 {

@@ -1,0 +1,59 @@
+//! What a schedule can be for: an instruction set of the CPU, or CUDA.
+use crate::cpu::{self, Isa, intrinsics};
+use crate::cuda;
+use crate::ir::Kernel;
+use crate::lower::lower;
+use crate::schedule::Schedule;
+use std::fmt;
+
+/// A kind of machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// A CPU with an instruction set.
+    Cpu(Isa),
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Target; 4] =
+        [Target::Cpu(Isa::Scalar), Target::Cpu(Isa::Avx2), Target::Cpu(Isa::Avx512), Target::Cuda];
+
+    /// Numbers of lanes that a function can have.
+    pub fn widths(self) -> &'static [usize] {
+        match self {
+            Target::Cpu(isa) => isa.widths(),
+            Target::Cuda => &cuda::WIDTHS,
+        }
+    }
+
+    /// Instructions for dots of bytes, of any width.
+    pub fn dots(self) -> Vec<&'static str> {
+        let has = |i: &&intrinsics::Instruction| match self {
+            Target::Cpu(isa) => isa.widths().iter().any(|w| isa.supports_call(i.name, *w).is_ok()),
+            Target::Cuda => i.cuda.is_some(),
+        };
+        intrinsics::INSTRUCTIONS.iter().filter(|i| !i.across).filter(has).map(|i| i.name).collect()
+    }
+
+    /// Whether a schedule can be used for a kernel here, with the reason if not.
+    pub fn legal(self, kernel: &Kernel, schedule: &Schedule) -> Result<(), String> {
+        let Target::Cpu(isa) = self else { return cuda::legal(kernel, schedule).map_err(|e| e.to_string()) };
+        isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
+        if let Some(dot) = &schedule.dot {
+            isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
+        }
+        let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
+        cpu::emit(&func, isa).map(|_| ()).map_err(|e| e.to_string())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Cpu(isa) => isa.fmt(f),
+            Target::Cuda => f.pad("cuda"),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A kernel given as text, run by both interpreters: what the language says, and what a schedule made of it.
+#![allow(dead_code, reason = "each test crate uses a part")]
+use kgen::cpu::Isa;
+use kgen::diagnostic::{Source, render};
+use kgen::ir::{BinOp, Kernel, interp};
+use kgen::loop_ir::{self, Expr, Func};
+use kgen::schedule::Schedule;
+
+/// The only kernel of a text.
+pub fn compile(text: &str) -> Kernel {
+    let sources = [Source { name: "test.rs".into(), text: text.into() }];
+    let mut kernels = kgen::compile(&sources).unwrap_or_else(|e| panic!("{}\n{text}", render(&e, &sources, false)));
+    kernels.remove(0)
+}
+
+/// What the buffers hold after the interpreter has run.
+pub fn meaning(kernel: &Kernel, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String> {
+    let mut out = buffers.to_vec();
+    interp::run(kernel, ints, &[], &mut out).map(|()| out)
+}
+
+/// What the buffers hold after the lowered kernel has run, in two parts, the last first.
+pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String> {
+    let (mut out, work) = (buffers.to_vec(), work(&func.work, ints));
+    for (lo, hi) in [(work / 2, work), (0, work / 2)] {
+        loop_ir::interp::run(func, ints, &[], &mut out, lo, hi).map_err(|e| e.to_string())?;
+    }
+    Ok(out)
+}
+
+/// Number of work items.
+pub fn work(e: &Expr, ints: &[i32]) -> i32 {
+    match e {
+        Expr::Int(v) => *v,
+        Expr::Var(v) => ints[v.0 as usize],
+        Expr::Binary(BinOp::Max, a, b) => work(a, ints).max(work(b, ints)),
+        Expr::Binary(op, a, b) => interp::integer(*op, work(a, ints), work(b, ints)).expect("a size"),
+        other => panic!("work is made of sizes, not {other:?}"),
+    }
+}
+
+/// A schedule that splits one axis.
+pub fn schedule(axis: &str, width: usize, dot: Option<&str>, unroll: usize) -> Schedule {
+    Schedule { width, dot: dot.map(String::from), unroll, ..Schedule::plain(&[axis]) }
+}
+
+/// Widths that [`Isa::Avx512`] has; the plainest first.
+pub const WIDTHS: [usize; 4] = [1, 4, 8, 16];
+
+/// Whether [`Isa::Avx512`] can be given the schedule.
+pub fn legal(kernel: &Kernel, schedule: &Schedule) -> Result<(), String> {
+    kgen::lower::legal(kernel, schedule, Isa::Avx512)
+}
