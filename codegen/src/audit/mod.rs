@@ -146,8 +146,10 @@ fn conversion(parts: &[&str]) -> Option<Fault> {
     // f16 and bf16 are a part of f32: nothing is rounded.
     let exact = *to == "f32" && half(from);
     let rounded = parts.contains(&"rn") && (*to == "f32" || half(to)) && *from != "f64";
+    // The nearest integer, ties to even.
+    let integral = parts.contains(&"rni") && (*to, *from) == ("f32", "f32");
     let odd = parts.iter().any(|part| ["sat", "satfinite", "relu"].contains(part));
-    (odd || !(exact || rounded)).then_some(Fault::Rounding)
+    (odd || !(exact || rounded || integral)).then_some(Fault::Rounding)
 }
 
 /// The types of floats, alone or packed, and the kinds of matrix products that take them.
