@@ -8,7 +8,7 @@ use kgen::{
 use std::{
     num::NonZero,
     sync::{
-        Mutex, PoisonError,
+        OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -80,27 +80,28 @@ pub fn load(gpu: &Gpu, kernels: &[&'static Kernel]) -> Result<Vec<Loaded>, CudaE
     kernels.iter().zip(&cubins).map(|(kernel, cubin)| Loaded::load(gpu, kernel, cubin)).collect()
 }
 
+/// Machine code, or why there is none.
+type Cubin = Result<Vec<u8>, CudaError>;
+
 /// Machine code of kernels, compiled by all threads of the machine.
 fn compile(compiler: &Compiler, kernels: &[&'static Kernel], arch: &Arch) -> Result<Vec<Vec<u8>>, CudaError> {
-    let results: Vec<Mutex<Option<Result<Vec<u8>, CudaError>>>> = kernels.iter().map(|_| Mutex::new(None)).collect();
+    let cubins: Vec<OnceLock<Cubin>> = kernels.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     let worker = || {
-        while let Some((kernel, result)) = {
+        let take = || {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            kernels.get(i).zip(results.get(i))
-        } {
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(compile_one(compiler, kernel, arch));
+            kernels.get(i).zip(cubins.get(i))
+        };
+        while let Some((kernel, cubin)) = take() {
+            cubin.get_or_init(|| compile_one(compiler, kernel, arch));
         }
     };
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(kernels.len());
         (0..threads).for_each(|_| drop(scope.spawn(worker)));
     });
-    let result = |result: Mutex<Option<_>>| {
-        let result = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-        result.unwrap_or_else(|| Err(CudaError::new("a kernel was not compiled", USE_CPU)))
-    };
-    results.into_iter().map(result).collect()
+    let missing = || Err(CudaError::new("a kernel was not compiled", USE_CPU));
+    cubins.into_iter().map(|cubin| cubin.into_inner().unwrap_or_else(missing)).collect()
 }
 
 fn compile_one(compiler: &Compiler, kernel: &Kernel, arch: &Arch) -> Result<Vec<u8>, CudaError> {
