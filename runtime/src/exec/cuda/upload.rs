@@ -8,6 +8,8 @@ use std::{num::NonZero, thread};
 
 /// Bytes of a buffer: enough that starting a copy costs nothing.
 const CHUNK: usize = 32 << 20;
+/// Bytes that a thread is worth being started for.
+const PART: usize = 1 << 20;
 /// Threads that fill a buffer; one alone is slower than the bus.
 const MOST_THREADS: usize = 4;
 
@@ -70,7 +72,7 @@ impl Drop for Upload<'_> {
 
 /// Copies by several threads: reading a mapped file is slow in one.
 fn fill(to: &mut [u8], from: &[u8], threads: usize) {
-    let part = to.len().div_ceil(threads).max(1);
+    let part = to.len().div_ceil(threads).max(PART);
     thread::scope(|scope| {
         for (to, from) in to.chunks_mut(part).zip(from.chunks(part)) {
             scope.spawn(|| to.copy_from_slice(from));
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn filling_copies_everything() {
-        for len in [0, 1, 3, 4, 5, 1000] {
+        for len in [0, 1, PART, PART + 1, 3 * PART + 5, 9 * PART] {
             let from: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let mut to = vec![255; len];
             fill(&mut to, &from, 4);
