@@ -52,6 +52,14 @@ pub enum LaunchError {
         /// How many were given.
         given: usize,
     },
+    /// More work items than can be counted.
+    #[error("{kernel} has too much work for one launch; given {ints}")]
+    Work {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// The integers that were given.
+        ints: String,
+    },
     /// An integer outside its declared range.
     #[error("{kernel}: {name} is {value}, must be in {lo}..={hi}")]
     Int {
@@ -156,6 +164,10 @@ impl<'a> Launch<'a> {
             }
         }
         check_ints(kernel, ints)?;
+        // The table gives `i32::MAX` for whatever is more than that.
+        if kernel.work.iter().chain([&kernel.cuda.work]).any(|work| work(ints) == i32::MAX) {
+            return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
+        }
         check_buffers(kernel, ints, buffers)?;
         let bufs = buffers.iter().map(|b| b.ptr).collect();
         Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
