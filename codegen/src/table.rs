@@ -54,7 +54,7 @@ fn cuda_entry(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, Libra
             lanes: #lanes,
             threads: #threads,
             shared_per_group: #shared,
-            work: |ints| (#work) as i32,
+            work: |ints| i32::try_from(#work).unwrap_or(i32::MAX),
         }
     })
 }
@@ -111,7 +111,7 @@ fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> Toke
             require: |ints| { #(#requires)* Ok(()) },
             index_below: |ints, buffer| { #(#below)* None },
             ranges: &[#(#ranges),*],
-            work: [#(|ints| (#work) as i32),*],
+            work: [#(|ints| i32::try_from(#work).unwrap_or(i32::MAX)),*],
             code: [#(#code),*],
             cuda: #cuda,
         }
@@ -138,6 +138,10 @@ fn size(e: &Expr, ints: &[Var]) -> TokenStream {
         Kind::Unary(UnOp::Neg, a) => {
             let a = size(a, ints);
             quote!((-#a))
+        }
+        Kind::Unary(UnOp::Abs, a) => {
+            let a = size(a, ints);
+            quote!((#a).abs())
         }
         _ => unreachable!("a size is integer arithmetic"),
     }
@@ -168,6 +172,11 @@ fn operation(op: BinOp, a: TokenStream, b: TokenStream) -> TokenStream {
         BinOp::Rem => quote!((#a % #b)),
         BinOp::Min => quote!((#a).min(#b)),
         BinOp::Max => quote!((#a).max(#b)),
+        BinOp::And => quote!((#a & #b)),
+        BinOp::Or => quote!((#a | #b)),
+        BinOp::Xor => quote!((#a ^ #b)),
+        BinOp::Shl => quote!((#a << #b)),
+        BinOp::Shr => quote!((#a >> #b)),
         BinOp::Lt => quote!((#a < #b)),
         BinOp::Le => quote!((#a <= #b)),
         _ => unreachable!("a size is plain arithmetic"),

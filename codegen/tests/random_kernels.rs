@@ -12,6 +12,7 @@ use kgen::cpu::Isa;
 use kgen::ir::{Kernel, Scalar, interp};
 use kgen::lower;
 use kgen::schedule::{self, Schedule};
+use kgen::target::Target;
 
 /// Kernels that are drawn.
 const KERNELS: u64 = 200;
@@ -63,12 +64,13 @@ fn no_schedule_changes_a_random_kernel() {
         let text = program("f", &mut random);
         let kernel = compile(&text);
         let axes = lower::outer_axes(&kernel);
-        lower::legal(&kernel, &Schedule::plain(&["t"]), Isa::Scalar)
+        Target::Cpu(Isa::Scalar)
+            .legal(&kernel, &Schedule::plain(&["t"]))
             .unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         for _ in 0..DRAWN {
-            let isa = Isa::ALL[random.below(3)];
-            let schedule = schedule::draw(&axes, isa, |n| random.below(n));
-            if lower::legal(&kernel, &schedule, isa).is_err() {
+            let target = Target::ALL[random.below(Target::ALL.len())];
+            let schedule = schedule::draw(&axes, target, |n| random.below(n));
+            if target.legal(&kernel, &schedule).is_err() {
                 continue;
             }
             wide += usize::from(schedule.width > 1);
@@ -97,8 +99,8 @@ fn compiled_random_kernels_give_the_interpreters_bits() {
         let meaning = meaning(&kernel, &ints, &buffers).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         for isa in &isas {
             // The widest of a few, so that most have lanes.
-            let drawn = (0..DRAWN).map(|_| schedule::draw(&axes, *isa, |n| random.below(n)));
-            let legal = drawn.filter(|s| lower::legal(&kernel, s, *isa).is_ok());
+            let drawn = (0..DRAWN).map(|_| schedule::draw(&axes, Target::Cpu(*isa), |n| random.below(n)));
+            let legal = drawn.filter(|s| Target::Cpu(*isa).legal(&kernel, s).is_ok());
             let Some(schedule) = legal.max_by_key(|s| s.width) else { continue };
             let func = lower::lower(&kernel, &schedule).expect("legal");
             let work = work(&func.work, &ints);

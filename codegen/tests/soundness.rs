@@ -21,6 +21,19 @@ const REFUSED: &[(&str, Code)] = &[
         "#[kernel] fn f(y: &mut Ten<f32, 9, 9>) { for i in par(8) { y[i / (i / 2 + 1)][i % (i / 2 + 1)] = 1.0; } }",
         Code::Race,
     ),
+    // An index whose range only a declaration promises: what is in memory may be anything.
+    ("#[kernel] fn f<T: Dim>(x: &Ten<i32<0, 7>, T>, w: &Ten<f32, 8>, y: &mut Ten<f32, T>) { for t in par(T) { y[t] = w[x[t]]; } }", Code::Bounds),
+    (
+        "#[format(elements = 1, bytes = 1)] struct B { q: u8<0, 7> }
+        #[kernel] fn f<T: Dim>(x: &Ten<B, T>, w: &Ten<f32, 8>, y: &mut Ten<f32, T>) { for t in par(T) { let q = x[t].q + 0; y[t] = w[q]; } }",
+        Code::Bounds,
+    ),
+    // Ranges whose length or end leaves i32.
+    (
+        "#[kernel] fn f(a: i32<0, 2147483647>, b: i32<-2147483648, 100>, y: &mut Ten<i32, 1>) { for i in par(1) { y[i] = isum(a..b, |j| 0); } }",
+        Code::Range,
+    ),
+    ("#[kernel] fn f(a: i32<0, 2147483647>, y: &mut Ten<i32, 1>) { for i in par(1) { y[i] = isum(0..a, |j| 0); } }", Code::Range),
     // Two axes that overlap in one index.
     ("#[kernel] fn f(y: &mut Ten<f32, 99>) { for i in par(8) { for j in par(8) { y[7 * i + j] = 1.0; } } }", Code::Race),
     // A fact that no launch could check.

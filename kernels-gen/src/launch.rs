@@ -68,6 +68,14 @@ pub enum LaunchError {
         /// How many were given.
         given: usize,
     },
+    /// More work items than can be counted.
+    #[error("{kernel} has too much work for one launch; given {ints}")]
+    Work {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// The integers that were given.
+        ints: String,
+    },
     /// An integer outside its declared range.
     #[error("{kernel}: {name} is {value}, must be in {lo}..={hi}")]
     Int {
@@ -192,8 +200,8 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// Checks counts, dims, conditions, exact lengths, and that what is written overlaps nothing. What the buffers hold is
-/// not looked at: see [`check_indices`].
+/// Checks counts, dims, conditions, the amount of work, exact lengths, and that what is written overlaps nothing. What the
+/// buffers hold is not looked at: see [`check_indices`].
 pub fn check_call(
     kernel: &'static Kernel,
     ints: &[i32],
@@ -211,6 +219,10 @@ pub fn check_call(
         }
     }
     check_ints(kernel, ints)?;
+    // The table gives `i32::MAX` for whatever is more than that.
+    if kernel.work.iter().chain([&kernel.cuda.work]).any(|work| work(ints) == i32::MAX) {
+        return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
+    }
     check_buffers(kernel, ints, buffers)
 }
 

@@ -3,7 +3,7 @@ mod isa;
 mod launch;
 
 mod generated {
-    #![allow(missing_docs, nonstandard_style, unused_variables, clippy::all)]
+    #![allow(missing_docs, nonstandard_style, unused, clippy::all)]
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 

@@ -22,6 +22,13 @@ impl Checker<'_> {
             let message = format!("an index is an integer, not {}", text::ty(index.ty));
             return self.error(Code::Type, span, message, text::ty(index.ty));
         }
+        if self.unverified(index) {
+            let message = "this index rests on the declared range of what it is loaded from, which no launch checks";
+            let d = Diagnostic::new(Code::Bounds, span, message, "an index from memory");
+            return self.fail(
+                d.help("declare it `Index<N>`, or declare it without a range and bound it with `min` and `max`"),
+            );
+        }
         let (axes, facts, elems) = (&self.axes, &self.facts, &self.elems);
         let prover = Prover { axes, facts, elems, attempts: Cell::new(ATTEMPTS) };
         if prover.not_negative(index) && prover.less(index, extent) {

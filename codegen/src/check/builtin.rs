@@ -124,7 +124,7 @@ impl Checker<'_> {
     /// An axis named by a closure's parameter.
     fn over(&mut self, pat: &syn::Pat, range: (Expr, Expr)) -> Checked<(String, Axis, Value)> {
         let name = self.axis_name(pat)?;
-        let axis = self.axis(&name, range.0, range.1);
+        let axis = self.axis(&name, range.0, range.1)?;
         let value = Value::Expr(self.use_var(axis.var, self.span(pat)));
         Ok((name, axis, value))
     }

@@ -18,7 +18,8 @@ pub use kernel::instances;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{self, Expr, Span, Stmt, Ty, Var, VarInfo};
 use crate::syntax::{Field, Program};
-use std::collections::HashMap;
+use crate::text;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Largest runtime size; so that indices and their products stay inside `i32`.
@@ -90,6 +91,8 @@ struct Checker<'p> {
     elems: Vec<Elem>,
     /// Stated by `#[require]`: each is an expression that is not negative.
     facts: Vec<Expr>,
+    /// Integers whose range nothing has checked.
+    unverified: HashSet<Var>,
     /// Narrower ranges that hold in a branch.
     refined: Vec<(Expr, i64, i64)>,
     /// How many of `vars` are dims and scalars: the first ones.
@@ -121,6 +124,7 @@ impl<'p> Checker<'p> {
             buffers: Vec::new(),
             elems: Vec::new(),
             facts: Vec::new(),
+            unverified: HashSet::new(),
             refined: Vec::new(),
             parameters: 0,
             open: Vec::new(),
@@ -172,6 +176,9 @@ impl<'p> Checker<'p> {
             return value;
         }
         let var = self.var(name, value.ty);
+        if matches!(value.ty, Ty::Int { .. }) && self.unverified(&value) {
+            self.unverified.insert(var);
+        }
         if let (Ty::Array { .. }, ir::Kind::Map { axis, .. }) = (value.ty, &value.kind) {
             self.extents.insert(var, axis.hi.clone());
         }
@@ -208,12 +215,45 @@ impl<'p> Checker<'p> {
     }
 
     /// A new index variable over `lo..hi`.
-    fn axis(&mut self, name: &str, lo: Expr, hi: Expr) -> ir::Axis {
-        let (from, to) = (range::of(&lo).0, range::of(&hi).1 - 1);
-        let var = self.var(name, Ty::Int { lo: from, hi: to.max(from) });
+    fn axis(&mut self, name: &str, lo: Expr, hi: Expr) -> Checked<ir::Axis> {
+        let ((from, last_from), (first_to, to)) = (range::of(&lo), range::of(&hi));
+        // Loops count past the end by up to a tile, and lengths are differences.
+        let most = i32::MAX as i64 - (1 << 16);
+        if from < -most || to > most || to - from > most || first_to - last_from < -most {
+            let message = format!(
+                "the ends of this range are {} and {}",
+                text::range((from, last_from)),
+                text::range((first_to, to))
+            );
+            let d = Diagnostic::new(Code::Range, hi.span, message, "a loop over it may leave i32");
+            return self.fail(d.help(format!("keep the ends and the length of a range below {most}")));
+        }
+        let var = self.var(name, Ty::Int { lo: from, hi: (to - 1).max(from) });
+        if self.unverified(&lo) || self.unverified(&hi) {
+            self.unverified.insert(var);
+        }
         let axis = ir::Axis { var, lo, hi };
         self.axes.insert(var, axis.clone());
-        axis
+        Ok(axis)
+    }
+
+    /// Whether an integer's range rests on what a declaration says of the memory it was loaded from. No launch looks at
+    /// that (but for `Index`), so such an integer may be computed with, but never be an index.
+    fn unverified(&self, e: &Expr) -> bool {
+        match &e.kind {
+            ir::Kind::Int(_) | ir::Kind::Float(_) | ir::Kind::Bool(_) | ir::Kind::At { .. } => false,
+            ir::Kind::Var(v) => self.unverified.contains(v),
+            ir::Kind::Load(p) => match (&self.elems[p.buffer], e.ty) {
+                (Elem::Index(_), _) => false,
+                (_, Ty::Int { lo, hi }) => p.scalar.range() != Some((lo, hi)),
+                _ => false,
+            },
+            ir::Kind::Unary(_, a) => self.unverified(a),
+            ir::Kind::Binary(_, a, b) => self.unverified(a) || self.unverified(b),
+            ir::Kind::Fma(a, b, c) | ir::Kind::Select(a, b, c) => [a, b, c].iter().any(|x| self.unverified(x)),
+            ir::Kind::Reduce { axis, body, .. } => self.unverified.contains(&axis.var) || self.unverified(&body.value),
+            ir::Kind::Sum { .. } | ir::Kind::Map { .. } => false,
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Checker<'_> {
         self.no_closure(self.span(&f.expr), "a parallel loop")?;
         let name = self.axis_name(&f.pat)?;
         let (lo, hi) = self.range_argument(range)?;
-        let axis = self.axis(&name, lo, hi);
+        let axis = self.axis(&name, lo, hi)?;
         let index = self.use_var(axis.var, self.span(&f.pat));
         self.open.push(axis.var);
         let body = self.block(|c| {

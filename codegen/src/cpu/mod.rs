@@ -134,6 +134,9 @@ pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
         helpers.extend(printed.helpers);
         items.push(printed.tokens);
     }
+    if let Some(func) = funcs.iter().find(|func| func.name == "available") {
+        return Err(isa.lacks(format!("a kernel cannot be called `{}`: every module has that function", func.name)));
+    }
     let name = format_ident!("{}", isa.name());
     let support = support::items(isa, &helpers);
     let cfg = (isa != Isa::Scalar).then(|| quote!(#[cfg(target_arch = "x86_64")]));

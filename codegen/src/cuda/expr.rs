@@ -59,9 +59,7 @@ impl Printer<'_> {
 
     /// In parentheses where it is more than a name or a call.
     fn operand(&self, e: &Expr) -> Printed<String> {
-        let text = self.text(e)?;
-        let plain = matches!(e, Expr::Var(_) | Expr::Load(_) | Expr::Call { .. }) || text.starts_with('(');
-        Ok(if plain { text } else { format!("({text})") })
+        Ok(closed(e, self.text(e)?))
     }
 
     /// The address that this thread touches.
@@ -80,7 +78,7 @@ impl Printer<'_> {
     fn unary(&self, op: UnOp, a: &Expr) -> Printed<(String, Ty)> {
         let (x, ty) = self.expr(a)?;
         Ok(match (op, ty) {
-            (UnOp::Neg, _) => (format!("(-{})", self.operand(a)?), ty),
+            (UnOp::Neg, _) => (format!("(-{})", closed(a, x)), ty),
             (UnOp::Abs, Ty::F32) => (format!("fabsf({x})"), ty),
             (UnOp::Abs, _) => (format!("abs({x})"), ty),
             (UnOp::Sqrt, _) => (format!("__fsqrt_rn({x})"), ty),
@@ -89,7 +87,7 @@ impl Printer<'_> {
             (UnOp::ToF32, _) => (format!("__int2float_rn({x})"), Ty::F32),
             (UnOp::Bits, _) => (format!("bits({x})"), Ty::I32),
             (UnOp::FromBits, _) => (format!("__int_as_float({x})"), Ty::F32),
-            (UnOp::Not, _) => (format!("(!{})", self.operand(a)?), ty),
+            (UnOp::Not, _) => (format!("(!{})", closed(a, x)), ty),
             (UnOp::FromHalf | UnOp::ToHalf(_), _) => return Err("halves are converted by loads and stores".into()),
         })
     }
@@ -110,7 +108,7 @@ impl Printer<'_> {
             (BinOp::Shl, Ty::U8x4) => "pack_shl",
             _ => {
                 let result = if matches!(op, BinOp::Lt | BinOp::Le | BinOp::Eq | BinOp::Ne) { Ty::Bool } else { ty };
-                let (x, y) = (self.operand(a)?, self.operand(b)?);
+                let (x, y) = (closed(a, x), closed(b, y));
                 return Ok((format!("({x} {} {y})", crate::text::binary(op)), result));
             }
         };
@@ -128,4 +126,10 @@ impl Printer<'_> {
             _ => 1,
         }
     }
+}
+
+/// The text of an expression, in parentheses where it is more than a name or a call.
+fn closed(e: &Expr, text: String) -> String {
+    let plain = matches!(e, Expr::Var(_) | Expr::Load(_) | Expr::Call { .. }) || text.starts_with('(');
+    if plain { text } else { format!("({text})") }
 }

@@ -24,6 +24,11 @@ impl<'a> Lower<'a> {
             axes.push(axis);
             body = inner;
         }
+        if axes.is_empty() {
+            return self.illegal(
+                "its body is not one nest of `for .. in par(..)`: nothing may stand before or beside the first",
+            );
+        }
         for name in self.schedule.split.iter().chain(self.schedule.tile.keys()) {
             if !axes.iter().any(|a| self.axis_name(a) == name) {
                 return self.illegal(format!("there is no outer parallel axis `{name}`"));

@@ -5,6 +5,7 @@ use kgen::diagnostic::{Source, render};
 use kgen::ir::{BinOp, Kernel, interp};
 use kgen::loop_ir::{self, Expr, Func};
 use kgen::schedule::Schedule;
+use kgen::target::Target;
 
 /// The only kernel of a text.
 pub fn compile(text: &str) -> Kernel {
@@ -49,5 +50,5 @@ pub const WIDTHS: [usize; 4] = [1, 4, 8, 16];
 
 /// Whether [`Isa::Avx512`] can be given the schedule.
 pub fn legal(kernel: &Kernel, schedule: &Schedule) -> Result<(), String> {
-    kgen::lower::legal(kernel, schedule, Isa::Avx512)
+    Target::Cpu(Isa::Avx512).legal(kernel, schedule)
 }

@@ -1,3 +1,4 @@
+//! Tests of launches on a hand-written kernel.
 use super::*;
 use crate::{BufferInfo, Cuda};
 

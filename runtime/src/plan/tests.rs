@@ -1,3 +1,4 @@
+//! Tests of plans on hand-written kernels.
 use super::*;
 use kernels_gen::{BufferInfo, Cuda, Kernel};
 
