@@ -31,6 +31,7 @@
 //! assert_eq!(buffers[1], [4.0f32, 0.75].map(f32::to_le_bytes).concat());
 //! # Ok::<(), String>(())
 //! ```
+pub mod audit;
 pub mod check;
 pub mod cpu;
 pub mod cuda;
@@ -42,6 +43,7 @@ pub mod library;
 pub mod loop_ir;
 pub mod lower;
 mod nesting;
+pub mod nvrtc;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

@@ -2,7 +2,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{Failure, check, emit, explain, list, run};
+use commands::{Failure, check, doctor, emit, explain, list, run};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +15,8 @@ Exit codes:
 
 Environment:
   KGEN_KERNELS  the kernels folder, where --kernels is not given
+  KGEN_CACHE    the folder of compiled CUDA kernels [default: $XDG_CACHE_HOME/kgen, else ~/.cache/kgen]
+  CUDA_HOME     a CUDA toolkit, where NVRTC is looked for after the library path
   NO_COLOR      no colours, also where errors go to a terminal";
 
 /// A compiler for kernels with one meaning: one source, equal bits on every CPU and GPU
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Args),
     /// Explain an error code, or list all of them
     Explain(explain::Args),
+    /// Say what this machine has for compiling and running kernels, what is missing, and how to get it
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Emit(args) => emit::run(args, &folder, &mut out),
         Command::Run(args) => run::run(args, &folder, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, &mut out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,9 +31,25 @@ impl<'a> Buf<'a> {
         Buf { ptr, len, writable, lent: PhantomData }
     }
 
-    fn overlaps(&self, other: &Buf) -> bool {
-        let (a, b) = (self.ptr as usize, other.ptr as usize);
-        a < b + other.len && b < a + self.len
+    fn extent(&self) -> Extent {
+        Extent { address: self.ptr as u64, len: self.len as u64, writable: self.writable }
+    }
+}
+
+/// Where the bytes of a buffer are, on any device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Of the first byte.
+    pub address: u64,
+    /// Number of bytes.
+    pub len: u64,
+    /// Whether a kernel may write them.
+    pub writable: bool,
+}
+
+impl Extent {
+    fn overlaps(&self, other: &Extent) -> bool {
+        self.address < other.address + other.len && other.address < self.address + self.len
     }
 }
 
@@ -94,7 +110,7 @@ pub enum LaunchError {
         /// Bytes that the shape takes.
         expected: u64,
         /// Bytes given.
-        given: usize,
+        given: u64,
         /// Names and values.
         ints: String,
     },
@@ -153,22 +169,12 @@ impl<'a> Launch<'a> {
         floats: &[f32],
         buffers: &[Buf<'a>],
     ) -> Result<Self, LaunchError> {
-        let counts = [
-            ("integers", kernel.ints.len(), ints.len()),
-            ("floats", kernel.floats.len(), floats.len()),
-            ("buffers", kernel.buffers.len(), buffers.len()),
-        ];
-        for (what, expected, given) in counts {
-            if expected != given {
-                return Err(LaunchError::Count { kernel: kernel.name, what, expected, given });
-            }
+        let extents: Vec<Extent> = buffers.iter().map(Buf::extent).collect();
+        check_call(kernel, ints, floats, &extents)?;
+        for (i, buf) in buffers.iter().enumerate() {
+            // SAFETY: the memory is lent for reading at least, and nobody writes it while this launch is made.
+            check_indices(kernel, ints, i, unsafe { std::slice::from_raw_parts(buf.ptr, buf.len) })?;
         }
-        check_ints(kernel, ints)?;
-        // The table gives `i32::MAX` for whatever is more than that.
-        if kernel.work.iter().chain([&kernel.cuda.work]).any(|work| work(ints) == i32::MAX) {
-            return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
-        }
-        check_buffers(kernel, ints, buffers)?;
         let bufs = buffers.iter().map(|b| b.ptr).collect();
         Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
     }
@@ -194,6 +200,45 @@ impl<'a> Launch<'a> {
     }
 }
 
+/// Checks counts, dims, conditions, exact lengths, and that what is written overlaps nothing. What the buffers hold is
+/// not looked at: see [`check_indices`].
+pub fn check_call(
+    kernel: &'static Kernel,
+    ints: &[i32],
+    floats: &[f32],
+    buffers: &[Extent],
+) -> Result<(), LaunchError> {
+    let counts = [
+        ("integers", kernel.ints.len(), ints.len()),
+        ("floats", kernel.floats.len(), floats.len()),
+        ("buffers", kernel.buffers.len(), buffers.len()),
+    ];
+    for (what, expected, given) in counts {
+        if expected != given {
+            return Err(LaunchError::Count { kernel: kernel.name, what, expected, given });
+        }
+    }
+    check_ints(kernel, ints)?;
+    // The table gives `i32::MAX` for whatever is more than that.
+    if kernel.work.iter().chain([&kernel.cuda.work]).any(|work| work(ints) == i32::MAX) {
+        return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
+    }
+    check_buffers(kernel, ints, buffers)
+}
+
+/// Checks the values of a buffer of indices; every other buffer passes.
+pub fn check_indices(kernel: &'static Kernel, ints: &[i32], buffer: usize, bytes: &[u8]) -> Result<(), LaunchError> {
+    let Some(below) = (kernel.index_below)(ints, buffer) else { return Ok(()) };
+    for (at, word) in bytes.as_chunks().0.iter().enumerate() {
+        let value = i32::from_le_bytes(*word);
+        if !(0..below).contains(&value) {
+            let buffer = kernel.buffers[buffer].name;
+            return Err(LaunchError::Index { kernel: kernel.name, buffer, at, value, below });
+        }
+    }
+    Ok(())
+}
+
 fn check_ints(kernel: &'static Kernel, ints: &[i32]) -> Result<(), LaunchError> {
     for ((&name, &value), &(lo, hi)) in kernel.ints.iter().zip(ints).zip(kernel.ranges) {
         if !(lo..=hi).contains(&value) {
@@ -207,11 +252,11 @@ fn check_ints(kernel: &'static Kernel, ints: &[i32]) -> Result<(), LaunchError> 
     })
 }
 
-fn check_buffers(kernel: &'static Kernel, ints: &[i32], buffers: &[Buf]) -> Result<(), LaunchError> {
+fn check_buffers(kernel: &'static Kernel, ints: &[i32], buffers: &[Extent]) -> Result<(), LaunchError> {
     let mut bytes = vec![0; buffers.len()];
     (kernel.bytes)(ints, &mut bytes);
     for (i, (info, buf)) in kernel.buffers.iter().zip(buffers).enumerate() {
-        if buf.len as u64 != bytes[i] {
+        if buf.len != bytes[i] {
             let (expected, given, ints) = (bytes[i], buf.len, describe(kernel, ints));
             return Err(LaunchError::Length { kernel: kernel.name, buffer: info.name, expected, given, ints });
         }
@@ -223,21 +268,6 @@ fn check_buffers(kernel: &'static Kernel, ints: &[i32], buffers: &[Buf]) -> Resu
                 let other = kernel.buffers[j].name;
                 return Err(LaunchError::Overlap { kernel: kernel.name, written: info.name, other });
             }
-        }
-        if let Some(below) = (kernel.index_below)(ints, i) {
-            check_indices(kernel, info.name, buf, below)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_indices(kernel: &'static Kernel, buffer: &'static str, buf: &Buf, below: i32) -> Result<(), LaunchError> {
-    // SAFETY: the memory is lent for reading at least, and nobody writes it while this launch is made.
-    let bytes = unsafe { std::slice::from_raw_parts(buf.ptr, buf.len) };
-    for (at, word) in bytes.as_chunks().0.iter().enumerate() {
-        let value = i32::from_le_bytes(*word);
-        if !(0..below).contains(&value) {
-            return Err(LaunchError::Index { kernel: kernel.name, buffer, at, value, below });
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ mod generated {
 
 pub use generated::KERNELS;
 pub use isa::{Isa, UnknownIsa, float_mode_is_ieee};
-pub use launch::{Buf, Launch, LaunchError};
+pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
 /// The CPU code of a kernel: does work items `lo..hi`.
 ///

@@ -1,5 +1,11 @@
 //! The error of the program: what went wrong, the way out, and the exit code.
-use crate::{commands::inspect::InspectError, exec::ExecError, gguf::ModelError, plan::PlanError, synth::SynthError};
+use crate::{
+    commands::inspect::InspectError,
+    exec::{ExecError, cuda::CudaError},
+    gguf::ModelError,
+    plan::PlanError,
+    synth::SynthError,
+};
 use std::io;
 
 /// What can go wrong in a command.
@@ -72,12 +78,19 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::OutputClosed => 0,
+            Error::Exec(ExecError::Cuda(_)) => 5,
             Error::Synth(SynthError::Interrupted) => 130,
             Error::Failure(_) | Error::Plan(_) | Error::Exec(_) | Error::Synth(_) => 1,
             Error::Usage { .. } => 2,
             Error::Model(_) => 3,
             Error::Device { .. } => 5,
         }
+    }
+}
+
+impl From<CudaError> for Error {
+    fn from(error: CudaError) -> Error {
+        ExecError::from(error).into()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the commands share: the kernels folder, how they fail, and colours.
 pub mod check;
+pub mod doctor;
 pub mod emit;
 pub mod explain;
 pub mod list;

@@ -48,6 +48,11 @@ impl Isa {
         (self.features().present)()
     }
 
+    /// The processor features that it needs.
+    pub fn needs(self) -> &'static [&'static str] {
+        self.features().names
+    }
+
     /// The last of [`Isa::ALL`] that this machine has.
     pub fn best() -> Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.available()).unwrap_or(Isa::Scalar)

@@ -1,11 +1,16 @@
 //! The options that say where a model runs, and the line that says where it does.
 use crate::{
     Error,
-    exec::{Session, cpu},
+    exec::{
+        Executor, Session, cpu,
+        cuda::{self, Cuda, Gpu, Need},
+    },
     gguf::Gguf,
     plan::{CHUNK, Plan, Step},
 };
+use indicatif::HumanBytes;
 use kernels_gen::Isa;
+use kgen::nvrtc;
 use std::{num::NonZero, str::FromStr, thread};
 
 /// Most threads that can be asked for; more than any machine that this runs on has.
@@ -62,9 +67,14 @@ fn threads(s: &str) -> Result<usize, String> {
 /// A device that was found to be there.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    threads: usize,
-    isa: Isa,
+    place: Place,
     why: String,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Cpu { threads: usize, isa: Isa },
+    Cuda { gpu: Gpu, free: usize },
 }
 
 /// How much a session must hold.
@@ -81,10 +91,17 @@ pub struct Size {
 impl DeviceArgs {
     /// Finds the device, or says why it cannot serve.
     pub fn place(&self) -> Result<Placement, Error> {
-        if let Device::Cuda(_) = self.device {
-            let message = "this build of apr has no CUDA executor, so --device cuda cannot serve";
-            return Err(Error::device(message, "use --device cpu; the CPU gives the same bits"));
+        match self.device {
+            Device::Cuda(number) => {
+                let gpu = Gpu::open(number)?;
+                let (free, _) = gpu.memory()?;
+                Ok(Placement { place: Place::Cuda { gpu, free }, why: format!("asked for by --device cuda:{number}") })
+            }
+            Device::Auto | Device::Cpu => self.place_on_cpu(),
         }
+    }
+
+    fn place_on_cpu(&self) -> Result<Placement, Error> {
         let isa = self.isa.unwrap_or_else(Isa::best);
         if !isa.available() {
             let message = format!("--isa {isa}: this processor lacks {}", isa.missing().join(", "));
@@ -94,42 +111,79 @@ impl DeviceArgs {
             ));
         }
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
-        Ok(Placement { threads, isa, why: self.why() })
-    }
-
-    fn why(&self) -> String {
         let device = match (self.device, self.no_gpu) {
-            (_, true) => "asked for by --no-gpu",
-            (Device::Cpu, _) => "asked for by --device cpu",
-            _ => "the only device of this build",
+            (_, true) => "asked for by --no-gpu".into(),
+            (Device::Cpu, _) => "asked for by --device cpu".into(),
+            _ => no_gpu(),
         };
-        let isa = if self.isa.is_some() { "asked for by --isa" } else { "the widest that this processor has" };
-        format!("cpu is {device}; the instruction set is {isa}")
+        let choice = if self.isa.is_some() { "asked for by --isa" } else { "the widest that this processor has" };
+        let why = format!("{device}; the instruction set is {choice}");
+        Ok(Placement { place: Place::Cpu { threads, isa }, why })
+    }
+}
+
+/// Why a GPU is not used where nobody asked for one.
+fn no_gpu() -> String {
+    match cuda::list() {
+        Err(error) => error.message,
+        Ok(names) => {
+            let name = names.join(", ");
+            match nvrtc::Compiler::new().nvrtc() {
+                Ok(_) => format!("GPU found ({name}), not used: ask for it with --device cuda"),
+                Err(_) => format!("GPU found ({name}), not used: NVRTC missing; {}", nvrtc::INSTALL),
+            }
+        }
+    }
+}
+
+impl Size {
+    fn limits(&self) -> Step {
+        let chunks = self.positions.div_ceil(CHUNK).max(1);
+        Step { tokens: self.tokens.max(1), outputs: self.outputs.max(1), position: 0, chunks }
     }
 }
 
 impl Placement {
     /// The device in short, for machines to read.
     pub fn device(&self) -> String {
-        format!("cpu:{}", self.isa)
+        match &self.place {
+            Place::Cpu { isa, .. } => format!("cpu:{isa}"),
+            Place::Cuda { gpu, .. } => format!("cuda:{}:{}", gpu.number(), gpu.arch()),
+        }
     }
 
-    /// One line for people: device, instruction set, kernels, and why.
-    pub fn line(&self, plan: &Plan) -> String {
+    /// One line for people: device, instruction set, memory, kernels, and why.
+    pub fn line(&self, plan: &Plan, size: Size) -> Result<String, Error> {
         let mut kernels: Vec<_> = plan.stages.iter().map(|stage| stage.kernel.as_str()).collect();
         kernels.sort_unstable();
         kernels.dedup();
-        let (isa, n, why) = (self.isa, self.threads, &self.why);
-        let s = if n == 1 { "" } else { "s" };
-        format!("cpu: {isa}, {n} thread{s}, kernels {}; {why}", kernels.join(" "))
+        let device = match &self.place {
+            Place::Cpu { threads, isa } => {
+                let s = if *threads == 1 { "" } else { "s" };
+                format!("cpu: {isa}, {threads} thread{s}")
+            }
+            Place::Cuda { gpu, free } => {
+                let need = Need::of(plan, &size.limits())?;
+                let [weights, cache, activations, free] =
+                    [need.weights, need.cache, need.activations, *free].map(|n| HumanBytes(n as u64));
+                let (number, name, arch, driver) = (gpu.number(), gpu.name(), gpu.arch(), gpu.driver());
+                format!(
+                    "cuda:{number}: {name}, {arch}, driver for CUDA {driver}, weights {weights}, KV cache {cache}, \
+                     activations {activations} of {free} free"
+                )
+            }
+        };
+        Ok(format!("{device}, kernels {}; {}", kernels.join(" "), self.why))
     }
 
     /// An empty sequence on this device.
     pub fn session<'m>(&self, plan: &Plan, model: &'m Gguf, size: Size) -> Result<Session<'m>, Error> {
-        let chunks = size.positions.div_ceil(CHUNK).max(1);
-        let limits = Step { tokens: size.tokens.max(1), outputs: size.outputs.max(1), position: 0, chunks };
-        let setup = cpu::Setup { threads: self.threads, isa: self.isa, limits };
-        Ok(Session::new(Box::new(cpu::Cpu::new(plan, model, setup)?)))
+        let limits = size.limits();
+        let executor: Box<dyn Executor + 'm> = match &self.place {
+            &Place::Cpu { threads, isa } => Box::new(cpu::Cpu::new(plan, model, cpu::Setup { threads, isa, limits })?),
+            Place::Cuda { gpu, .. } => Box::new(Cuda::new(plan, model, cuda::Setup { gpu: gpu.clone(), limits })?),
+        };
+        Ok(Session::new(executor))
     }
 }
 
@@ -158,13 +212,24 @@ mod tests {
 
     #[test]
     fn a_device_that_cannot_serve_is_exit_5() {
-        assert_eq!(place(&["--device", "cuda:1"]).unwrap_err().exit_code(), 5);
+        let error = place(&["--device", "cuda:99"]).unwrap_err();
+        assert_eq!(error.exit_code(), 5);
+        assert!(error.to_string().contains("\n  help: "), "{error}");
+    }
+
+    #[test]
+    fn auto_is_the_cpu_and_says_why_no_gpu_is_used() {
+        let placement = place(&[]).unwrap();
+        assert!(placement.device().starts_with("cpu:"));
+        let why = placement.why.to_lowercase();
+        assert!(["libcuda", "not used", "gpus"].iter().any(|word| why.contains(word)), "{why}");
     }
 
     #[test]
     fn cpu_options_are_taken() {
         let placement = place(&["--no-gpu", "--threads", "3", "--isa", "scalar"]).unwrap();
-        let line = placement.line(&Plan::default());
+        let size = Size { positions: 1, tokens: 1, outputs: 1 };
+        let line = placement.line(&Plan::default(), size).unwrap();
         assert!(line.starts_with("cpu: scalar, 3 threads") && line.contains("--no-gpu"), "{line}");
         assert_eq!(placement.device(), "cpu:scalar");
     }

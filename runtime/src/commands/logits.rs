@@ -40,8 +40,9 @@ impl Logits {
         let plan = transformer(&model);
         let tokens = self.tokens.len();
         let chunk = tokens.min(self.chunk as usize);
-        let mut session = placement.session(&plan, &file, Size { positions: tokens, tokens: chunk, outputs: chunk })?;
-        eprintln!("{}", placement.line(&plan));
+        let size = Size { positions: tokens, tokens: chunk, outputs: chunk };
+        let mut session = placement.session(&plan, &file, size)?;
+        eprintln!("{}", placement.line(&plan, size)?);
 
         let failed = |error| failed(&self.out, error);
         let mut out = BufWriter::new(File::create(&self.out).map_err(failed)?);

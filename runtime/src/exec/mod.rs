@@ -1,10 +1,12 @@
 //! Executors run a plan on a device; a session feeds one with tokens. Neither knows what a transformer is.
+mod buffers;
 pub mod cpu;
+pub mod cuda;
 mod session;
 
 pub use session::Session;
 
-use crate::plan::Step;
+use crate::plan::{BufferId, Step};
 use kernels_gen::LaunchError;
 
 /// Runs the steps of a plan and keeps the KV cache.
@@ -20,6 +22,9 @@ pub trait Executor {
 
     /// The token with the largest logit, for each output of the last step; where a logit is NaN, that one.
     fn best(&self) -> &[i32];
+
+    /// The bytes of a buffer of the plan as the last step has left them.
+    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError>;
 }
 
 /// Why the forward pass failed.
@@ -75,6 +80,9 @@ pub enum ExecError {
         /// Which thread, and what it said.
         source: cpu::Panicked,
     },
+    /// The GPU cannot serve, or failed.
+    #[error(transparent)]
+    Cuda(#[from] cuda::CudaError),
     /// The logits are not numbers.
     #[error("the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow")]
     NotANumber {

@@ -114,6 +114,19 @@ impl Gguf {
         (0..self.directory.len()).map(|index| self.directory.tensor(&self.bytes, index))
     }
 
+    /// Gives the memory of mapped bytes back to the system, which reads them from the file again when they are needed.
+    pub fn release(&self, bytes: &[u8]) {
+        let Backing::Map(map) = &self.bytes else { return };
+        let Some(offset) = (bytes.as_ptr() as usize).checked_sub(map.as_ptr() as usize) else { return };
+        if offset + bytes.len() > map.len() {
+            return;
+        }
+        // SAFETY: the map is of a file and never written, so that the pages come back as they were. That the system does
+        // not take the advice changes nothing but how much memory is used.
+        #[cfg(unix)]
+        let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, bytes.len()) };
+    }
+
     /// The tensor of this name.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         let index = self.directory.find(&self.bytes, name)?;

@@ -113,7 +113,7 @@ impl Run {
         let size = Size { positions, tokens: CHUNK.min(prompt.len()), outputs: 1 };
         let mut session = placement.session(&plan, &file, size)?;
         let load = opened + start.elapsed();
-        eprintln!("{}", placement.line(&plan));
+        eprintln!("{}", placement.line(&plan, size)?);
 
         let mut out = Output::lock();
         let request = Request { prompt: &prompt, max_tokens: self.max_tokens as usize, positions, stops: &self.stop };

@@ -1,9 +1,12 @@
 //! Runs a plan stage by stage; all threads share the work of each stage.
 use super::{Pool, memory::Memory, share};
 use crate::{
-    exec::{ExecError, Executor},
+    exec::{
+        ExecError, Executor,
+        buffers::{check_step, fill_table, ints, most_bytes, part, weight},
+    },
     gguf::Gguf,
-    plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Size, Step},
+    plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
 use kernels_gen::{Buf, Isa, Launch, float_mode_is_ieee};
 
@@ -72,18 +75,6 @@ impl<'m> Cpu<'m> {
         Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step })
     }
 
-    fn check(&self, tokens: usize, position: usize, outputs: usize) -> Result<(), ExecError> {
-        let Step { tokens: most_tokens, outputs: most_outputs, .. } = self.setup.limits;
-        if tokens == 0 || tokens > most_tokens || outputs > most_outputs.min(tokens) {
-            return Err(ExecError::StepSize { tokens, outputs, most_tokens, most_outputs });
-        }
-        let capacity = self.setup.limits.get(Size::Capacity);
-        if position > capacity || tokens > capacity - position {
-            return Err(ExecError::ContextFull { tokens, position, capacity });
-        }
-        Ok(())
-    }
-
     /// The numbers of an activation that the last step left.
     fn numbers<T: Number>(&self, id: BufferId) -> &[T] {
         let Slot::Owned(memory) = &self.tensors.slots[id.0] else { return &[] };
@@ -105,7 +96,7 @@ impl Executor for Cpu<'_> {
     }
 
     fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
-        self.check(tokens.len(), position, outputs)?;
+        check_step(&self.setup.limits, tokens.len(), position, outputs)?;
         let step = Step { tokens: tokens.len(), outputs, position, chunks: self.setup.limits.chunks };
         if let Slot::Owned(memory) = &mut self.tensors.slots[self.input.0] {
             for (to, token) in memory.bytes_mut().as_chunks_mut().0.iter_mut().zip(tokens) {
@@ -128,11 +119,18 @@ impl Executor for Cpu<'_> {
     fn best(&self) -> &[i32] {
         self.numbers(self.best)
     }
+
+    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError> {
+        let bytes = self.tensors.buffers[buffer.0].bytes(&self.step).unwrap_or(0);
+        Ok(match &self.tensors.slots[buffer.0] {
+            Slot::Mapped(data) => data.to_vec(),
+            Slot::Owned(memory) => memory.bytes()[..bytes].to_vec(),
+        })
+    }
 }
 
 fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa: Isa) -> Result<(), ExecError> {
-    // A size that does not fit is one that no kernel accepts.
-    let ints: Vec<i32> = stage.ints.iter().map(|&size| i32::try_from(step.get(size)).unwrap_or(-1)).collect();
+    let ints = ints(&stage.ints, step);
     let args = stage.args.iter().zip(stage.kernel.buffers);
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
     let launch = Launch::new(stage.kernel, &ints, &stage.floats, &bufs)
@@ -151,42 +149,28 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
 }
 
 impl Tensors<'_> {
-    /// The memory of an argument in this step. Where sizes overflow it is empty, which a launch refuses.
+    /// The memory of an argument in this step.
     fn lend(&self, arg: Arg, written: bool, step: &Step) -> Buf<'_> {
         let (buffer, slot) = (&self.buffers[arg.buffer.0], &self.slots[arg.buffer.0]);
-        let row = buffer.row_bytes(step).unwrap_or(0);
-        let rows = step.get(buffer.shape[0]);
-        let taken = if arg.outputs_only { rows.min(step.outputs) } else { rows };
+        let (offset, len) = part(buffer, arg, step);
         let writable = written && matches!(slot, Slot::Owned(_));
         // SAFETY: the slot has memory for the largest step, and `Cpu::step` has checked that this is none larger.
         // It is reached by pointer only while a step runs.
-        unsafe { Buf::raw(slot.ptr().add((rows - taken) * row), taken * row, writable) }
+        unsafe { Buf::raw(slot.ptr().add(offset), len, writable) }
     }
 }
 
 /// The memory of a buffer for the largest step.
 fn slot<'m>(buffer: &Buffer, model: &'m Gguf, limits: &Step) -> Result<Slot<'m>, ExecError> {
-    let bytes = buffer.bytes(limits);
-    let shown = || bytes.map_or("more than memory can have".into(), |n| n.to_string());
     if let Role::Weight = buffer.role {
-        let data = model.tensor(&buffer.name).map_or(&[][..], |tensor| tensor.data);
-        if Some(data.len()) != bytes {
-            let (buffer, given) = (buffer.name.clone(), data.len());
-            return Err(ExecError::WeightSize { buffer, given, expected: shown() });
-        }
-        return Ok(Slot::Mapped(data));
+        return Ok(Slot::Mapped(weight(buffer, model, limits)?));
     }
-    let memory = bytes.and_then(Memory::zeroed);
-    let mut memory = memory.ok_or_else(|| ExecError::Memory { buffer: buffer.name.clone(), bytes: shown() })?;
+    let bytes = most_bytes(buffer, limits)?;
+    let memory = Memory::zeroed(bytes);
+    let mut memory =
+        memory.ok_or_else(|| ExecError::Memory { buffer: buffer.name.clone(), bytes: bytes.to_string() })?;
     if let Role::Table(row) = &buffer.role {
-        let bytes = buffer.row_bytes(limits).unwrap_or(0);
-        let mut numbers = vec![0.0; bytes / 4];
-        for (index, to) in memory.bytes_mut().chunks_exact_mut(bytes.max(1)).enumerate() {
-            row(index, &mut numbers);
-            for (to, number) in to.as_chunks_mut().0.iter_mut().zip(&numbers) {
-                *to = number.to_le_bytes();
-            }
-        }
+        fill_table(buffer, row, limits, memory.bytes_mut());
     }
     Ok(Slot::Owned(memory))
 }

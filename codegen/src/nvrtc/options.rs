@@ -1,0 +1,115 @@
+//! The options that every kernel is compiled with. There is no other way to the compiler.
+use super::NvrtcError;
+use std::{fmt, str::FromStr};
+
+/// Every operation is rounded by itself, subnormals are kept, division and square root are IEEE's.
+const MEANING: [&str; 4] = ["--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+/// The language, and places in the source for the audit and for profilers.
+const LANGUAGE: [&str; 3] = ["--std=c++17", "-default-device", "-lineinfo"];
+/// Beginnings of options that change no result.
+const HARMLESS: [&str; 6] = ["-D", "--define-macro=", "-I", "--include-path=", "--maxrregcount=", "-maxrregcount="];
+
+/// An architecture with machine code of its own, as `sm_90` or `sm_90a`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arch {
+    number: u32,
+    suffix: &'static str,
+}
+
+/// The error of parsing an [`Arch`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no GPU architecture: write sm_80, sm_90, sm_90a, sm_120, ...")]
+pub struct UnknownArch(String);
+
+impl Arch {
+    /// That of a compute capability, as 9.0.
+    pub fn of_capability(major: u32, minor: u32) -> Arch {
+        Arch { number: major * 10 + minor, suffix: "" }
+    }
+
+    /// The number, as 90.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sm_{}{}", self.number, self.suffix)
+    }
+}
+
+impl FromStr for Arch {
+    type Err = UnknownArch;
+
+    fn from_str(s: &str) -> Result<Arch, UnknownArch> {
+        let error = || UnknownArch(s.into());
+        let text = s.strip_prefix("sm_").ok_or_else(error)?;
+        let digits = text.trim_end_matches(['a', 'f']);
+        let suffix = match &text[digits.len()..] {
+            "" => "",
+            "a" => "a",
+            "f" => "f",
+            _ => return Err(error()),
+        };
+        // Ten or more, so that there is a major and a minor number.
+        let number = digits.parse().ok().filter(|n| (10..1000).contains(n) && !digits.starts_with(['0', '+']));
+        Ok(Arch { number: number.ok_or_else(error)?, suffix })
+    }
+}
+
+/// All options for an architecture; of `extra`, only what leaves every result as it is.
+pub(super) fn options(arch: &Arch, extra: &[String]) -> Result<Vec<String>, NvrtcError> {
+    let harmless =
+        |option: &String| HARMLESS.iter().any(|start| option.len() > start.len() && option.starts_with(start));
+    if let Some(option) = extra.iter().find(|option| !harmless(option)) {
+        return Err(NvrtcError::Option(option.clone()));
+    }
+    let fixed = MEANING.into_iter().chain(LANGUAGE).map(String::from);
+    Ok(std::iter::once(format!("--gpu-architecture={arch}")).chain(fixed).chain(extra.iter().cloned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_parse_back() {
+        for text in ["sm_80", "sm_90a", "sm_120", "sm_100f"] {
+            assert_eq!(text.parse::<Arch>().unwrap().to_string(), text);
+        }
+        for text in ["90", "sm_", "sm_9", "sm_90b", "sm_90aa", "sm_+90", "compute_90", "sm_1000"] {
+            assert_eq!(text.parse::<Arch>(), Err(UnknownArch(text.into())));
+        }
+        assert_eq!(Arch::of_capability(12, 0).to_string(), "sm_120");
+    }
+
+    #[test]
+    fn what_could_change_a_result_is_refused() {
+        let arch = Arch::of_capability(9, 0);
+        let bad = [
+            "--use_fast_math",
+            "-use_fast_math",
+            "--fmad=true",
+            "-fmad=true",
+            "--ftz=true",
+            "-ftz=true",
+            "--prec-div=false",
+            "--prec-sqrt=false",
+            "--gpu-architecture=sm_80",
+            "-arch=sm_80",
+            "-optf=file",
+            "--ptxas-options=--fmad=true",
+            "-Xptxas=-O0",
+            "-D",
+            "",
+        ];
+        for option in bad {
+            let error = options(&arch, &["-DN=1".into(), option.into()]).unwrap_err();
+            assert!(matches!(&error, NvrtcError::Option(o) if o == option), "{option}: {error}");
+        }
+        let all = options(&arch, &["-DN=1".into(), "--maxrregcount=64".into()]).unwrap();
+        assert_eq!(all[..3], ["--gpu-architecture=sm_90", "--fmad=false", "--ftz=false"]);
+        assert!(all.ends_with(&["-DN=1".into(), "--maxrregcount=64".into()]));
+    }
+}

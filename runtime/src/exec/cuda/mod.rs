@@ -1,0 +1,13 @@
+//! The CUDA executor: the plan's kernels on an NVIDIA GPU, one stream, weights in device memory as they are in the file.
+mod driver;
+mod error;
+mod executor;
+mod gpu;
+mod kernels;
+mod memory;
+mod upload;
+
+pub use error::CudaError;
+pub use executor::{Cuda, Setup};
+pub use gpu::{Gpu, list};
+pub use memory::Need;

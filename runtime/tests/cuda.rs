@@ -1,0 +1,123 @@
+//! The CUDA executor against the CPU: the same bits, whatever the way of feeding. Without a GPU nothing can be shown.
+mod engine_support;
+
+use apr::{
+    exec::{
+        ExecError, Executor,
+        cpu::{Cpu, Setup},
+        cuda::{self, Cuda, Gpu},
+    },
+    gguf::Gguf,
+    model::Model,
+    plan::{BufferId, Plan, Role, Step, transformer},
+    synth::Quant,
+};
+use engine_support::model;
+use kernels_gen::Isa;
+
+/// The first GPU, or a line that says why a test does nothing.
+fn gpu() -> Option<Gpu> {
+    match cuda::list() {
+        Ok(_) => Some(Gpu::open(0).unwrap()),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn limits(chunk: usize) -> Step {
+    Step { tokens: chunk, outputs: chunk, position: 0, chunks: 2 }
+}
+
+fn cuda(plan: &Plan, gguf: &Gguf, gpu: &Gpu, limits: Step) -> Cuda {
+    Cuda::new(plan, gguf, cuda::Setup { gpu: gpu.clone(), limits }).unwrap()
+}
+
+fn cpu<'m>(plan: &Plan, gguf: &'m Gguf, limits: Step) -> Cpu<'m> {
+    Cpu::new(plan, gguf, Setup { threads: 2, isa: Isa::best(), limits }).unwrap()
+}
+
+fn tokens(count: i32) -> Vec<i32> {
+    (0..count).map(|i| i * 37 % 512).collect()
+}
+
+/// The bits of all logits, and all bytes of the KV cache at the end.
+fn run(executor: &mut dyn Executor, plan: &Plan, tokens: &[i32], chunk: usize) -> (Vec<u32>, Vec<Vec<u8>>) {
+    let mut logits = Vec::new();
+    for (i, part) in tokens.chunks(chunk).enumerate() {
+        executor.step(part, i * chunk, part.len()).unwrap();
+        logits.extend(executor.logits().iter().map(|x| x.to_bits()));
+        assert_eq!(executor.best().len(), part.len());
+    }
+    let caches = (0..plan.buffers.len()).filter(|&i| matches!(plan.buffers[i].role, Role::Cache)).map(BufferId);
+    (logits, caches.map(|id| executor.read(id).unwrap()).collect())
+}
+
+#[test]
+fn logits_and_cache_are_those_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    for (name, quant) in [
+        ("tiny", Quant::Q4KM),
+        ("tiny-hd128", Quant::Q4KM),
+        ("tiny-tied", Quant::Q4KM),
+        ("tiny-gqa7", Quant::Q4KM),
+        ("tiny", Quant::F32),
+        ("tiny", Quant::F16),
+        ("tiny", Quant::Bf16),
+    ] {
+        let gguf = model(name, quant);
+        let plan = transformer(&Model::load(&gguf).unwrap());
+        let tokens = tokens(70);
+        let expected = run(&mut cpu(&plan, &gguf, limits(70)), &plan, &tokens, 70);
+        assert_eq!(expected.0.len() % 70, 0);
+        for chunk in [1, 7, 64, 70] {
+            let found = run(&mut cuda(&plan, &gguf, &gpu, limits(chunk)), &plan, &tokens, chunk);
+            let differs = expected.0.iter().zip(&found.0).position(|(a, b)| a != b);
+            assert!(expected == found, "{name} {quant:?}, {chunk} at a time: first logit that differs: {differs:?}");
+        }
+    }
+}
+
+#[test]
+fn only_the_last_tokens_get_logits() {
+    let Some(gpu) = gpu() else { return };
+    let gguf = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&gguf).unwrap());
+    let (mut on_cpu, mut on_gpu) = (cpu(&plan, &gguf, limits(16)), cuda(&plan, &gguf, &gpu, limits(16)));
+    for outputs in [0, 1, 3] {
+        on_cpu.step(&tokens(16), 0, outputs).unwrap();
+        on_gpu.step(&tokens(16), 0, outputs).unwrap();
+        assert_eq!(on_gpu.logits().len(), outputs * 512);
+        assert!(on_cpu.logits().iter().map(|x| x.to_bits()).eq(on_gpu.logits().iter().map(|x| x.to_bits())));
+        assert_eq!(on_cpu.best(), on_gpu.best());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let Some(gpu) = gpu() else { return };
+    let gguf = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&gguf).unwrap());
+    let mut executor = cuda(&plan, &gguf, &gpu, limits(64));
+    assert!(matches!(executor.step(&[], 0, 0), Err(ExecError::StepSize { .. })));
+    assert!(matches!(executor.step(&tokens(64), 65, 1), Err(ExecError::ContextFull { .. })));
+    for token in [512, -1] {
+        let error = executor.step(&[3, token], 0, 1).unwrap_err().to_string();
+        assert!(error.contains("token_embd") && error.contains("must be in 0..512"), "{error}");
+    }
+    // It still works.
+    executor.step(&tokens(3), 0, 1).unwrap();
+
+    let too_long = Step { chunks: 1 << 24, ..limits(1) };
+    let setup = cuda::Setup { gpu: gpu.clone(), limits: too_long };
+    let error = Cuda::new(&plan, &gguf, setup).err().unwrap();
+    assert_eq!(error.exit_code(), 5);
+    assert!(error.to_string().contains("does not fit") && error.to_string().contains("KV cache"), "{error}");
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_an_error_with_a_way_out() {
+    let error = Gpu::open(99).unwrap_err();
+    assert!(error.help.contains("--device cpu") && !error.message.is_empty(), "{error}");
+}
