@@ -36,7 +36,7 @@ enum Command {
     List(list::Args),
     /// Check kernels and print every error
     Check(check::Args),
-    /// Print a kernel as algorithm IR, loop IR or Rust
+    /// Print a kernel as algorithm IR, loop IR, Rust or CUDA C++
     Emit(emit::Args),
     /// Run a kernel on given data with an interpreter
     Run(run::Args),

@@ -116,7 +116,7 @@ pub struct Node {
     pub span: Span,
 }
 
-/// The twelve kinds of expression.
+/// The kinds of expression.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -175,7 +175,7 @@ pub struct Axis {
     pub hi: Expr,
 }
 
-/// The four kinds of statement.
+/// The kinds of statement.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Stmt {
@@ -184,7 +184,7 @@ pub enum Stmt {
         value: Expr,
     },
     /// For every index in ascending order: compute the `part`, which does not see the state, then replace the state by
-    /// `next`, all at once. Afterwards the state's variables hold the result.
+    /// `next`, all at once. `state` is each variable with its first value; afterwards the variables hold the result.
     Merge {
         axis: Axis,
         part: Vec<Stmt>,

@@ -1,4 +1,5 @@
 //! Float sums over lanes: running values in registers, side by side, or in memory where the lanes cannot be spread.
+//! The order of a sum is not decided here: it is the kernel's own, see [`crate::ir::Shape`].
 use super::build::{float, int, long};
 use super::reduce::give;
 use super::{Env, Lower, Lowered, Op, Val};
