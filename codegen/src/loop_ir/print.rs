@@ -1,6 +1,7 @@
 //! The text form of loop IR, for people and for messages. `v: f32*` is a value with one number a lane.
 use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var};
 use crate::ir::{BinOp, UnOp};
+use crate::text;
 use std::fmt::Write;
 
 /// A function as text.
@@ -33,8 +34,8 @@ pub fn expr(func: &Func, e: &Expr) -> String {
         Expr::Unary(UnOp::Neg, v) => format!("-{}", sub(v)),
         Expr::Unary(UnOp::Not, v) => format!("!{}", sub(v)),
         Expr::Unary(op, v) => format!("{}({})", unary(*op), all(v)),
-        Expr::Binary(op @ (BinOp::Min | BinOp::Max), a, b) => format!("{}({}, {})", binary(*op), all(a), all(b)),
-        Expr::Binary(op, a, b) => format!("{} {} {}", sub(a), binary(*op), sub(b)),
+        Expr::Binary(op @ (BinOp::Min | BinOp::Max), a, b) => format!("{}({}, {})", text::binary(*op), all(a), all(b)),
+        Expr::Binary(op, a, b) => format!("{} {} {}", sub(a), text::binary(*op), sub(b)),
         Expr::Fma(a, b, c) => format!("fma({}, {}, {})", all(a), all(b), all(c)),
         Expr::Select(c, a, b) => format!("if {} {{ {} }} else {{ {} }}", all(c), all(a), all(b)),
         Expr::Shuffle { mask, value } => format!("shuffle({}, {mask})", all(value)),
@@ -138,26 +139,5 @@ fn unary(op: UnOp) -> String {
         UnOp::ToHalf(s) => format!("to_{}", s.name()),
         UnOp::Neg => "-".into(),
         UnOp::Not => "!".into(),
-    }
-}
-
-fn binary(op: BinOp) -> &'static str {
-    match op {
-        BinOp::Add => "+",
-        BinOp::Sub => "-",
-        BinOp::Mul => "*",
-        BinOp::Div => "/",
-        BinOp::Rem => "%",
-        BinOp::Min => "min",
-        BinOp::Max => "max",
-        BinOp::And => "&",
-        BinOp::Or => "|",
-        BinOp::Xor => "^",
-        BinOp::Shl => "<<",
-        BinOp::Shr => ">>",
-        BinOp::Lt => "<",
-        BinOp::Le => "<=",
-        BinOp::Eq => "==",
-        BinOp::Ne => "!=",
     }
 }
