@@ -1,6 +1,6 @@
 //! Prints expressions: plain Rust for uniform values, helper functions for registers and for what Rust leaves open.
-use super::operations;
 use super::names::Names;
+use super::operations;
 use super::support::Helper;
 use super::{Isa, Unsupported};
 use crate::ir::{BinOp, Scalar, UnOp};

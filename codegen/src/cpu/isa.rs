@@ -151,4 +151,3 @@ impl Isa {
         (self != Isa::Scalar).then_some("use core::arch::x86_64::*;")
     }
 }
-

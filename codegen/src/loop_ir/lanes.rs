@@ -1,8 +1,8 @@
 //! Values of the loop interpreter, one number or one a lane, and what every operation does with them.
 use super::Ty;
 use crate::cpu::row::Slot;
-use crate::instructions::{instruction, meaning};
 use crate::float;
+use crate::instructions::{instruction, meaning};
 use crate::ir::{BinOp, UnOp};
 
 /// Most lanes a function can have.
