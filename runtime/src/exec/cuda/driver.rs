@@ -53,6 +53,16 @@ impl Stream {
         done.map_err(|error| CudaError::call("copying from the GPU", error))
     }
 
+    /// Copies on the device.
+    ///
+    /// # Safety
+    /// There are `len` bytes at both addresses until the stream has come to the end of this, and they do not overlap.
+    pub unsafe fn copy(&self, to: u64, from: u64, len: usize) -> Result<(), CudaError> {
+        // SAFETY: promised by the caller.
+        let done = unsafe { result::memcpy_dtod_async(to, from, len, self.stream) };
+        done.map_err(|error| CudaError::call("copying on the GPU", error))
+    }
+
     /// Sets a whole memory to zero.
     pub fn zero(&self, memory: &DeviceMemory) -> Result<(), CudaError> {
         // SAFETY: the memory has as many bytes, and outlives the stream's work: freeing it waits for that.

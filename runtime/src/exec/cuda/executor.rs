@@ -3,18 +3,20 @@ use super::{
     CudaError, Gpu, Need,
     driver::{DeviceMemory, Pinned, Stream},
     error::USE_CPU,
+    fault::Faulty,
     kernels::{self, Loaded},
     upload::Upload,
 };
 use crate::{
     exec::{
-        ExecError, Executor,
+        ExecError, Executor, Planted,
         buffers::{check_step, fill_table, ints, most_bytes, part, weight},
     },
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
 use kernels_gen::{Extent, LaunchError, check_call, check_indices};
+use std::ops::Range;
 
 /// What an executor is made for.
 #[derive(Clone, Debug)]
@@ -31,13 +33,15 @@ pub struct Cuda {
     stream: Stream,
     stages: Vec<Stage>,
     kernels: Vec<Loaded>,
+    faulty: Option<Faulty>,
     tensors: Tensors,
     logits: Output,
     best: Output,
     input: BufferId,
     limits: Step,
-    /// The last step.
+    /// The last step, and the bytes of its tokens, from which they are copied.
     step: Step,
+    tokens: Vec<u8>,
     need: Need,
     gpu: Gpu,
 }
@@ -83,7 +87,8 @@ impl Cuda {
         let (logits, best) = (output(logits)?, output(best)?);
         let tensors = Tensors::new(plan, model, &limits, &gpu, &stream, need.weights)?;
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: limits.chunks };
-        Ok(Cuda { stream, stages, kernels, tensors, logits, best, input, limits, step, need, gpu })
+        let (faulty, tokens) = (None, Vec::new());
+        Ok(Cuda { stream, stages, kernels, faulty, tensors, logits, best, input, limits, step, tokens, need, gpu })
     }
 
     /// The GPU.
@@ -96,7 +101,20 @@ impl Cuda {
         self.need
     }
 
-    fn run(&self, stage: &Stage, step: &Step, tokens: &[u8]) -> Result<(), ExecError> {
+    /// Puts a stage on the stream, and the fault that follows it where one is planted.
+    fn enqueue(&self, number: usize) -> Result<(), ExecError> {
+        let (stage, step) = (&self.stages[number], &self.step);
+        if !stage.bound.has_work(step) {
+            return Ok(());
+        }
+        self.launch(stage, step)?;
+        match &self.faulty {
+            Some(faulty) => Ok(faulty.after(number, step, &self.tensors.memory, &self.stream)?),
+            None => Ok(()),
+        }
+    }
+
+    fn launch(&self, stage: &Stage, step: &Step) -> Result<(), ExecError> {
         let BoundStage { name, kernel, ints: sizes, floats, args } = &stage.bound;
         let ints = ints(sizes, step);
         let extents: Vec<Extent> =
@@ -105,7 +123,7 @@ impl Cuda {
         check_call(kernel, &ints, floats, &extents).map_err(refused)?;
         for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
             let (offset, len) = part(&self.tensors.buffers[arg.buffer.0], *arg, step);
-            check_indices(kernel, &ints, i, &tokens[offset..offset + len]).map_err(refused)?;
+            check_indices(kernel, &ints, i, &self.tokens[offset..offset + len]).map_err(refused)?;
         }
         let work = (kernel.cuda.work)(&ints);
         let Ok(items) = u32::try_from(work) else {
@@ -132,18 +150,13 @@ impl Executor for Cuda {
     }
 
     fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
-        check_step(&self.limits, tokens.len(), position, outputs)?;
-        let step = Step { tokens: tokens.len(), outputs, position, chunks: self.limits.chunks };
-        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        // SAFETY: the bytes live until the stream has done everything, which is waited for below, also after an error; the
-        // buffer was made for the largest step.
-        unsafe { self.stream.upload(self.tensors.memory[self.input.0].address(), &bytes)? };
-        let done = self.run_all(&step, &bytes);
-        let waited = self.stream.wait("computing a step");
-        done?;
-        waited?;
-        self.step = step;
-        Ok(())
+        let done = self.feed(tokens, position, outputs).and_then(|()| self.enqueue_all());
+        self.finish(done, "computing a step")
+    }
+
+    fn identity(&self) -> Result<String, ExecError> {
+        let kernels = self.kernels.iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hash()));
+        Ok(self.gpu.identity()? + &kernels.collect::<String>())
     }
 
     fn logits(&self) -> &[f32] {
@@ -154,27 +167,64 @@ impl Executor for Cuda {
         self.best.numbers()
     }
 
-    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError> {
-        let bytes = self.tensors.buffers[buffer.0].bytes(&self.step).unwrap_or(0);
+    fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError> {
         let memory = &self.tensors.memory[buffer.0];
-        let mut host = vec![0; bytes.min(memory.len())];
-        // SAFETY: the memory has as many bytes, and the stream is waited for.
-        unsafe { self.stream.download(&mut host, memory.address())? };
+        assert!(part.start <= part.end && part.end <= memory.len(), "{part:?} is not in a buffer of {}", memory.len());
+        let mut host = vec![0; part.len()];
+        // SAFETY: the memory has these bytes, and the stream is waited for.
+        unsafe { self.stream.download(&mut host, memory.address() + part.start as u64)? };
         self.stream.wait("reading a buffer")?;
         Ok(host)
+    }
+
+    fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
+        let done = self.feed(tokens, position, outputs);
+        self.finish(done, "copying tokens")
+    }
+
+    fn stage(&mut self, number: usize) -> Result<(), ExecError> {
+        let done = self.enqueue(number);
+        self.finish(done, &format!("computing stage {}", self.stages[number].bound.name))
+    }
+
+    fn plant(&mut self, fault: Planted) -> Result<(), ExecError> {
+        if let Some(weight) = fault.weight() {
+            let memory = &self.tensors.memory[weight.0];
+            let mut bytes = self.read(weight, 0..memory.len())?;
+            fault.damage(&mut bytes);
+            // SAFETY: the memory has as many bytes, which live until the stream is waited for.
+            let done = unsafe { self.stream.upload(memory.address(), &bytes) };
+            self.finish(done.map_err(ExecError::from), "planting a fault")?;
+        }
+        self.faulty = Some(Faulty::new(&self.gpu, fault)?);
+        Ok(())
     }
 }
 
 impl Cuda {
+    /// Begins a step: checks it and puts the copy of its tokens on the stream.
+    fn feed(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
+        check_step(&self.limits, tokens.len(), position, outputs)?;
+        self.step = Step { tokens: tokens.len(), outputs, position, chunks: self.limits.chunks };
+        self.tokens = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        // SAFETY: the bytes stay as they are until the next step, and each is waited for; the buffer was made for the
+        // largest step.
+        unsafe { self.stream.upload(self.tensors.memory[self.input.0].address(), &self.tokens)? };
+        Ok(())
+    }
+
+    /// Waits for the stream, also where putting work on it has failed; the first error counts.
+    fn finish(&self, done: Result<(), ExecError>, doing: &str) -> Result<(), ExecError> {
+        let waited = self.stream.wait(doing);
+        done?;
+        Ok(waited?)
+    }
+
     /// Puts all stages on the stream, and the copies of what they compute.
-    fn run_all(&mut self, step: &Step, tokens: &[u8]) -> Result<(), ExecError> {
-        for stage in &self.stages {
-            if stage.bound.ints.iter().take(stage.bound.kernel.dims).all(|&dim| step.get(dim) > 0) {
-                self.run(stage, step, tokens)?;
-            }
-        }
+    fn enqueue_all(&mut self) -> Result<(), ExecError> {
+        (0..self.stages.len()).try_for_each(|number| self.enqueue(number))?;
         for output in [&mut self.logits, &mut self.best] {
-            output.len = self.tensors.buffers[output.buffer.0].bytes(step).unwrap_or(0);
+            output.len = self.tensors.buffers[output.buffer.0].bytes(&self.step).unwrap_or(0);
             let (host, from) = (&mut output.host.bytes_mut()[..output.len], &self.tensors.memory[output.buffer.0]);
             // SAFETY: `step` waits for the stream before anyone looks at them.
             unsafe { self.stream.download(host, from.address())? };

@@ -1,10 +1,12 @@
 //! The kernels of a plan on a GPU: compiled for it or found in the cache, audited, loaded.
 use super::{CudaError, Gpu, driver::Module, error::USE_CPU};
+use crate::hex::hex;
 use kernels_gen::Kernel;
 use kgen::{
     audit::{Allowed, audit},
-    nvrtc::{Arch, Compiler},
+    nvrtc::{Arch, Compiler, NvrtcError},
 };
+use sha2::{Digest, Sha256};
 use std::{
     num::NonZero,
     sync::{
@@ -25,6 +27,7 @@ const SHOWN: usize = 5;
 pub struct Loaded {
     kernel: &'static Kernel,
     module: Module,
+    hash: String,
 }
 
 /// How a kernel is started.
@@ -41,6 +44,11 @@ impl Loaded {
     /// The kernel's name.
     pub fn name(&self) -> &'static str {
         self.kernel.name
+    }
+
+    /// The SHA-256 of its machine code, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// Its handle.
@@ -60,7 +68,7 @@ impl Loaded {
         if shared > FREE_SHARED {
             module.allow_shared(shared)?;
         }
-        Ok(Loaded { kernel, module })
+        Ok(Loaded { kernel, module, hash: hex(&Sha256::digest(cubin)) })
     }
 }
 
@@ -106,10 +114,7 @@ fn compile(compiler: &Compiler, kernels: &[&'static Kernel], arch: &Arch) -> Res
 
 fn compile_one(compiler: &Compiler, kernel: &Kernel, arch: &Arch) -> Result<Vec<u8>, CudaError> {
     let source = kernel.cuda.source;
-    let compiled = compiler.compile(source, kernel.name, arch, &[]).map_err(|error| {
-        let help = error.help().map_or_else(|| USE_CPU.to_string(), |help| format!("{help}; else {USE_CPU}"));
-        CudaError::new(error.to_string(), help)
-    })?;
+    let compiled = compiler.compile(source, kernel.name, arch, &[]).map_err(not_compiled)?;
     let allowed = Allowed { fma: source.contains("__fmaf_rn") };
     audit(&compiled.ptx, &allowed).map_err(|violations| {
         let shown: Vec<_> = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
@@ -122,6 +127,12 @@ fn compile_one(compiler: &Compiler, kernel: &Kernel, arch: &Arch) -> Result<Vec<
         CudaError::new(message, USE_CPU)
     })?;
     Ok(compiled.cubin)
+}
+
+/// Why there is no machine code, with the way out.
+pub fn not_compiled(error: NvrtcError) -> CudaError {
+    let help = error.help().map_or_else(|| USE_CPU.to_string(), |help| format!("{help}; else {USE_CPU}"));
+    CudaError::new(error.to_string(), help)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 mod driver;
 mod error;
 mod executor;
+mod fault;
 mod gpu;
 mod kernels;
 mod memory;
