@@ -63,13 +63,12 @@ fn no_schedule_changes_a_random_kernel() {
         let mut random = Random(seed);
         let text = program("f", &mut random);
         let kernel = compile(&text);
-        let axes = lower::outer_axes(&kernel);
         Target::Cpu(Isa::Scalar)
             .legal(&kernel, &Schedule::plain(&["t"]))
             .unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         for _ in 0..DRAWN {
             let target = Target::ALL[random.below(Target::ALL.len())];
-            let schedule = schedule::draw(&axes, target, |n| random.below(n));
+            let schedule = schedule::draw(&kernel, target, |n| random.below(n));
             if target.legal(&kernel, &schedule).is_err() {
                 continue;
             }
@@ -94,12 +93,11 @@ fn compiled_random_kernels_give_the_interpreters_bits() {
         let name = format!("f{seed}");
         let text = program(&name, &mut random);
         let kernel = compile(&text);
-        let axes = lower::outer_axes(&kernel);
         let (ints, buffers) = data(&kernel, &mut random);
         let meaning = meaning(&kernel, &ints, &buffers).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         for isa in &isas {
             // The widest of a few, so that most have lanes.
-            let drawn = (0..DRAWN).map(|_| schedule::draw(&axes, Target::Cpu(*isa), |n| random.below(n)));
+            let drawn = (0..DRAWN).map(|_| schedule::draw(&kernel, Target::Cpu(*isa), |n| random.below(n)));
             let legal = drawn.filter(|s| Target::Cpu(*isa).legal(&kernel, s).is_ok());
             let Some(schedule) = legal.max_by_key(|s| s.width) else { continue };
             let func = lower::lower(&kernel, &schedule).expect("legal");

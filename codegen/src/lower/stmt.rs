@@ -81,6 +81,18 @@ impl Lower<'_> {
             return self.illegal("a merge inside lanes");
         }
         let bounds = self.bounds(axis, envs)?;
+        self.merge_with(axis, bounds, (state, next), envs, |l, envs| l.stmts(part, envs))
+    }
+
+    /// A merge whose parts `part` gives, in ascending order.
+    pub(super) fn merge_with(
+        &mut self,
+        axis: &Axis,
+        bounds: (Op, Op),
+        (state, next): (&[(Var, Expr)], &MergeStep),
+        envs: &mut [Env],
+        part: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
+    ) -> Lowered<()> {
         for (var, init) in state {
             let inits = self.evals(init, envs)?;
             for (env, init) in envs.iter_mut().zip(inits) {
@@ -89,7 +101,7 @@ impl Lower<'_> {
             }
         }
         self.serial(axis.var, bounds, envs, |l, envs| {
-            l.stmts(part, envs)?;
+            part(l, envs)?;
             l.stmts(&next.stmts, envs)?;
             // All new values are known before any old one is replaced.
             let mut values = Vec::new();
@@ -151,7 +163,7 @@ impl Lower<'_> {
         }
     }
 
-    fn array_len(&self, array: loop_ir::Var) -> usize {
+    pub(super) fn array_len(&self, array: loop_ir::Var) -> usize {
         let declared = self.arrays.iter().find_map(|s| match s {
             loop_ir::Stmt::Array { var, len, .. } if *var == array => Some(*len),
             _ => None,
@@ -160,13 +172,19 @@ impl Lower<'_> {
     }
 
     fn copy(&mut self, from: loop_ir::Var, to: loop_ir::Var) -> Lowered<()> {
-        let len = self.array_len(from) as i32;
-        let (step, stride) = if self.lane.is_some() { (self.width() as i32, 1) } else { (1, 0) };
-        self.each(Bind::Serial, "i", (int(0), int(len), step), |l, i| {
+        self.each_element(self.array_len(from), |l, i, stride| {
             let source = l.element(from, i.clone(), stride);
             let value = l.load(source);
             let to = l.element(to, i, stride);
             l.push(loop_ir::Stmt::Store { to, value: value.e });
+        })
+    }
+
+    /// A loop over all elements of an array, a register at a time: `f` gets the first one's index and the lanes' stride.
+    pub(super) fn each_element(&mut self, len: usize, f: impl FnOnce(&mut Self, Op, i32)) -> Lowered<()> {
+        let (step, stride) = if self.lane.is_some() { (self.width() as i32, 1) } else { (1, 0) };
+        self.each(Bind::Serial, "i", (int(0), int(len as i32), step), |l, i| {
+            f(l, i, stride);
             Ok(())
         })
     }

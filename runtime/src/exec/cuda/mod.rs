@@ -4,8 +4,12 @@ mod error;
 mod executor;
 mod fault;
 mod gpu;
+mod graph;
 mod kernels;
 mod memory;
+mod record;
+mod scratch;
+mod tensors;
 mod upload;
 
 pub use error::CudaError;
