@@ -1,5 +1,6 @@
 //! apr: loads quantized models and runs them with equal bits on every device.
 
+mod aside;
 pub mod commands;
 mod error;
 pub mod exec;

@@ -104,10 +104,7 @@ impl Fault {
                 let (number, stage) = self.stage(plan, *layer, |stage, _| heads(plan, stage).is_some())?;
                 let heads = heads(plan, number);
                 if heads == Some(1) {
-                    return Err(Error::usage(
-                        format!("--plant {self}: the model has one head"),
-                        "plant another fault",
-                    ));
+                    return Err(Error::usage(format!("--plant {self}: the model has one head"), "plant another fault"));
                 }
                 written(plan, &stage, number, heads)?
             }

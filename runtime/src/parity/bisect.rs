@@ -87,13 +87,14 @@ fn pick(stages: &[BoundStage], report: &Report, name: Option<&str>) -> Result<us
         None => report.difference.as_ref().and_then(|difference| product(&difference.stage)).or_else(first),
     };
     found.ok_or_else(|| {
-        let shown = stages.iter().filter(|stage| format(stage).is_some() && !stage.name.starts_with("blk.1"));
-        let names: Vec<&str> = shown.map(|stage| stage.name.as_str()).take(8).collect();
+        let products = stages.iter().filter(|stage| format(stage).is_some()).map(|stage| stage.name.as_str());
+        let names: Vec<&str> =
+            products.filter(|name| !name.starts_with("blk.") || name.starts_with("blk.0.")).collect();
         match names[..] {
             [] => Error::usage("the model has no quantized matrices", "leave --bisect out"),
             _ => Error::usage(
                 format!("--bisect {}: there is no such product with a quantized matrix", name.unwrap_or_default()),
-                format!("name a stage such as {}", names.join(", ")),
+                format!("there are {}, and those of the other layers", names.join(", ")),
             ),
         }
     })

@@ -7,9 +7,15 @@ use std::sync::Arc;
 
 /// Elements of a block.
 const BLOCK: usize = 256;
-/// The buffers in the order of the plan.
-const [WEIGHT, ROWS, X, QUANTIZED, DEQUANTIZED, FLOAT_PRODUCT, MOST]: [BufferId; 7] =
-    [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(5), BufferId(6), BufferId(7)];
+/// The buffers in the order of the plan: the weight.
+const WEIGHT: BufferId = BufferId(0);
+/// The rows of the weight that a step dequantizes.
+const ROWS: BufferId = BufferId(1);
+const X: BufferId = BufferId(2);
+const QUANTIZED: BufferId = BufferId(3);
+const DEQUANTIZED: BufferId = BufferId(5);
+const FLOAT_PRODUCT: BufferId = BufferId(6);
+const MOST: BufferId = BufferId(7);
 /// The product with quantized activations: f32, one for each row of the weight.
 pub const PRODUCT: BufferId = BufferId(4);
 

@@ -25,20 +25,15 @@ pub struct Faulty {
 impl Faulty {
     /// Compiles the kernel that flips a bit.
     pub fn new(gpu: &Gpu, fault: Planted) -> Result<Faulty, CudaError> {
-        let source =
-            format!("extern \"C\" __global__ void {FLIP}(unsigned char* at) {{ *at = (unsigned char)(*at ^ {FLIPPED}); }}\n");
+        let source = format!(
+            "extern \"C\" __global__ void {FLIP}(unsigned char* at) {{ *at = (unsigned char)(*at ^ {FLIPPED}); }}\n"
+        );
         let compiled = Compiler::new().compile(&source, FLIP, &gpu.arch(), &[]).map_err(kernels::not_compiled)?;
         Ok(Faulty { fault, flip: Module::load(gpu, &compiled.cubin, FLIP)? })
     }
 
     /// Puts on the stream what happens after a stage.
-    pub fn after(
-        &self,
-        stage: usize,
-        step: &Step,
-        memory: &[DeviceMemory],
-        stream: &Stream,
-    ) -> Result<(), CudaError> {
+    pub fn after(&self, stage: usize, step: &Step, memory: &[DeviceMemory], stream: &Stream) -> Result<(), CudaError> {
         let Some((buffer, edits)) = self.fault.after(stage, step) else { return Ok(()) };
         let base = memory[buffer.0].address();
         for edit in edits {
