@@ -83,9 +83,12 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     }
     add(format!("{plan:?}").as_bytes());
     for stage in plan.bind(kernels_gen::kernel)? {
-        let cuda = &stage.kernel.cuda;
-        add(format!("{} {} {} {}", cuda.entry, cuda.lanes, cuda.threads, cuda.shared_per_group).as_bytes());
-        add(cuda.source.as_bytes());
+        // Its fields are numbers, functions of the program, and the source.
+        stage
+            .kernel
+            .cuda
+            .iter()
+            .for_each(|code| add(format!("{} {} {}", code.lanes, code.threads, code.source).as_bytes()));
     }
     Ok(hex(&hash.finalize()))
 }

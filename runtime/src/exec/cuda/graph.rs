@@ -7,10 +7,7 @@ pub struct Graph(sys::CUgraphExec);
 
 impl Graph {
     /// Records what `work` puts on the stream; nothing of it is done yet.
-    pub fn record<E: From<CudaError>>(
-        stream: &Stream,
-        work: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Graph, E> {
+    pub fn record<E: From<CudaError>>(stream: &Stream, work: impl FnOnce() -> Result<(), E>) -> Result<Graph, E> {
         let failed = |error| E::from(CudaError::call("recording a step", error));
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives, and nothing else is being recorded on it.

@@ -69,18 +69,18 @@ impl Loaded {
 
 /// Loads one code of a kernel.
 fn module(gpu: &Gpu, kernel: &Kernel, code: &Cuda, cubin: &[u8]) -> Result<Module, CudaError> {
-        let module = Module::load(gpu, cubin, code.entry)?;
-        let (asked, most) = (code.threads, module.most_threads()?);
-        if asked > most {
-            let message =
-                format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", kernel.name, gpu.name());
-            return Err(CudaError::new(message, USE_CPU));
-        }
-        let shared = shape(code, 1).shared;
-        if shared > FREE_SHARED {
-            module.allow_shared(shared)?;
-        }
-        Ok(module)
+    let module = Module::load(gpu, cubin, code.entry)?;
+    let (asked, most) = (code.threads, module.most_threads()?);
+    if asked > most {
+        let message =
+            format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", kernel.name, gpu.name());
+        return Err(CudaError::new(message, USE_CPU));
+    }
+    let shared = shape(code, 1).shared;
+    if shared > FREE_SHARED {
+        module.allow_shared(shared)?;
+    }
+    Ok(module)
 }
 
 /// The launch for at least 1 work item.
