@@ -1,4 +1,5 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
+mod float_mode;
 mod isa;
 mod launch;
 
@@ -7,8 +8,9 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
+pub use float_mode::float_mode_is_ieee;
 pub use generated::KERNELS;
-pub use isa::{Isa, UnknownIsa, float_mode_is_ieee};
+pub use isa::{Isa, UnknownIsa};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
 /// The CPU code of a kernel: does work items `lo..hi`.
