@@ -8,7 +8,7 @@ mod kernels;
 mod memory;
 mod upload;
 
-pub use error::CudaError;
+pub use error::{CudaError, USE_CPU};
 pub use executor::{Cuda, Setup};
 pub use gpu::{Gpu, list};
 pub use memory::Need;
