@@ -132,3 +132,68 @@ fn failed(gated: &Gated, figures: &str) -> Error {
         gated.placement.device()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{commands::device::DeviceArgs, plan::transformer, synth};
+    use clap::Parser;
+    use std::sync::atomic::AtomicBool;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        device: DeviceArgs,
+        #[command(flatten)]
+        gate: GateArgs,
+    }
+
+    /// What the comparison says of an executor of the CPU, with a fault where there is one.
+    fn compared(fault: Option<&str>, prompt: &[u32]) -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        let options = synth::Options { seed: 1, layers: None, outliers: true, quant: synth::Quant::Q4KM };
+        synth::write(&path, synth::shape("tiny").unwrap(), &options, 2, &AtomicBool::new(false), |_, _| ()).unwrap();
+        let file = Gguf::open(&path).unwrap();
+        let model = Model::load(&file).unwrap();
+        let plan = transformer(&model);
+        let Cli { device, gate } = Cli::try_parse_from(["apr", "--no-gpu"]).unwrap();
+        let size = Size { positions: GATE_POSITIONS, tokens: prompt.len(), outputs: 1 };
+        let placement = device.find().unwrap().place(&plan, size).unwrap();
+        let mut tested = placement.executor(&plan, &file, size).unwrap();
+        if let Some(fault) = fault {
+            tested.plant(fault.parse::<Fault>().unwrap().place(&plan).unwrap()).unwrap();
+        }
+        let gated = Gated { placement: &placement, plan: &plan, file: &file, model: &model, prompt };
+        gate.compare(tested.as_mut(), &gated)
+    }
+
+    #[test]
+    fn a_sound_executor_passes() {
+        compared(None, &[1, 2, 3]).unwrap();
+    }
+
+    #[test]
+    fn the_refusal_has_the_figures_and_the_dimensions() {
+        let error = compared(Some("head:1"), &[1, 2, 3]).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        let text = error.to_string();
+        assert!(text.starts_with("PARITY-GATE FAILED: GPU computes a DIFFERENT function than CPU.\n"), "{text}");
+        for part in [
+            "case: the prompt",
+            "step 0 (3 tokens at position 0): logits different, KV cache equal, cosine 0.",
+            "first difference: step 0, layer 1, operation attn ",
+            "hidden 256, heads 4, KV heads 2, head size 64, FFN 512, vocabulary 512, layers 2",
+            "help: nothing was generated",
+        ] {
+            assert!(text.contains(part), "`{part}` is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_on_the_way_is_a_failed_gate() {
+        let error = compared(None, &[1, 512]).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains("failed: ") && error.to_string().contains("must be in 0..512"), "{error}");
+    }
+}

@@ -2,15 +2,9 @@
 use super::{
     device::{DeviceArgs, Size},
     exit_on_interrupt,
+    tokens::check_tokens,
 };
-use crate::{
-    Error,
-    aside::beside,
-    exec::Session,
-    gguf::{Fault, Gguf, ModelError},
-    model::Model,
-    plan::transformer,
-};
+use crate::{Error, aside::beside, exec::Session, gguf::Gguf, model::Model, plan::transformer};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
@@ -46,7 +40,7 @@ impl Logits {
         let found = self.device.find()?;
         let file = Gguf::open(&self.model)?;
         let model = Model::load(&file)?;
-        self.check_tokens(model.config.vocab, model.config.context_length)?;
+        check_tokens(&self.tokens, self.tokens.len(), &model.config)?;
         let plan = transformer(&model);
         let tokens = self.tokens.len();
         let chunk = tokens.min(self.chunk as usize);
@@ -62,18 +56,6 @@ impl Logits {
             numbers.try_for_each(|bytes| out.writer.write_all(&bytes)).map_err(failed)
         })?;
         out.finish(&self.out).map_err(failed)
-    }
-
-    fn check_tokens(&self, vocab: usize, context: usize) -> Result<(), Error> {
-        if let Some(token) = self.tokens.iter().find(|&&token| token as usize >= vocab) {
-            let message = format!("token {token} is not in the model's vocabulary of {vocab}");
-            return Err(Error::usage(message, format!("give ids from 0 to {}", vocab - 1)));
-        }
-        if self.tokens.len() > context {
-            let message = format!("{} tokens are given, the context of the model is {context}", self.tokens.len());
-            return Err(ModelError::new(Fault::Unsupported, message, "give fewer tokens").into());
-        }
-        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod output;
 mod parity;
 mod run;
 pub mod synth;
+mod tokens;
 
 use crate::{EXIT_CODES, Error};
 use clap::Parser;

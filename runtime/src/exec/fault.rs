@@ -5,9 +5,14 @@ use crate::{
 };
 use std::{fmt, str::FromStr};
 
-/// The bit that is flipped in a byte. In the highest byte of a float it is the exponent's first bit, so that what was
-/// small becomes huge, and no later rounding can swallow it.
-pub const FLIPPED: u8 = 0x40;
+/// The bit that is flipped in a byte, where it is 0; else it is the one below. In the highest byte of a float they are the
+/// exponent's first bits: the number becomes much larger, so that no later rounding swallows the change.
+pub const HIGH: u8 = 0x40;
+
+/// A byte with one bit flipped.
+pub fn flip(byte: u8) -> u8 {
+    byte ^ if byte & HIGH == 0 { HIGH } else { HIGH >> 1 }
+}
 
 /// A fault as it is asked for: `bit:LAYER:OP`, `head:LAYER`, `offset:TENSOR` or `partial:TENSOR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ enum Site {
 /// What happens to a buffer after a stage; places and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// [`FLIPPED`] flips in one byte.
+    /// One bit of a byte flips, see [`flip`].
     Flip {
         /// Which.
         at: usize,
@@ -262,6 +267,20 @@ mod tests {
         assert_eq!(flipped(&blocks, &step), 2 * 640);
         let keys = buffer(Role::Cache, 2, &[Size::Chunks, Size::Fixed(8), Size::Fixed(CHUNK)]);
         assert_eq!(flipped(&keys, &step), 8 * 64 * 2 + 2 * 2 + 1);
+    }
+
+    #[test]
+    fn numbers_grow_when_their_bit_flips() {
+        let flipped = |x: f32| {
+            let mut bytes = x.to_le_bytes();
+            bytes[3] = flip(bytes[3]);
+            f32::from_le_bytes(bytes)
+        };
+        for x in [0.0, 1e-30, -0.3, 1.0, 1.9, 2.0, -7.0, 1e6] {
+            let y = flipped(x);
+            assert!(!(y.abs() <= 1e3 * x.abs()), "{x} becomes {y}");
+            assert_eq!((x.to_bits() ^ y.to_bits()).count_ones(), 1);
+        }
     }
 
     #[test]

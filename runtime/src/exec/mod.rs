@@ -101,7 +101,10 @@ pub enum ExecError {
     #[error(transparent)]
     Cuda(#[from] cuda::CudaError),
     /// The logits are not numbers.
-    #[error("the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow")]
+    #[error(
+        "the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow\n  \
+         help: apr inspect --check FILE finds damaged weights"
+    )]
     NotANumber {
         /// Position of the token.
         position: usize,

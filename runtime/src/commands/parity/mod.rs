@@ -2,11 +2,11 @@
 mod sides;
 mod text;
 
-use super::{bundled, cpu::CpuArgs, output::Output};
+use super::{bundled, cpu::CpuArgs, output::Output, tokens::check_tokens};
 use crate::{
     Error,
     exec::Fault,
-    gguf::{Fault as FileFault, Gguf, ModelError},
+    gguf::{Gguf, ModelError},
     model::Model,
     parity::{Bisection, Feed, Report, Row, bisect, check},
     plan::{CHUNK, Step, transformer},
@@ -76,7 +76,8 @@ impl Parity {
         let file = Gguf::open(&path)?;
         let model = Model::load(&file)?;
         let tokens = self.tokens(&file)?;
-        let positions = self.positions(tokens.len(), &model)?;
+        let positions = tokens.len().saturating_add(self.steps);
+        check_tokens(&tokens, positions, &model.config)?;
         let plan = transformer(&model);
         let planted = self.plant.as_ref().map(|fault| fault.place(&plan)).transpose()?;
         let chunk = tokens.len().min(self.chunk as usize);
@@ -146,15 +147,5 @@ impl Parity {
             return Err(Error::usage("the prompt is empty", "leave --prompt out, or give a text"));
         }
         Ok(Tokenizer::new(vocabulary)?.encode_prompt(prompt, Special::Parse)?)
-    }
-
-    /// Positions that all steps take.
-    fn positions(&self, tokens: usize, model: &Model) -> Result<usize, ModelError> {
-        let (positions, context) = (tokens.saturating_add(self.steps), model.config.context_length);
-        if positions > context {
-            let message = format!("{tokens} tokens and {} steps; the context of the model is {context}", self.steps);
-            return Err(ModelError::new(FileFault::Unsupported, message, "give fewer (--tokens, --steps)"));
-        }
-        Ok(positions)
     }
 }

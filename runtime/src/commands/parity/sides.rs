@@ -7,7 +7,7 @@ use crate::{
     },
     exec::{
         Executor,
-        cuda::{Cuda, Gpu, Setup},
+        cuda::{Cuda, Gpu, Setup, USE_CPU},
     },
     gguf::Gguf,
     plan::{Plan, Step},
@@ -58,8 +58,8 @@ impl Sides {
         let (other, tested) = match *tested {
             Tested::Cuda(number) => {
                 let gpu = Gpu::open(number).map_err(|error| {
-                    let help = "to compare two instruction sets of the CPU instead, use --device cpu:scalar";
-                    Error::device(error.message, format!("{}. {help}", error.help))
+                    let other = "use --device cpu:scalar, to compare two instruction sets of the CPU";
+                    Error::device(error.message, error.help.replace(USE_CPU, other))
                 })?;
                 let name = describe(&gpu);
                 (Other::Gpu(gpu), name)

@@ -43,6 +43,6 @@ fn bisected(found: &Bisection) -> [String; 6] {
 pub fn refusal(tested: &str, reference: &str) -> String {
     format!(
         "PARITY FAILED: {tested} computes a DIFFERENT function than {reference}.\n  \
-         help: use --device cpu, and report this with the table above"
+         help: run the model with --device cpu, and report this with what was printed"
     )
 }

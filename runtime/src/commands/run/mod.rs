@@ -14,7 +14,7 @@ use crate::{
     generate::{Request, generate},
     gguf::{Fault, Gguf, ModelError},
     model::Model,
-    parity::GATE_POSITIONS,
+    parity::{GATE_POSITIONS, GATE_TOKENS},
     plan::transformer,
     text::{ChatTemplate, Message, Sampler, Sampling, Special, Tokenizer, Vocabulary},
 };
@@ -111,7 +111,9 @@ impl Run {
 
         let start = Instant::now();
         let plan = transformer(&model);
-        let size = Size { positions: positions.max(GATE_POSITIONS), tokens: CHUNK.min(prompt.len()), outputs: 1 };
+        // The gate feeds more than a short prompt, and not token by token.
+        let tokens = CHUNK.min(prompt.len()).max(GATE_TOKENS);
+        let size = Size { positions: positions.max(GATE_POSITIONS), tokens, outputs: 1 };
         let placement = found.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size)?);
         let mut executor = placement.executor(&plan, &file, size)?;

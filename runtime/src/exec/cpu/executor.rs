@@ -4,7 +4,7 @@ use crate::{
     exec::{
         ExecError, Executor, Planted,
         buffers::{check_step, fill_table, ints, most_bytes, part, weight},
-        fault::{Edit, FLIPPED},
+        fault::{Edit, flip},
     },
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
@@ -192,7 +192,7 @@ impl Tensors<'_> {
         let Slot::Owned(memory) = &mut self.slots[id.0] else { return };
         for &edit in edits {
             match edit {
-                Edit::Flip { at } => memory.bytes_mut()[at] ^= FLIPPED,
+                Edit::Flip { at } => memory.bytes_mut()[at] = flip(memory.bytes()[at]),
                 Edit::Copy { from, to, len } => memory.bytes_mut().copy_within(from..from + len, to),
             }
         }

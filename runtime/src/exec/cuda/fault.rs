@@ -7,7 +7,7 @@ use super::{
 use crate::{
     exec::{
         Planted,
-        fault::{Edit, FLIPPED},
+        fault::{Edit, HIGH},
     },
     plan::Step,
 };
@@ -25,10 +25,7 @@ pub struct Faulty {
 impl Faulty {
     /// Compiles the kernel that flips a bit.
     pub fn new(gpu: &Gpu, fault: Planted) -> Result<Faulty, CudaError> {
-        let source = format!(
-            "extern \"C\" __global__ void {FLIP}(unsigned char* at) {{ *at = (unsigned char)(*at ^ {FLIPPED}); }}\n"
-        );
-        let compiled = Compiler::new().compile(&source, FLIP, &gpu.arch(), &[]).map_err(kernels::not_compiled)?;
+        let compiled = Compiler::new().compile(&source(), FLIP, &gpu.arch(), &[]).map_err(kernels::not_compiled)?;
         Ok(Faulty { fault, flip: Module::load(gpu, &compiled.cubin, FLIP)? })
     }
 
@@ -48,5 +45,27 @@ impl Faulty {
             }
         }
         Ok(())
+    }
+}
+
+/// The kernel that does what [`crate::exec::fault::flip`] does.
+fn source() -> String {
+    let low = HIGH >> 1;
+    format!("extern \"C\" __global__ void {FLIP}(unsigned char* at) {{ *at ^= *at & {HIGH} ? {low} : {HIGH}; }}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_that_flips_a_bit_compiles() {
+        let compiler = Compiler::with_cache(None);
+        if let Err(error) = compiler.nvrtc() {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let compiled = compiler.compile(&source(), FLIP, &"sm_90".parse().unwrap(), &[]).unwrap();
+        assert!(compiled.cubin.starts_with(b"\x7fELF") && compiled.ptx.contains("xor"), "{}", compiled.ptx);
     }
 }

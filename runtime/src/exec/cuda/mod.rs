@@ -12,7 +12,7 @@ mod scratch;
 mod tensors;
 mod upload;
 
-pub use error::CudaError;
+pub use error::{CudaError, USE_CPU};
 pub use executor::{Cuda, Setup};
 pub use gpu::{Gpu, list};
 pub use memory::Need;
