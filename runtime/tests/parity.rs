@@ -74,7 +74,7 @@ fn a_flipped_bit_is_found_in_the_stage_that_it_was_planted_in() {
         assert!(!report.equal, "{name}");
         let found = report.difference.unwrap_or_else(|| panic!("{name}: {:?}", report.failure));
         assert_eq!((found.layer, found.operation.as_str()), (Some(layer.parse().unwrap()), op), "{found}");
-        assert_eq!(found.differing, 1, "{found}");
+        assert_eq!((found.step, found.differing), (0, 1), "{found}");
         assert_ne!(found.reference.bits, found.tested.bits);
         planted += 1;
     }

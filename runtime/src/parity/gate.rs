@@ -23,10 +23,10 @@ pub enum Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Case::Prompt => "the prompt",
-            Case::Attention => "attention over 130 keys",
-        })
+        match self {
+            Case::Prompt => f.write_str("the prompt"),
+            Case::Attention => write!(f, "attention over {KEYS} keys"),
+        }
     }
 }
 
