@@ -51,7 +51,7 @@ impl Build {
         var
     }
 
-    /// `for item in cpu(0..n) { for lane in simd { body } }`
+    /// `for item in work(0..n) { for lane in simd { body } }`
     pub fn items(mut self, item: Var, body: Vec<Stmt>) -> Func {
         let lane = self.each("lane", Ty::I32);
         let simd = for_(Bind::Simd, lane, int(0), int(self.func.width as i32), body);

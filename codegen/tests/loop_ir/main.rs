@@ -5,3 +5,4 @@ mod faults;
 mod kernels;
 mod meaning;
 mod operations;
+mod workers;

@@ -92,7 +92,7 @@ fn text_form() {
     let expected = "\
 fn dot_dot4_maddubs(w: &[u8], x: &[i8], y: &mut [f32], n.0: i32)
   8 lanes, n.0 work items
-  cpu for row.1 in 0..n.0
+  work for row.1 in 0..n.0
     simd for lane.6 in 0..8
       reg acc.4: i32* = 0
       for c.2 in 0..4
