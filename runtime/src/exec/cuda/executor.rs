@@ -192,7 +192,8 @@ impl Executor for Cuda {
             if !is_decode(&self.step) {
                 return self.enqueue_all();
             }
-            let graph = match self.graph.take() {
+            // Where a planted fault strikes depends on the position, so with one each step is recorded anew.
+            let graph = match self.graph.take().filter(|_| self.faulty.is_none()) {
                 Some(graph) => {
                     self.stages.iter().try_for_each(|stage| self.checked(stage, &self.step).map(drop))?;
                     graph
