@@ -3,7 +3,7 @@ use super::arguments::{Arguments, Named};
 use super::{Done, Failure, open, parse_isa, schedule};
 use kgen::cpu::Isa;
 use kgen::ir::{self, Buffer, Kernel, Scalar, interp};
-use kgen::loop_ir::{self, Expr, Func};
+use kgen::loop_ir::{self, Func};
 use kgen::target::Target;
 use kgen::{float, lower};
 use std::io::Write;
@@ -96,7 +96,7 @@ fn run_loop(kernel: &Kernel, func: &Func, given: &mut Arguments) -> Done {
         }
     }
     let work =
-        work(&func.work, &given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
+        func.work_items(&given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
     loop_ir::interp::run(func, &given.ints, &given.floats, &mut given.buffers, 0, work)
         .map_err(|fault| Failure::Failed(fault.to_string()))
 }
@@ -106,16 +106,6 @@ fn holds(kernel: &Kernel, condition: &ir::Expr, ints: &[i32]) -> Result<bool, St
     let ir::Kind::Binary(op, a, b) = &condition.kind else { return Err("a condition is a comparison".into()) };
     let (a, b) = (interp::size(kernel, a, ints)?, interp::size(kernel, b, ints)?);
     Ok(if *op == ir::BinOp::Lt { a < b } else { a <= b })
-}
-
-/// The number of work items: integer arithmetic over the parameters.
-fn work(e: &Expr, ints: &[i32]) -> Option<i32> {
-    match e {
-        Expr::Int(v) => Some(*v),
-        Expr::Var(v) => ints.get(v.0 as usize).copied(),
-        Expr::Binary(op, a, b) => interp::integer(*op, work(a, ints)?, work(b, ints)?),
-        _ => None,
-    }
 }
 
 /// One row of the last dimension a line; blocks as hexadecimal bytes, one block a line.

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod print;
 pub mod tidy;
 mod walk;
+mod work;
 
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 

@@ -22,7 +22,8 @@ impl Lower<'_> {
         let operands =
             [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
         let Some((unsigned, signed)) = operands else { return Ok(None) };
-        let usable = self.lane.is_some() && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
+        let inside = self.lane.is_some() || self.width() == 1;
+        let usable = inside && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
         if !usable || !fits_i16(instruction, unsigned, signed) {
             return Ok(None);
         }

@@ -105,23 +105,11 @@ fn under_schedules(kernel: &Kernel) {
 fn under(kernel: &Kernel, schedule: &Schedule, case: &Case, expected: &[Vec<u8>], rng: &mut Rng) {
     let func = lower::lower(kernel, schedule).unwrap_or_else(|e| panic!("{e}"));
     let mut buffers = case.buffers.clone();
-    let work = work(&func, &case.ints);
+    let work = func.work_items(&case.ints).expect("work is made of sizes");
     let cut = rng.below(work as usize + 1) as i32;
     for (lo, hi) in [(cut, work), (0, cut)] {
         loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi)
             .unwrap_or_else(|e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints));
     }
     same(&format!("{schedule:?}"), kernel, case, expected, &buffers);
-}
-
-fn work(func: &loop_ir::Func, ints: &[i32]) -> i32 {
-    fn value(e: &loop_ir::Expr, ints: &[i32]) -> i32 {
-        match e {
-            loop_ir::Expr::Int(v) => *v,
-            loop_ir::Expr::Var(v) => ints[v.0 as usize],
-            loop_ir::Expr::Binary(op, a, b) => interp::integer(*op, value(a, ints), value(b, ints)).expect("a size"),
-            other => panic!("work is made of sizes, not {other:?}"),
-        }
-    }
-    value(&func.work, ints)
 }

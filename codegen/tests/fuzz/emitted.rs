@@ -1,0 +1,72 @@
+//! Random kernels through the code that is emitted for the CPU: compiled in batches, run, and compared with the interpreter.
+use crate::case::{Case, Checked};
+use crate::compiled::{self, Call};
+use crate::run::{first_seed, guarded, on_all_cores};
+use crate::shrink::shrink;
+use kgen::cpu::Isa;
+use kgen::target::Target;
+use std::sync::Mutex;
+
+/// Kernels that are compiled together, each for every instruction set of this machine.
+const BATCH: u64 = 20;
+
+/// The instruction sets of this machine.
+fn targets() -> Vec<Target> {
+    Isa::ALL.into_iter().filter(|isa| isa.available()).map(Target::Cpu).collect()
+}
+
+/// `count` kernels on every instruction set of this machine, or what failed.
+pub fn emitted(count: u64) -> Result<(), String> {
+    let failures = Mutex::new(Vec::new());
+    on_all_cores(count.div_ceil(BATCH), |batch| {
+        let seeds = batch * BATCH..count.min((batch + 1) * BATCH);
+        if let Err(failure) = guarded(|| one_batch(seeds.map(|i| first_seed() + i).collect())) {
+            failures.lock().expect("no panic inside").push(failure);
+        }
+    });
+    let failures = failures.into_inner().expect("no panic inside");
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+fn one_batch(seeds: Vec<u64>) -> Checked<()> {
+    let mut cases = Vec::new();
+    for seed in &seeds {
+        cases.push(Case::drawn(&format!("f{seed}"), *seed, &targets()).map_err(|e| format!("seed {seed}: {e}"))?);
+    }
+    let Err((at, reason)) = differs(&cases) else { return Ok(()) };
+    let seed = seeds[at];
+    let case = cases.swap_remove(at);
+    let (small, reason) = shrink(case, reason, &targets(), |case| differs(std::slice::from_ref(case)).err().map(|e| e.1));
+    Err(format!("seed {seed}: {reason}\n{}", small.describe()))
+}
+
+/// The calls of a case, one for each of its schedules.
+pub fn calls(case: &Case) -> Checked<Vec<Call>> {
+    let call = |(target, schedule): &(Target, _)| {
+        let Target::Cpu(isa) = *target else { return Err(format!("{target} is no instruction set")) };
+        let func = case.lowered(schedule)?;
+        let work = func.work_items(&case.ints).ok_or("the number of work items is no i32")?;
+        let (ints, floats, buffers) = (case.ints.clone(), case.floats.clone(), case.buffers.clone());
+        Ok(Call { isa, func, ints, floats, part: (0, work), buffers })
+    };
+    case.schedules.iter().map(call).collect()
+}
+
+/// The first case whose compiled code gives other bits, and which.
+fn differs(cases: &[Case]) -> Result<(), (usize, String)> {
+    let mut all = Vec::new();
+    let mut wanted = Vec::new();
+    for (i, case) in cases.iter().enumerate() {
+        let calls = calls(case).map_err(|e| (i, e))?;
+        wanted.push((calls.len(), case.meaning().map_err(|e| (i, e))?));
+        all.extend(calls);
+    }
+    let given = guarded(|| Ok(compiled::run(&all))).map_err(|e| (0, e))?;
+    let mut given = given.iter().zip(&all);
+    for (i, (case, (count, expected))) in cases.iter().zip(&wanted).enumerate() {
+        for (buffers, call) in given.by_ref().take(*count) {
+            case.compare(expected, buffers).map_err(|e| (i, format!("on {}: {e}", call.isa)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Random kernels, written as text: what they mean, what a schedule made of them, and what a machine makes of that are the
+//! same bits.
+mod case;
+#[path = "../common/compiled.rs"]
+mod compiled;
+mod coverage;
+mod emitted;
+mod generate;
+mod run;
+mod shrink;
+mod tape;
+
+/// Both interpreters agree under random legal schedules, and the kernels reach every node and every instruction.
+#[test]
+fn interpreters_agree() {
+    let count = run::number("KGEN_FUZZ", 1000);
+    let begun = std::time::Instant::now();
+    let coverage = run::interpreters(count).unwrap_or_else(|failures| panic!("{failures}"));
+    eprintln!("{} in {:.1?}", coverage.table(), begun.elapsed());
+    assert!(coverage.unknown().is_empty(), "nodes without a row in the table: {:?}", coverage.unknown());
+    assert!(coverage.missing().is_empty(), "nodes that too few kernels have: {:?}", coverage.missing());
+}
+
+/// So does the code that is emitted for every instruction set of this machine.
+#[test]
+fn emitted_code_agrees() {
+    let count = run::number("KGEN_FUZZ_CPU", 60);
+    let begun = std::time::Instant::now();
+    emitted::emitted(count).unwrap_or_else(|failures| panic!("{failures}"));
+    eprintln!("{count} kernels through emitted code in {:.1?}", begun.elapsed());
+}
