@@ -33,11 +33,15 @@ fn one_batch(seeds: Vec<u64>) -> Checked<()> {
     for seed in &seeds {
         cases.push(Case::drawn(&format!("f{seed}"), *seed, &targets()).map_err(|e| format!("seed {seed}: {e}"))?);
     }
-    let Err((at, reason)) = differs(&cases) else { return Ok(()) };
-    let seed = seeds[at];
-    let case = cases.swap_remove(at);
-    let (small, reason) = shrink(case, reason, &targets(), |case| differs(std::slice::from_ref(case)).err().map(|e| e.1));
-    Err(format!("seed {seed}: {reason}\n{}", small.describe()))
+    let Err(together) = differs(&cases) else { return Ok(()) };
+    let fails = |case: &Case| differs(std::slice::from_ref(case)).err();
+    for (case, seed) in cases.into_iter().zip(seeds) {
+        if let Some(reason) = fails(&case) {
+            let (small, reason) = shrink(case, reason, &targets(), fails);
+            return Err(format!("seed {seed}: {reason}\n{}", small.describe()));
+        }
+    }
+    Err(format!("only together: {together}"))
 }
 
 /// The calls of a case, one for each of its schedules.
@@ -52,20 +56,20 @@ pub fn calls(case: &Case) -> Checked<Vec<Call>> {
     case.schedules.iter().map(call).collect()
 }
 
-/// The first case whose compiled code gives other bits, and which.
-fn differs(cases: &[Case]) -> Result<(), (usize, String)> {
+/// What is wrong with the compiled code of the first case that has other bits.
+fn differs(cases: &[Case]) -> Checked<()> {
     let mut all = Vec::new();
     let mut wanted = Vec::new();
-    for (i, case) in cases.iter().enumerate() {
-        let calls = calls(case).map_err(|e| (i, e))?;
-        wanted.push((calls.len(), case.meaning().map_err(|e| (i, e))?));
+    for case in cases {
+        let calls = calls(case)?;
+        wanted.push((case, calls.len(), case.meaning()?));
         all.extend(calls);
     }
-    let given = guarded(|| Ok(compiled::run(&all))).map_err(|e| (0, e))?;
+    let given = guarded(|| Ok(compiled::run(&all)))?;
     let mut given = given.iter().zip(&all);
-    for (i, (case, (count, expected))) in cases.iter().zip(&wanted).enumerate() {
-        for (buffers, call) in given.by_ref().take(*count) {
-            case.compare(expected, buffers).map_err(|e| (i, format!("on {}: {e}", call.isa)))?;
+    for (case, count, expected) in wanted {
+        for (buffers, call) in given.by_ref().take(count) {
+            case.compare(&expected, buffers).map_err(|e| format!("on {}: {e}", call.isa))?;
         }
     }
     Ok(())
