@@ -38,6 +38,7 @@ pub mod cuda;
 pub mod data;
 pub mod diagnostic;
 pub mod float;
+pub mod instructions;
 pub mod ir;
 pub mod library;
 pub mod loop_ir;

@@ -1,6 +1,7 @@
 //! What a schedule can be for: an instruction set of the CPU, or CUDA.
-use crate::cpu::{self, Isa, intrinsics};
+use crate::cpu::{self, Isa};
 use crate::cuda;
+use crate::instructions::{INSTRUCTIONS, Instruction};
 use crate::ir::Kernel;
 use crate::lower::lower;
 use crate::schedule::Schedule;
@@ -30,11 +31,11 @@ impl Target {
 
     /// Instructions for dots of bytes, of any width.
     pub fn dots(self) -> Vec<&'static str> {
-        let has = |i: &&intrinsics::Instruction| match self {
+        let has = |i: &&Instruction| match self {
             Target::Cpu(isa) => isa.widths().iter().any(|w| isa.supports_call(i.name, *w).is_ok()),
             Target::Cuda => i.cuda.is_some(),
         };
-        intrinsics::INSTRUCTIONS.iter().filter(|i| !i.across).filter(has).map(|i| i.name).collect()
+        INSTRUCTIONS.iter().filter(|i| !i.across).filter(has).map(|i| i.name).collect()
     }
 
     /// Whether a schedule can be used for a kernel here, with the reason if not.

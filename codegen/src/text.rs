@@ -1,5 +1,6 @@
 //! How operations and types are written in messages and dumps.
-use crate::ir::{BinOp, ReduceOp, Shape, Ty, UnOp};
+use crate::ir::sum_order::Shape;
+use crate::ir::{BinOp, ReduceOp, Ty, UnOp};
 
 /// The operator or function that a binary operation is written as.
 pub fn binary(op: BinOp) -> &'static str {

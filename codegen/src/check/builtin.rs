@@ -1,7 +1,8 @@
 //! The functions of the language: reductions, `map`, `merge`, and arithmetic that has no operator.
 use super::{ARRAY_MAX, Checked, Checker, Value, bounds, int, node, range};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Axis, BinOp, Block, Expr, Kind, MergeStep, ReduceOp, Shape, Span, Stmt, Ty, UnOp};
+use crate::ir::sum_order::Shape;
+use crate::ir::{Axis, BinOp, Block, Expr, Kind, MergeStep, ReduceOp, Span, Stmt, Ty, UnOp};
 use crate::text;
 use std::rc::Rc;
 

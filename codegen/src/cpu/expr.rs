@@ -1,6 +1,6 @@
 //! Prints expressions: plain Rust for uniform values, helper functions for registers and for what Rust leaves open.
-use super::intrinsics;
 use super::names::Names;
+use super::operations;
 use super::support::Helper;
 use super::{Isa, Unsupported};
 use crate::ir::{BinOp, Scalar, UnOp};
@@ -164,7 +164,7 @@ impl Printer<'_> {
 
     /// The name of a helper, noted as used.
     pub fn helper(&mut self, name: &str, lanes: usize) -> Res<proc_macro2::Ident> {
-        let Some(row) = intrinsics::find(name, self.isa, lanes) else {
+        let Some(row) = operations::find(name, self.isa, lanes) else {
             return self.error(format!("there is no `{name}` on {lanes} lanes"));
         };
         let helper = Helper { name: row.name, lanes };

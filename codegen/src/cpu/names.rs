@@ -51,7 +51,7 @@ fn is_plain(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with(END)
         && syn::parse_str::<Ident>(name).is_ok()
-        && super::intrinsics::ROWS.iter().all(|row| !name.starts_with(row.name))
+        && super::operations::rows().all(|row| !name.starts_with(row.name))
 }
 
 fn cleaned(name: &str) -> String {

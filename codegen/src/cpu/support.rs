@@ -1,6 +1,7 @@
 //! The helper functions of generated code, made from the rows of the table: one for each row and width in use.
 use super::Isa;
-use super::intrinsics::{self, Row};
+use super::operations;
+use super::row::{Row, Slot};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ impl Helper {
     fn parse(name: &str, isa: Isa) -> Option<Helper> {
         isa.widths().iter().find_map(|&lanes| {
             let base = name.strip_suffix(&suffix(lanes))?;
-            intrinsics::find(base, isa, lanes).map(|row| Helper { name: row.name, lanes })
+            operations::find(base, isa, lanes).map(|row| Helper { name: row.name, lanes })
         })
     }
 }
@@ -50,7 +51,7 @@ pub fn items(isa: Isa, helpers: &BTreeSet<Helper>) -> TokenStream {
     let mut open: Vec<Helper> = helpers.iter().copied().collect();
     let mut functions = Vec::new();
     while let Some(helper) = open.pop() {
-        let Some(row) = intrinsics::find(helper.name, isa, helper.lanes).filter(|_| done.insert(helper)) else {
+        let Some(row) = operations::find(helper.name, isa, helper.lanes).filter(|_| done.insert(helper)) else {
             continue;
         };
         let body = tokens(&row.body(helper.lanes));
@@ -78,7 +79,7 @@ pub fn items(isa: Isa, helpers: &BTreeSet<Helper>) -> TokenStream {
 fn function(row: &Row, helper: Helper, isa: Isa, body: TokenStream) -> TokenStream {
     let ident = helper.ident();
     let feature = target_feature(isa);
-    let ty = |slot: intrinsics::Slot| slot.rust(isa, helper.lanes).map(|text| tokens(&text));
+    let ty = |slot: Slot| slot.rust(isa, helper.lanes).map(|text| tokens(&text));
     let params = row.args.iter().zip(["a", "b", "c"]).map(|(slot, name)| {
         let (name, ty) = (format_ident!("{name}"), ty(*slot));
         quote!(#name: #ty)
@@ -134,9 +135,9 @@ mod tests {
     }
 
     fn all(isa: Isa) -> BTreeSet<Helper> {
-        let rows = intrinsics::ROWS.iter().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes)));
+        let rows = operations::rows().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes)));
         rows.filter(|(row, lanes)| {
-            intrinsics::find(row.name, isa, *lanes).is_some_and(|found| std::ptr::eq(found, *row))
+            operations::find(row.name, isa, *lanes).is_some_and(|found| std::ptr::eq(found, *row))
         })
         .map(|(row, lanes)| Helper { name: row.name, lanes })
         .collect()

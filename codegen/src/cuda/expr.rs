@@ -1,6 +1,6 @@
 //! Prints expressions.
 use super::stmt::{Printed, Printer};
-use crate::cpu::intrinsics;
+use crate::instructions::instruction;
 use crate::ir::{BinOp, Scalar, UnOp};
 use crate::loop_ir::{Access, Expr, Mem, Ty};
 
@@ -41,7 +41,7 @@ impl Printer<'_> {
                 (format!("__shfl_sync(mask, {text}, 0, {})", self.func.width), ty)
             }
             Expr::Call { intrinsic, args, .. } => {
-                let Some(template) = intrinsics::instruction(intrinsic).and_then(|i| i.cuda) else {
+                let Some(template) = instruction(intrinsic).and_then(|i| i.cuda) else {
                     return Err(format!("CUDA has no `{intrinsic}`"));
                 };
                 let mut text = template.replace("{mask}", "mask");

@@ -1,7 +1,8 @@
 //! Runs the algorithm IR. This is the definition of the language: what it computes is what every kernel must compute.
 //!
 //! It is written to be read, not to be fast: a tree walk, one value at a time, in the order of the source.
-use super::{Axis, BinOp, Block, Expr, Kernel, Kind, Place, ReduceOp, Scalar, Shape, Stmt, Ty, UnOp, Var};
+use super::sum_order::Shape;
+use super::{Axis, BinOp, Block, Expr, Kernel, Kind, Place, ReduceOp, Scalar, Stmt, Ty, UnOp, Var};
 use crate::float;
 use std::rc::Rc;
 
@@ -209,29 +210,14 @@ impl Machine<'_> {
     fn sum(&mut self, shape: Shape, axis: &Axis, acc: Var, step: &Block) -> Result<f32, String> {
         let (lo, hi) = (self.eval(&axis.lo)?.int(), self.eval(&axis.hi)?.int());
         let len = (hi - lo).max(0) as usize;
-        let (parts, owner): (usize, Box<dyn Fn(usize) -> usize>) = match shape {
-            Shape::Chain => (1, Box::new(|_| 0)),
-            Shape::Lanes(n) => (n, Box::new(move |i| i % n)),
-            Shape::Segments(n) => (n, Box::new(move |i| i / len.div_ceil(n))),
-        };
-        let mut running = vec![0f32; parts];
+        let mut parts = vec![0f32; shape.parts()];
         for i in 0..len {
+            let part = shape.part(i, len);
             self.set(axis.var, Value::Int(lo + i as i32))?;
-            self.set(acc, Value::F32(running[owner(i)]))?;
-            running[owner(i)] = self.block(step)?.f32();
+            self.set(acc, Value::F32(parts[part]))?;
+            parts[part] = self.block(step)?.f32();
         }
-        Ok(match shape {
-            Shape::Chain => running[0],
-            Shape::Lanes(n) => {
-                let mut half = n / 2;
-                while half > 0 {
-                    running = (0..n).map(|l| running[l] + running[l ^ half]).collect();
-                    half /= 2;
-                }
-                running[0]
-            }
-            Shape::Segments(_) => running[1..].iter().fold(running[0], |sum, s| sum + s),
-        })
+        Ok(shape.merge(parts))
     }
 
     /// Byte offset of a place, checked against the buffer.

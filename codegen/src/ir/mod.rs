@@ -8,8 +8,10 @@
 //! what may not is a [`Sum`](Kind::Sum) with a declared [`Shape`] or a [`Merge`](Stmt::Merge) in ascending order.
 pub mod interp;
 pub mod print;
+pub mod sum_order;
 
 use std::rc::Rc;
+use sum_order::Shape;
 
 /// A place in the source: file index, and the byte range in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,17 +224,6 @@ pub struct Place {
     pub offset: usize,
     pub at: Option<Expr>,
     pub scalar: Scalar,
-}
-
-/// The order of a float sum. It belongs to the kernel; a schedule only places it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// One running value, ascending.
-    Chain,
-    /// Element `i` (from 0) belongs to lane `i mod n`; lanes merge by an xor tree: n/2, .., 2, 1. n is a power of two.
-    Lanes(usize),
-    /// n contiguous segments of ceil(len/n) elements, merged ((s0 + s1) + s2) + ...
-    Segments(usize),
 }
 
 /// What a [`Kind::Reduce`] computes.

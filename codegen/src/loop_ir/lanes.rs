@@ -1,8 +1,8 @@
 //! Values of the loop interpreter, one number or one a lane, and what every operation does with them.
 use super::Ty;
-use crate::cpu::intrinsics::{self, Slot};
-use crate::cpu::meaning;
+use crate::cpu::row::Slot;
 use crate::float;
+use crate::instructions::{instruction, meaning};
 use crate::ir::{BinOp, UnOp};
 
 /// Most lanes a function can have.
@@ -240,7 +240,7 @@ pub fn splat4(a: &Value) -> Res {
 
 /// An instruction of the table, in a function of `width` lanes.
 pub fn call(name: &str, args: &[Value], width: usize) -> Res {
-    let Some(instruction) = intrinsics::instruction(name) else {
+    let Some(instruction) = instruction(name) else {
         return Err(format!("there is no instruction `{name}`"));
     };
     let lanes = args.iter().map(|a| a.n).max().unwrap_or(1);

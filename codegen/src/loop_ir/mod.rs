@@ -181,7 +181,7 @@ pub enum Expr {
     },
     /// The value of lane 0: uniform.
     First(Box<Expr>),
-    /// An instruction of the table in [`crate::cpu::intrinsics`], by name.
+    /// An instruction of the table in [`crate::instructions`], by name.
     Call {
         intrinsic: &'static str,
         args: Vec<Expr>,

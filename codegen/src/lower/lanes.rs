@@ -1,6 +1,7 @@
 //! Whether lanes can do an axis: each lane one iteration, neighbours reading and writing neighbours.
 use super::{Lower, value};
-use crate::ir::{Axis, BinOp, Block, Buffer, Expr, Kernel, Kind, Place, ReduceOp, Shape, Stmt, Ty, UnOp, Var};
+use crate::ir::sum_order::Shape;
+use crate::ir::{Axis, BinOp, Block, Buffer, Expr, Kernel, Kind, Place, ReduceOp, Stmt, Ty, UnOp, Var};
 use std::collections::HashMap;
 
 /// How a value depends on the lane.

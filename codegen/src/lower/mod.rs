@@ -1,8 +1,9 @@
-//! From the algorithm IR and a schedule to the loop IR for CPUs.
+//! From the algorithm IR and a schedule to the loop IR.
 //!
 //! Iterations that a tile does side by side are lowered together: every step evaluates an expression for all of them at
 //! once ([`Env`] by [`Env`]), and equal operations are emitted once, so that what they share is loaded and decoded once.
 mod argmax;
+mod axis;
 mod build;
 mod index;
 mod lanes;
@@ -10,6 +11,7 @@ mod nest;
 mod pack;
 mod reduce;
 mod stmt;
+mod sum;
 mod sum_lanes;
 mod value;
 

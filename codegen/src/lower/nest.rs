@@ -140,7 +140,7 @@ impl<'a> Lower<'a> {
         let (lo, hi) = self.bounds(axis, envs)?;
         match (&level.given, level.tile) {
             (Some(number), 1) => {
-                super::reduce::give(envs, axis.var, Val::Op(number.clone()));
+                super::axis::give(envs, axis.var, Val::Op(number.clone()));
                 self.levels(inner, body, envs)
             }
             (Some(number), tile) => {

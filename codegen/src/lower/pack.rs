@@ -1,7 +1,7 @@
 //! Dots of bytes through the schedule's instruction: four neighbours a lane, exact partial sums a lane.
+use super::axis::give;
 use super::build::int;
 use super::lanes::mentions;
-use super::reduce::give;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{Axis, BinOp, Block, Expr, Kind, Scalar, Ty, Var};
 use crate::loop_ir::{self, Access};
@@ -27,7 +27,7 @@ impl Lower<'_> {
         if !usable || !fits_i16(instruction, unsigned, signed) {
             return Ok(None);
         }
-        let instruction = crate::cpu::intrinsics::instruction(instruction).expect("legal asks the table first").name;
+        let instruction = crate::instructions::instruction(instruction).expect("legal asks the table first").name;
         let mut sums: Vec<Op> = vec![int(0); envs.len()];
         for start in (0..len).step_by(chunk) {
             give(envs, axis.var, Val::Affine { base: int(lo + start as i32), stride: 1 });
@@ -108,7 +108,7 @@ fn offset_by(e: &Expr, axis: Var) -> bool {
 
 /// Whether the instruction's sums of neighbours stay inside `i16`, where it needs that: it saturates otherwise.
 fn fits_i16(instruction: &str, unsigned: &Expr, signed: &Expr) -> bool {
-    let needs = crate::cpu::intrinsics::instruction(instruction).is_some_and(|i| !i.in_i16.is_empty());
+    let needs = crate::instructions::instruction(instruction).is_some_and(|i| !i.in_i16.is_empty());
     let (Ty::Int { hi, .. }, Ty::Int { lo: from, hi: to }) = (unsigned.ty, signed.ty) else { return false };
     !needs || (2 * hi * from >= i16::MIN as i64 && 2 * hi * to <= i16::MAX as i64)
 }

@@ -1,93 +1,14 @@
-//! Reductions: exact ones in any order, float sums in the shape they declare.
+//! Exact reductions, which may be done in any order: integer sums and maxima.
+use super::axis::give;
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, ReduceOp, Shape, Var};
+use crate::ir::{Axis, BinOp, Block, ReduceOp};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 /// Most elements of a lane-wise integer sum that are written out one after the other.
 const WRITTEN_OUT: usize = 4;
 
 impl Lower<'_> {
-    /// The bounds of an axis, which must be the same for all iterations that are done together.
-    pub(super) fn bounds(&mut self, axis: &Axis, envs: &mut [Env]) -> Lowered<(Op, Op)> {
-        let mut all = Vec::new();
-        for env in envs {
-            all.push((self.uniform(&axis.lo, env)?, self.uniform(&axis.hi, env)?));
-        }
-        let same = |a: &(Op, Op), b: &(Op, Op)| format!("{a:?}") == format!("{b:?}");
-        if all.windows(2).any(|w| !same(&w[0], &w[1])) {
-            let name = &self.kernel.vars[axis.var.0 as usize].name;
-            return self.illegal(format!("iterations of a tile have different bounds for `{name}`"));
-        }
-        Ok(all.pop().expect("at least one iteration"))
-    }
-
-    /// A serial loop over an axis; the iterations of the tile share it.
-    pub(super) fn serial(
-        &mut self,
-        axis: Var,
-        (lo, hi): (Op, Op),
-        envs: &mut [Env],
-        f: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
-    ) -> Lowered<()> {
-        let name = self.kernel.vars[axis.0 as usize].name.clone();
-        self.each(Bind::Serial, &name, (lo, hi, 1), |l, index| {
-            give(envs, axis, Val::Op(index));
-            f(l, envs)
-        })
-    }
-
-    /// Lanes over an axis: whole registers first, then the rest one by one. With `overrun` the last register may run over.
-    pub(super) fn spread(
-        &mut self,
-        axis: Var,
-        (lo, hi): (Op, Op),
-        envs: &mut [Env],
-        overrun: bool,
-        mut f: impl FnMut(&mut Self, &mut [Env]) -> Lowered<()>,
-    ) -> Lowered<()> {
-        let width = self.width() as i32;
-        let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
-        let whole = matches!(len.e, Expr::Int(n) if n % width == 0);
-        let end = if whole || overrun { hi.clone() } else { self.whole_registers(&lo, len.clone()) };
-        let mut lanes = |l: &mut Self, base: Op| {
-            give(envs, axis, Val::Affine { base, stride: 1 });
-            l.spread = true;
-            let result = f(l, envs);
-            l.spread = false;
-            result
-        };
-        match len.e {
-            Expr::Int(n) if n == width => lanes(self, lo)?,
-            _ => {
-                let name = self.kernel.vars[axis.0 as usize].name.clone();
-                self.each(Bind::Serial, &name, (lo, end.clone(), width), lanes)?;
-            }
-        }
-        if !whole && !overrun {
-            self.serial(axis, (end, hi), envs, f)?;
-        }
-        Ok(())
-    }
-
-    /// `lo` plus the largest multiple of the width that is at most `len` (`lo` where `len` is negative).
-    fn whole_registers(&mut self, lo: &Op, len: Op) -> Op {
-        let width = int(self.width() as i32);
-        let len = self.binary(BinOp::Max, len, int(0));
-        let count = self.binary(BinOp::Div, len, width.clone());
-        let count = self.binary(BinOp::Mul, count, width);
-        self.binary(BinOp::Add, lo.clone(), count)
-    }
-
-    pub(super) fn block(&mut self, b: &Block, envs: &mut [Env]) -> Lowered<Vec<Val>> {
-        self.stmts(&b.stmts, envs)?;
-        self.evals(&b.value, envs)
-    }
-
-    pub(super) fn block_ops(&mut self, b: &Block, envs: &mut [Env]) -> Lowered<Vec<Op>> {
-        Ok(self.block(b, envs)?.into_iter().map(|v| self.op(v)).collect())
-    }
-
     pub(super) fn reduce(&mut self, op: ReduceOp, axis: &Axis, body: &Block, envs: &mut [Env]) -> Lowered<Vec<Val>> {
         let bounds = self.bounds(axis, envs)?;
         match op {
@@ -236,94 +157,5 @@ impl Lower<'_> {
         }
         let ty = value.ty;
         self.emit(Expr::First(Box::new(value.e)), ty, false)
-    }
-
-    pub(super) fn sum(
-        &mut self,
-        shape: Shape,
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
-        envs: &mut [Env],
-    ) -> Lowered<Vec<Val>> {
-        let bounds = self.bounds(axis, envs)?;
-        match shape {
-            Shape::Chain => self.chain(axis, acc, step, bounds, envs),
-            Shape::Segments(n) => self.segments(n as i32, axis, acc, step, bounds, envs),
-            Shape::Lanes(n) if self.can_spread(axis, &step.stmts, Some(&step.value)) => {
-                if n < self.width() {
-                    return self.illegal(format!("a sum over {n} lanes does not fill {} lanes", self.width()));
-                }
-                self.lanes(n, axis, acc, step, bounds, envs)
-            }
-            Shape::Lanes(n) => self.lanes_in_memory(n as i32, axis, acc, step, bounds, envs),
-        }
-    }
-
-    /// Folds a range of the axis into registers, in ascending order.
-    fn fold(
-        &mut self,
-        into: &[loop_ir::Var],
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
-        bounds: (Op, Op),
-        envs: &mut [Env],
-    ) -> Lowered<()> {
-        self.serial(axis.var, bounds, envs, |l, envs| {
-            for (env, var) in envs.iter_mut().zip(into) {
-                env.insert(acc, Val::Op(l.read(*var)));
-            }
-            let values = l.block_ops(step, envs)?;
-            into.iter().zip(values).for_each(|(var, value)| l.set(*var, value));
-            Ok(())
-        })
-    }
-
-    fn chain(&mut self, axis: &Axis, acc: Var, step: &Block, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
-        let spread = self.spread;
-        let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
-        self.fold(&into, axis, acc, step, bounds, envs)?;
-        Ok(into.into_iter().map(|v| Val::Op(self.read(v))).collect())
-    }
-
-    fn segments(
-        &mut self,
-        n: i32,
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
-        (lo, hi): (Op, Op),
-        envs: &mut [Env],
-    ) -> Lowered<Vec<Val>> {
-        let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
-        let len = self.binary(BinOp::Max, len, int(0));
-        let up = self.binary(BinOp::Add, len, int(n - 1));
-        let size = self.binary(BinOp::Div, up, int(n));
-        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), false)).collect();
-        self.each(Bind::Serial, "segment", (int(0), int(n), 1), |l, s| {
-            let offset = l.binary(BinOp::Mul, s.clone(), size.clone());
-            let from = l.binary(BinOp::Add, lo, offset);
-            let to = l.binary(BinOp::Add, from.clone(), size);
-            let to = l.binary(BinOp::Min, to, hi);
-            let into: Vec<_> = envs.iter().map(|_| l.register("acc", float(0.0), false)).collect();
-            l.fold(&into, axis, acc, step, (from, to), envs)?;
-            let first = l.binary(BinOp::Eq, s, int(0));
-            for (total, segment) in totals.iter().zip(into) {
-                let (so_far, segment) = (l.read(*total), l.read(segment));
-                let sum = l.binary(BinOp::Add, so_far, segment.clone());
-                let sum = l.select(first.clone(), segment, sum);
-                l.set(*total, sum);
-            }
-            Ok(())
-        })?;
-        Ok(totals.into_iter().map(|v| Val::Op(self.read(v))).collect())
-    }
-}
-
-/// Sets a variable for all iterations.
-pub(super) fn give(envs: &mut [Env], var: Var, value: Val) {
-    for env in envs {
-        env.insert(var, value.clone());
     }
 }

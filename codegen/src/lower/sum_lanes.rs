@@ -1,22 +1,15 @@
 //! Float sums over lanes: running values in registers, side by side, or in memory where the lanes cannot be spread.
-//! The order of a sum is not decided here: it is the kernel's own, see [`crate::ir::Shape`].
+//! The order of a sum is not decided here: it is the kernel's own, see [`crate::ir::sum_order`].
+use super::axis::give;
 use super::build::{float, int, long};
-use super::reduce::give;
+use super::sum::Fold;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, Scalar, Var};
+use crate::ir::{BinOp, Scalar};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 impl Lower<'_> {
     /// `n` lanes in `n / width` registers for each iteration of the tile.
-    pub(super) fn lanes(
-        &mut self,
-        n: usize,
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
-        (lo, hi): (Op, Op),
-        envs: &mut [Env],
-    ) -> Lowered<Vec<Val>> {
+    pub(super) fn lanes(&mut self, n: usize, fold: &Fold, (lo, hi): (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
         let count = n / self.width();
         let registers: Vec<Vec<_>> =
             envs.iter().map(|_| (0..count).map(|_| self.register("acc", float(0.0), true)).collect()).collect();
@@ -28,15 +21,15 @@ impl Lower<'_> {
             let start = l.binary(BinOp::Add, lo.clone(), start);
             for r in 0..count {
                 let base = l.binary(BinOp::Add, start.clone(), int((r * l.width()) as i32));
-                give(envs, axis.var, Val::Affine { base, stride: 1 });
-                l.step_registers(r, &registers, acc, step, envs)?;
+                give(envs, fold.axis.var, Val::Affine { base, stride: 1 });
+                l.step_registers(r, &registers, fold, envs)?;
             }
             Ok(())
         })?;
         if !matches!(len.e, Expr::Int(len) if (len as usize).is_multiple_of(n)) {
             let done = self.binary(BinOp::Mul, rounds, int(n as i32));
             let from = self.binary(BinOp::Add, lo, done);
-            self.lanes_rest(n, &registers, axis, acc, step, (from, hi), envs)?;
+            self.lanes_rest(n, &registers, fold, (from, hi), envs)?;
         }
         registers.iter().map(|r| self.register_tree(r)).collect()
     }
@@ -45,15 +38,14 @@ impl Lower<'_> {
         &mut self,
         r: usize,
         registers: &[Vec<loop_ir::Var>],
-        acc: Var,
-        step: &Block,
+        fold: &Fold,
         envs: &mut [Env],
     ) -> Lowered<()> {
         for (env, own) in envs.iter_mut().zip(registers) {
-            env.insert(acc, Val::Op(self.read(own[r])));
+            env.insert(fold.acc, Val::Op(self.read(own[r])));
         }
         self.spread = true;
-        let values = self.block(step, envs);
+        let values = self.block(fold.step, envs);
         self.spread = false;
         for (own, value) in registers.iter().zip(values?) {
             let value = self.op(value);
@@ -63,14 +55,11 @@ impl Lower<'_> {
     }
 
     /// The last elements, which do not fill all lanes: through memory, one by one.
-    #[allow(clippy::too_many_arguments)]
     fn lanes_rest(
         &mut self,
         n: usize,
         registers: &[Vec<loop_ir::Var>],
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
+        fold: &Fold,
         (from, hi): (Op, Op),
         envs: &mut [Env],
     ) -> Lowered<()> {
@@ -84,7 +73,7 @@ impl Lower<'_> {
                     l.push(Stmt::Store { to, value: value.e });
                 }
             }
-            l.lane_elements(&arrays, n as i32, axis, acc, step, (from, hi), envs)?;
+            l.lane_elements(&arrays, n as i32, fold, (from, hi), envs)?;
             for (array, own) in arrays.iter().zip(registers) {
                 for (r, register) in own.iter().enumerate() {
                     let access = l.element(*array, int((r * l.width()) as i32), 1);
@@ -99,27 +88,24 @@ impl Lower<'_> {
     }
 
     /// Folds elements `lo..hi` into arrays of `n` lanes, one element at a time; `lo` belongs to lane 0.
-    #[allow(clippy::too_many_arguments)]
     fn lane_elements(
         &mut self,
         arrays: &[loop_ir::Var],
         n: i32,
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
+        fold: &Fold,
         (lo, hi): (Op, Op),
         envs: &mut [Env],
     ) -> Lowered<()> {
-        self.serial(axis.var, (lo.clone(), hi), envs, |l, envs| {
-            let Val::Op(index) = envs[0][&axis.var].clone() else { unreachable!("a serial loop gives an index") };
+        self.serial(fold.axis.var, (lo.clone(), hi), envs, |l, envs| {
+            let Val::Op(index) = envs[0][&fold.axis.var].clone() else { unreachable!("a serial loop gives an index") };
             let offset = l.binary(BinOp::Sub, index, lo);
             let lane = l.binary(BinOp::Rem, offset, int(n));
             for (env, array) in envs.iter_mut().zip(arrays) {
                 let access = l.element(*array, lane.clone(), 0);
                 let running = l.load(access);
-                env.insert(acc, Val::Op(running));
+                env.insert(fold.acc, Val::Op(running));
             }
-            let values = l.block(step, envs)?;
+            let values = l.block(fold.step, envs)?;
             for (array, value) in arrays.iter().zip(values) {
                 let to = l.element(*array, lane.clone(), 0);
                 let value = l.op(value);
@@ -144,9 +130,7 @@ impl Lower<'_> {
     pub(super) fn lanes_in_memory(
         &mut self,
         n: i32,
-        axis: &Axis,
-        acc: Var,
-        step: &Block,
+        fold: &Fold,
         bounds: (Op, Op),
         envs: &mut [Env],
     ) -> Lowered<Vec<Val>> {
@@ -162,7 +146,7 @@ impl Lower<'_> {
                 Ok(())
             })?;
         }
-        self.lane_elements(&arrays, n, axis, acc, step, bounds, envs)?;
+        self.lane_elements(&arrays, n, fold, bounds, envs)?;
         arrays.into_iter().map(|array| self.memory_tree(array, n)).collect()
     }
 

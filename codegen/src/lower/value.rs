@@ -1,5 +1,6 @@
 //! Expressions, for all iterations of a tile at once.
 use super::build::{float, int, truth};
+use super::sum::Fold;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, BinOp, Expr, Kind, UnOp};
 use crate::loop_ir;
@@ -53,7 +54,7 @@ impl Lower<'_> {
             }
             Kind::Select(c, a, b) => self.for_each(envs, |l, env| l.select_val(c, a, b, env))?,
             Kind::Reduce { op, axis, body } => self.reduce(*op, axis, body, envs)?,
-            Kind::Sum { shape, axis, acc, step } => self.sum(*shape, axis, *acc, step, envs)?,
+            Kind::Sum { shape, axis, acc, step } => self.sum(*shape, &Fold { axis, acc: *acc, step }, envs)?,
             Kind::Map { axis, body } => {
                 let ir::Ty::Array { cap } = e.ty else { unreachable!("a map is an array") };
                 self.map(axis, body, cap, envs)?

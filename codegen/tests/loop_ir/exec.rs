@@ -2,8 +2,8 @@
 use crate::compiled::{self, Call};
 use crate::kernels;
 use crate::operations::{self, INPUTS};
-use kgen::cpu::intrinsics::{ROWS, find};
 use kgen::cpu::Isa;
+use kgen::cpu::operations::{find, rows};
 use kgen::loop_ir::{Func, Ty, interp, print};
 
 /// A function, what it is run on, and where.
@@ -192,7 +192,7 @@ fn the_cases_use_every_row_of_the_table() {
     let text = compiled::program(&calls(&cases()));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         let module = text.split("pub mod ").find(|part| part.starts_with(&isa.to_string())).unwrap();
-        for (row, lanes) in ROWS.iter().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes))) {
+        for (row, lanes) in rows().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes))) {
             let suffix = if lanes == 1 { String::new() } else { format!("x{lanes}") };
             let there = find(row.name, isa, lanes).is_some();
             let used = module.contains(&format!("fn {}{suffix}(", row.name));

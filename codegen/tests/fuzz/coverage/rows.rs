@@ -1,5 +1,5 @@
 //! Every row of the table: what random kernels must reach.
-use kgen::cpu::intrinsics::INSTRUCTIONS;
+use kgen::instructions::INSTRUCTIONS;
 use kgen::ir::{BinOp, Scalar};
 
 const SCALARS: [Scalar; 8] = [

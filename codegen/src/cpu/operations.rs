@@ -1,177 +1,9 @@
-//! The table of CPU instructions: how each operation is done on a register of some lanes, and what `Call`ed instructions mean.
+//! How each operator of the loop IR is done on a CPU register of some lanes: a row an operation, instruction sets and widths.
 //!
-//! This is the only file that names an x86 instruction or a target feature. A row becomes one small Rust function, see
-//! [`super::support`]; its arguments are `a`, `b`, `c`. `{p}` is the prefix of the register's width, `{b}` its bits,
-//! `{w}` its lanes, `{x}` the suffix of helper functions of the same width; see [`Row::body`] for the others.
+//! Instructions that no operator stands for are in [`crate::instructions`]; all other code gets both through [`find`].
 use super::Isa;
-
-/// What a helper function takes or gives. Capital letters are registers with one number a lane, small ones single numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// `f32` a lane.
-    F,
-    /// `i32` a lane.
-    I,
-    /// Four unsigned bytes a lane.
-    U,
-    /// Four signed bytes a lane.
-    S,
-    /// Four bytes a lane, of either sign.
-    K,
-    /// A truth value a lane.
-    M,
-    /// One `f32`.
-    #[allow(non_camel_case_types)]
-    f,
-    /// One `i32`.
-    #[allow(non_camel_case_types)]
-    i,
-    /// Four unsigned bytes.
-    #[allow(non_camel_case_types)]
-    u,
-    /// Four signed bytes.
-    #[allow(non_camel_case_types)]
-    s,
-    /// Four bytes, of either sign.
-    #[allow(non_camel_case_types)]
-    k,
-    /// One `bool`.
-    #[allow(non_camel_case_types)]
-    b,
-    /// An address.
-    P,
-    /// A distance in bytes.
-    N,
-    /// Nothing.
-    V,
-}
-
-/// Instruction sets and lanes for which a row holds.
-#[derive(Clone, Copy, Debug)]
-pub struct On(&'static [Isa], &'static [usize]);
-
-/// One operation on one kind of register.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// Where it can be used.
-    pub on: On,
-    /// Name of the operation, with the type it works on.
-    pub name: &'static str,
-    /// Arguments.
-    pub args: &'static [Slot],
-    /// Result.
-    pub result: Slot,
-    text: &'static str,
-}
-
-/// An instruction with a meaning of its own, for [`crate::loop_ir::Expr::Call`].
-#[derive(Clone, Copy, Debug)]
-pub struct Instruction {
-    /// Name, also of its rows.
-    pub name: &'static str,
-    /// Arguments: their names in `meaning`, and what they are.
-    pub args: &'static [(&'static str, Slot)],
-    /// Whether it combines all lanes into one number; then a name in `meaning` is an array of `LANES` lanes.
-    pub across: bool,
-    /// The result (of one lane), in the kernel language; packs are arrays of four bytes.
-    pub meaning: &'static str,
-    /// Values, in the kernel language, that must lie in `i16` in each lane.
-    pub in_i16: &'static [&'static str],
-    /// CUDA C++ for it, with `{}` for each argument in order; `{mask}` are the lanes that run together.
-    pub cuda: Option<&'static str>,
-}
-
-/// Every instruction with a meaning of its own. [`super::meaning`] evaluates them.
-pub const INSTRUCTIONS: &[Instruction] = &[
-    Instruction { name: "dot4_scalar", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[], cuda: None },
-    Instruction { name: "dot4_maddubs", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: PAIRS, cuda: None },
-    Instruction { name: "dot4_vpdpbusd", args: DOT4_ARGS, across: false, meaning: DOT4, in_i16: &[], cuda: None },
-    Instruction {
-        name: "dot4_dp4a",
-        args: DOT4_ARGS,
-        across: false,
-        meaning: DOT4,
-        in_i16: &[],
-        cuda: Some("dp4a({}, {}, {})"),
-    },
-    Instruction {
-        name: "hsum",
-        args: &[("v", Slot::I)],
-        across: true,
-        meaning: "isum(0..LANES, |l| v[l])",
-        in_i16: &[],
-        cuda: Some("__reduce_add_sync({mask}, {})"),
-    },
-];
-const DOT4_ARGS: &[(&str, Slot)] = &[("acc", Slot::I), ("a", Slot::U), ("b", Slot::S)];
-const DOT4: &str = "acc + isum(0..4, |c| a[c] * b[c])";
-/// The instruction adds neighbours in 16 bits, saturating.
-const PAIRS: &[&str] = &["a[0] * b[0] + a[1] * b[1]", "a[2] * b[2] + a[3] * b[3]"];
-
-/// The features of one instruction set: their names, and whether this machine has them all.
-macro_rules! features {
-    ($($feature:tt),*) => {
-        Features { names: &[$($feature),*], present: || { true $(&& detected!($feature))* } }
-    };
-}
-#[cfg(target_arch = "x86_64")]
-macro_rules! detected {
-    ($feature:tt) => {
-        std::arch::is_x86_feature_detected!($feature)
-    };
-}
-#[cfg(not(target_arch = "x86_64"))]
-macro_rules! detected {
-    ($feature:tt) => {
-        false
-    };
-}
-pub(super) struct Features {
-    pub names: &'static [&'static str],
-    pub present: fn() -> bool,
-}
-
-impl Isa {
-    pub(super) fn features(self) -> Features {
-        match self {
-            Isa::Scalar => features!(),
-            Isa::Avx2 => features!("avx2", "fma", "f16c"),
-            Isa::Avx512 => {
-                features!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
-            }
-        }
-    }
-
-    /// Numbers of lanes that a register can have, ascending; 1 stands for plain code.
-    pub fn widths(self) -> &'static [usize] {
-        match self {
-            Isa::Scalar => &[1],
-            Isa::Avx2 => &[1, 4, 8],
-            Isa::Avx512 => &[1, 4, 8, 16],
-        }
-    }
-
-    /// What a file of generated code for this set begins with: `None` where it needs nothing.
-    pub(super) fn import(self) -> Option<&'static str> {
-        (self != Isa::Scalar).then_some("use core::arch::x86_64::*;")
-    }
-}
-
-const PLAIN: On = On(&[Isa::Scalar, Isa::Avx2, Isa::Avx512], &[1]);
-const SOFT: On = On(&[Isa::Scalar], &[1]);
-const HARD: On = On(&[Isa::Avx2, Isa::Avx512], &[1]);
-const VECTOR: On = On(&[Isa::Avx2, Isa::Avx512], &[4, 8, 16]);
-const VECTOR4: On = On(&[Isa::Avx2, Isa::Avx512], &[4]);
-const VECTOR8: On = On(&[Isa::Avx2, Isa::Avx512], &[8]);
-const VECTOR16: On = On(&[Isa::Avx512], &[16]);
-const AVX2: On = On(&[Isa::Avx2], &[4, 8]);
-const AVX512: On = On(&[Isa::Avx512], &[4, 8, 16]);
-
-macro_rules! rows {
-    ($($on:ident $name:ident ($($arg:ident)*) -> $result:ident { $text:expr })*) => {
-        &[$(Row { on: $on, name: stringify!($name), args: &[$(Slot::$arg),*], result: Slot::$result, text: $text }),*]
-    };
-}
+use super::row::*;
+use crate::instructions;
 
 /// Every row.
 pub static ROWS: &[Row] = rows! {
@@ -360,13 +192,6 @@ pub static ROWS: &[Row] = rows! {
     VECTOR shr_i8x4 (K i) -> K { "let sign = {p}_set1_epi8(i8::MIN); \
         {p}_sub_epi8(shr_u8x4{x}({p}_xor_si{b}(a, sign), b), shr_u8x4{x}(sign, b))" }
 
-    // The instructions of `INSTRUCTIONS`.
-    PLAIN dot4_scalar (i u s) -> i { "let (u, s) = (b.to_le_bytes(), c.to_le_bytes()); \
-        let t = |l: usize| u[l] as i32 * s[l] as i8 as i32; a + (t(0) + t(1) + t(2) + t(3))" }
-    VECTOR dot4_maddubs (I U S) -> I { "{p}_add_epi32(a, {p}_madd_epi16({p}_maddubs_epi16(b, c), {p}_set1_epi16(1)))" }
-    AVX512 dot4_vpdpbusd (I U S) -> I { "{p}_dpbusd_epi32(a, b, c)" }
-    PLAIN hsum (i) -> i { "a" }
-    VECTOR hsum (I) -> i { "let (mut v, mut m) = (a, {w} / 2); while m > 0 { v = add_i32{x}(v, shuffle_i32{x}(v, m)); m /= 2; } first_i32{x}(v)" }
 };
 
 const BYTES_ADD: &str = "let (a, b) = (a.to_le_bytes(), b.to_le_bytes()); \
@@ -392,64 +217,12 @@ const F32_TO_F16: &str = "let x = bits_f32(b) as u32; let m = x & 0x7fff_ffff; \
     else { (m - 0x3800_0000 + 0xfff + (m >> 13 & 1)) >> 13 }; \
     store_u16(a, ((x >> 16 & 0x8000) | h) as i32)";
 
-/// The row of an operation, where `isa` has it on registers of `lanes`.
+/// The row of an operation or instruction, where `isa` has it on registers of `lanes`.
 pub fn find(name: &str, isa: Isa, lanes: usize) -> Option<&'static Row> {
-    if !isa.widths().contains(&lanes) {
-        return None;
-    }
-    ROWS.iter().find(|row| row.name == name && row.on.0.contains(&isa) && row.on.1.contains(&lanes))
+    isa.widths().contains(&lanes).then(|| rows().find(|row| row.name == name && row.on.has(isa, lanes)))?
 }
 
-/// The instruction of this name.
-pub fn instruction(name: &str) -> Option<&'static Instruction> {
-    INSTRUCTIONS.iter().find(|i| i.name == name)
-}
-
-impl Slot {
-    /// The Rust type on registers of `lanes`; `None` for [`Slot::V`].
-    pub fn rust(self, isa: Isa, lanes: usize) -> Option<String> {
-        let bits = lanes * 32;
-        Some(match self {
-            Slot::F => format!("__m{bits}"),
-            Slot::M if isa == Isa::Avx512 => format!("__mmask{}", lanes.max(8)),
-            Slot::I | Slot::U | Slot::S | Slot::K | Slot::M => format!("__m{bits}i"),
-            Slot::f => "f32".into(),
-            Slot::i => "i32".into(),
-            Slot::u | Slot::s | Slot::k => "u32".into(),
-            Slot::b => "bool".into(),
-            Slot::P => "*mut u8".into(),
-            Slot::N => "isize".into(),
-            Slot::V => return None,
-        })
-    }
-}
-
-impl Row {
-    /// The body of the helper function on registers of `lanes`. `{load1}`, `{load2}`, `{store1}`, `{store2}` move one or
-    /// two bytes a lane, `{iota}` lists the lanes, `{s}` is the last part of the row's name.
-    pub fn body(&self, lanes: usize) -> String {
-        let prefix = match lanes {
-            16 => "_mm512",
-            8 => "_mm256",
-            _ => "_mm",
-        };
-        let iota: Vec<String> = (0..lanes).map(|l| l.to_string()).collect();
-        let moves = |bytes: usize, what: &str| match bytes {
-            32 => format!("_mm256_{what}u_si256"),
-            16 => format!("_mm_{what}u_si128"),
-            8 => format!("_mm_{what}l_epi64"),
-            _ => format!("_mm_{what}u_si32"),
-        };
-        self.text
-            .replace("{p}", prefix)
-            .replace("{b}", &(lanes * 32).to_string())
-            .replace("{w}", &lanes.to_string())
-            .replace("{x}", &super::support::suffix(lanes))
-            .replace("{iota}", &iota.join(", "))
-            .replace("{s}", self.name.rsplit('_').next().unwrap_or_default())
-            .replace("{load1}", &moves(lanes, "load"))
-            .replace("{load2}", &moves(2 * lanes, "load"))
-            .replace("{store1}", &moves(lanes, "store"))
-            .replace("{store2}", &moves(2 * lanes, "store"))
-    }
+/// The rows of all operations and instructions.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(instructions::INSTRUCTIONS.iter().flat_map(|i| i.rust))
 }

@@ -1,5 +1,6 @@
 //! Evaluates what the table says that an instruction means: its text becomes a small kernel, which the interpreter runs.
-use super::intrinsics::{Instruction, Slot};
+use super::Instruction;
+use crate::cpu::row::Slot;
 use crate::diagnostic::Source;
 use crate::ir::{Kernel, interp};
 use std::cell::RefCell;

@@ -1,0 +1,75 @@
+//! Float sums: chains and segments. Their order is the kernel's own, see [`crate::ir::sum_order`]; here it is only placed.
+use super::build::{float, int};
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::sum_order::Shape;
+use crate::ir::{Axis, BinOp, Block, Var};
+use crate::loop_ir::{self, Bind};
+
+/// How a running value takes up an element.
+pub(super) struct Fold<'k> {
+    pub axis: &'k Axis,
+    /// The running value, as `step` sees it.
+    pub acc: Var,
+    pub step: &'k Block,
+}
+
+impl Lower<'_> {
+    pub(super) fn sum(&mut self, shape: Shape, fold: &Fold, envs: &mut [Env]) -> Lowered<Vec<Val>> {
+        let bounds = self.bounds(fold.axis, envs)?;
+        match shape {
+            Shape::Chain => self.chain(fold, bounds, envs),
+            Shape::Segments(n) => self.segments(n as i32, fold, bounds, envs),
+            Shape::Lanes(n) if self.can_spread(fold.axis, &fold.step.stmts, Some(&fold.step.value)) => {
+                if n < self.width() {
+                    return self.illegal(format!("a sum over {n} lanes does not fill {} lanes", self.width()));
+                }
+                self.lanes(n, fold, bounds, envs)
+            }
+            Shape::Lanes(n) => self.lanes_in_memory(n as i32, fold, bounds, envs),
+        }
+    }
+
+    /// Folds a range of the axis into registers, in ascending order.
+    fn fold(&mut self, into: &[loop_ir::Var], fold: &Fold, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
+        self.serial(fold.axis.var, bounds, envs, |l, envs| {
+            for (env, var) in envs.iter_mut().zip(into) {
+                env.insert(fold.acc, Val::Op(l.read(*var)));
+            }
+            let values = l.block_ops(fold.step, envs)?;
+            into.iter().zip(values).for_each(|(var, value)| l.set(*var, value));
+            Ok(())
+        })
+    }
+
+    fn chain(&mut self, fold: &Fold, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
+        let spread = self.spread;
+        let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
+        self.fold(&into, fold, bounds, envs)?;
+        Ok(into.into_iter().map(|v| Val::Op(self.read(v))).collect())
+    }
+
+    fn segments(&mut self, n: i32, fold: &Fold, (lo, hi): (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
+        let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
+        let len = self.binary(BinOp::Max, len, int(0));
+        let up = self.binary(BinOp::Add, len, int(n - 1));
+        let size = self.binary(BinOp::Div, up, int(n));
+        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), false)).collect();
+        self.each(Bind::Serial, "segment", (int(0), int(n), 1), |l, s| {
+            let offset = l.binary(BinOp::Mul, s.clone(), size.clone());
+            let from = l.binary(BinOp::Add, lo, offset);
+            let to = l.binary(BinOp::Add, from.clone(), size);
+            let to = l.binary(BinOp::Min, to, hi);
+            let into: Vec<_> = envs.iter().map(|_| l.register("acc", float(0.0), false)).collect();
+            l.fold(&into, fold, (from, to), envs)?;
+            let first = l.binary(BinOp::Eq, s, int(0));
+            for (total, segment) in totals.iter().zip(into) {
+                let (so_far, segment) = (l.read(*total), l.read(segment));
+                let sum = l.binary(BinOp::Add, so_far, segment.clone());
+                let sum = l.select(first.clone(), segment, sum);
+                l.set(*total, sum);
+            }
+            Ok(())
+        })?;
+        Ok(totals.into_iter().map(|v| Val::Op(self.read(v))).collect())
+    }
+}
