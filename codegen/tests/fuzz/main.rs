@@ -5,6 +5,7 @@ mod case;
 mod compiled;
 mod coverage;
 mod emitted;
+mod faults;
 mod generate;
 mod run;
 mod shrink;
@@ -28,4 +29,19 @@ fn emitted_code_agrees() {
     let begun = std::time::Instant::now();
     emitted::emitted(count).unwrap_or_else(|failures| panic!("{failures}"));
     eprintln!("{count} kernels through emitted code in {:.1?}", begun.elapsed());
+}
+
+/// The comparison is worth something: it finds faults that are planted into the lowered kernels.
+#[test]
+fn every_planted_fault_is_found() {
+    let count = run::number("KGEN_FUZZ", 1000);
+    let mut missed = Vec::new();
+    for (fault, fared) in faults::look(count) {
+        let planted = fared.planted.into_inner();
+        match fared.found.into_inner().expect("no panic") {
+            Some((seed, how)) => eprintln!("found: {} (seed {seed}, planted {planted} times): {how}", fault.name),
+            None => missed.push(format!("{} (planted {planted} times)", fault.name)),
+        }
+    }
+    assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
 }

@@ -1,6 +1,6 @@
 //! The nodes of a kernel in the algorithm IR.
 use super::unary;
-use kgen::ir::{Axis, Block, Expr, Kernel, Kind, Place, ReduceOp, Shape, Stmt, Ty};
+use kgen::ir::{Axis, Block, Expr, Kernel, Kind, Place, ReduceOp, Stmt, Ty, sum_order::Shape};
 use std::collections::BTreeSet;
 
 /// The names of all nodes that are there.

@@ -1,7 +1,7 @@
 //! The nodes of a lowered kernel.
 use super::unary;
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, memory};
+use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory};
 use std::collections::BTreeSet;
 
 /// The names of all nodes that are there.
@@ -16,22 +16,22 @@ struct Walk<'a> {
     found: BTreeSet<String>,
 }
 
-/// The type of an expression.
-pub fn ty(func: &Func, e: &Expr) -> Ty {
+/// The type of an expression, given those of variables.
+pub fn ty(of: &impl Fn(Var) -> Ty, e: &Expr) -> Ty {
     match e {
         Expr::Int(_) | Expr::Call { .. } => Ty::I32,
         Expr::Long(_) | Expr::Widen(_) => Ty::I64,
         Expr::Float(_) | Expr::Fma(..) => Ty::F32,
         Expr::Bool(_) => Ty::Bool,
-        Expr::Var(v) => func.vars[v.0 as usize].ty,
+        Expr::Var(v) => of(*v),
         Expr::Load(access) => memory::loaded(access.scalar),
         Expr::LoadPack(access) if access.scalar == Scalar::I8 => Ty::I8x4,
         Expr::LoadPack(_) | Expr::Splat4(_) => Ty::U8x4,
         Expr::Unary(UnOp::ToInt { .. } | UnOp::Bits, _) => Ty::I32,
         Expr::Unary(UnOp::ToF32 | UnOp::FromBits, _) => Ty::F32,
         Expr::Binary(BinOp::Lt | BinOp::Le | BinOp::Eq | BinOp::Ne, ..) => Ty::Bool,
-        Expr::Unary(_, a) | Expr::Binary(_, a, _) | Expr::Select(_, a, _) | Expr::First(a) => ty(func, a),
-        Expr::Shuffle { value, .. } => ty(func, value),
+        Expr::Unary(_, a) | Expr::Binary(_, a, _) | Expr::Select(_, a, _) | Expr::First(a) => ty(of, a),
+        Expr::Shuffle { value, .. } => ty(of, value),
     }
 }
 
@@ -74,7 +74,8 @@ impl Walk<'_> {
     }
 
     fn expr(&mut self, e: &Expr) {
-        let of = |e: &Expr| format!("{:?}", ty(self.func, e)).to_lowercase();
+        let declared = |v: Var| self.func.vars[v.0 as usize].ty;
+        let of = |e: &Expr| format!("{:?}", ty(&declared, e)).to_lowercase();
         match e {
             Expr::Int(_) => self.see("int"),
             Expr::Long(_) => self.see("long"),

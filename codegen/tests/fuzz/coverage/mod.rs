@@ -3,6 +3,8 @@ mod algorithm;
 mod loops;
 mod rows;
 
+pub use loops::ty;
+
 use kgen::ir::{Kernel, UnOp};
 use kgen::loop_ir::Func;
 use std::collections::{BTreeMap, BTreeSet};
