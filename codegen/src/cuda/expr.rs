@@ -66,7 +66,7 @@ impl Printer<'_> {
     pub(super) fn address(&self, a: &Access) -> Printed<String> {
         let base = match a.mem {
             Mem::Buffer(i) => format!("{}_", self.func.buffers[i].name),
-            Mem::Local(v) => format!("(u8*){}", self.var(v)),
+            Mem::Local(v) => self.var(v),
         };
         let addr = self.operand(&a.addr)?;
         Ok(match (a.lane_stride, self.func.width) {

@@ -1,5 +1,5 @@
 //! Prints functions and statements.
-use crate::ir::Scalar;
+use super::array_bytes;
 use crate::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
 use std::collections::HashMap;
 
@@ -65,12 +65,13 @@ impl<'a> Printer<'a> {
     fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut String) -> Printed<()> {
         let mut used = 0;
         for s in stmts {
-            if let Stmt::Array { var, scalar: Scalar::F32, len } = s {
+            if let Stmt::Array { var, .. } = s {
+                let (name, bytes) = (self.var(*var), array_bytes(s));
                 let line = match self.func.width {
-                    1 => format!("float {}[{len}];", self.var(*var)),
-                    _ => format!("float* {} = (float*)(mine + {used});", self.var(*var)),
+                    1 => format!("__align__(16) u8 {name}[{bytes}];"),
+                    _ => format!("u8* {name} = mine + {used};"),
                 };
-                used += 4 * len;
+                used += bytes;
                 out.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
                 continue;
             }
@@ -91,7 +92,7 @@ impl<'a> Printer<'a> {
                 out.push_str(&format!("{pad}{} {} = {text};\n", c_type(ty), self.var(*var)));
             }
             Stmt::Set { var, value } => out.push_str(&format!("{pad}{} = {};\n", self.var(*var), self.text(value)?)),
-            Stmt::Array { .. } => return Err("an array of what is no f32".into()),
+            Stmt::Array { .. } => return Err("an array that is not at the top of its function".into()),
             Stmt::For { bind, var, lo, hi, step, body } => {
                 let name = self.var(*var);
                 let head = match bind {

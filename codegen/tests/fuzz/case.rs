@@ -62,7 +62,8 @@ impl Case {
         let text = program.text;
         let sources = [Source { name: "random.rs".into(), text: text.clone() }];
         let compiled = kgen::compile(&sources);
-        let kernel = compiled.map_err(|e| format!("the checker refuses it:\n{}", render(&e, &sources, false)))?.remove(0);
+        let kernel =
+            compiled.map_err(|e| format!("the checker refuses it:\n{}", render(&e, &sources, false)))?.remove(0);
         let (ints, floats) = parameters(&kernel, &mut settings);
         let mut random = Random::new(settings.below(1 << 30) as u64);
         let row = ints[kernel.dims.len() - 1];
@@ -110,7 +111,8 @@ impl Case {
             let Some(at) = expected.iter().zip(given).position(|(x, y)| x != y) else { continue };
             let size = buffer.scalar.map_or(1, Scalar::bytes);
             let number = at / size * size..at / size * size + size;
-            let bits = |bytes: &[u8]| bytes[number.clone()].iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
+            let bits =
+                |bytes: &[u8]| bytes[number.clone()].iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
             return Err(format!(
                 "number {} of `{}` ({}) is 0x{}, must be 0x{}",
                 at / size,

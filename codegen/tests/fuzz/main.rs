@@ -4,6 +4,7 @@ mod case;
 #[path = "../common/compiled.rs"]
 mod compiled;
 mod coverage;
+mod cuda;
 mod emitted;
 mod faults;
 mod generate;
@@ -44,4 +45,17 @@ fn every_planted_fault_is_found() {
         }
     }
     assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
+}
+
+/// So do the kernels that NVRTC makes, where there is a GPU; without one they are compiled and audited.
+#[test]
+fn cuda_agrees() {
+    let machine = match cuda::Machine::find() {
+        Ok(machine) => machine,
+        Err(missing) => return eprintln!("random kernels through CUDA: skipped: {missing}"),
+    };
+    let count = run::number("KGEN_FUZZ_CUDA", if machine.runs() { 200 } else { 20 });
+    let begun = std::time::Instant::now();
+    machine.kernels(count).unwrap_or_else(|failures| panic!("{failures}"));
+    eprintln!("{count} kernels through CUDA, {}, in {:.1?}", machine.name, begun.elapsed());
 }

@@ -63,7 +63,7 @@ fn candidate(recording: &Recording, mut k: usize) -> Option<Vec<u32>> {
     let mut largest: Vec<(usize, usize)> = spans.clone();
     largest.sort_by_key(|(from, to)| std::cmp::Reverse(to - from));
     if k < 2 * largest.len() {
-        return Some(spliced(largest[k / 2], if k % 2 == 0 { &[] } else { &[0] }));
+        return Some(spliced(largest[k / 2], &[0][..k % 2]));
     }
     k -= 2 * largest.len();
     // A span becomes a span inside it.

@@ -2,16 +2,8 @@
 use kgen::instructions::INSTRUCTIONS;
 use kgen::ir::{BinOp, Scalar};
 
-const SCALARS: [Scalar; 8] = [
-    Scalar::F32,
-    Scalar::F16,
-    Scalar::Bf16,
-    Scalar::I32,
-    Scalar::I16,
-    Scalar::U16,
-    Scalar::I8,
-    Scalar::U8,
-];
+const SCALARS: [Scalar; 8] =
+    [Scalar::F32, Scalar::F16, Scalar::Bf16, Scalar::I32, Scalar::I16, Scalar::U16, Scalar::I8, Scalar::U8];
 
 const PLAIN: &[&str] = &[
     "ir let",

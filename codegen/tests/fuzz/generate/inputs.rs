@@ -106,11 +106,13 @@ fn number(run: &Numbers, row: i32, wild: Wild, random: &mut Random) -> u32 {
         Scalar::F16 if wild == Wild::Most => random.bits() as u32,
         Scalar::F16 => half::f16::from_f32(float(wild, random)).to_bits() as u32,
         Scalar::Bf16 => float(wild, random).to_bits() >> 16,
-        _ => (match random.int(0, 7) {
-            0 => lo,
-            1 => hi,
-            _ => random.int(lo, hi),
-        }) as u32,
+        _ => {
+            (match random.int(0, 7) {
+                0 => lo,
+                1 => hi,
+                _ => random.int(lo, hi),
+            }) as u32
+        }
     }
 }
 

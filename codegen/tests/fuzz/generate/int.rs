@@ -40,7 +40,8 @@ impl Writer<'_> {
             10 => self.shift(d),
             11 => {
                 let x = self.float(d);
-                let (lo, hi) = self.tape.pick(&[(-99, 99), (0, 255), (-128, 127), (-(i32::MAX as i64), i32::MAX as i64)]);
+                let (lo, hi) =
+                    self.tape.pick(&[(-99, 99), (0, 255), (-128, 127), (-(i32::MAX as i64), i32::MAX as i64)]);
                 Int::new(format!("({x}).int({lo}, {hi})"), lo, hi)
             }
             12 => {
@@ -162,11 +163,9 @@ impl Writer<'_> {
                 -100,
                 100,
             ),
-            _ => Int::new(
-                format!("{{ let {k} = abs(b[t].w[{at}]); if {k} < 8 {{ 1 << {k} }} else {{ 1 }} }}"),
-                0,
-                1024,
-            ),
+            _ => {
+                Int::new(format!("{{ let {k} = abs(b[t].w[{at}]); if {k} < 8 {{ 1 << {k} }} else {{ 1 }} }}"), 0, 1024)
+            }
         }
     }
 

@@ -4,8 +4,11 @@ use super::{Index, Numbers, Program, Writer};
 use crate::tape::Tape;
 use kgen::ir::Scalar;
 
+/// A field: its name, its type, of what and how many numbers it is, and their range.
+type Field = (&'static str, &'static str, Scalar, usize, (i64, i64));
+
 /// The fields of the block format that kernels read.
-const FIELDS: [(&str, &str, Scalar, usize, (i64, i64)); 10] = [
+const FIELDS: [Field; 10] = [
     ("f", "f32", Scalar::F32, 1, (0, 0)),
     ("g", "[f32; 2]", Scalar::F32, 2, (0, 0)),
     ("m", "i32<-100000, 100000>", Scalar::I32, 1, (-100_000, 100_000)),
@@ -18,7 +21,7 @@ const FIELDS: [(&str, &str, Scalar, usize, (i64, i64)); 10] = [
     ("s", "[i8; 128]", Scalar::I8, 128, (-128, 127)),
 ];
 
-/// What is stored: a type in memory, and an output block's field or none.
+/// The types of outputs.
 const STORED: [&str; 8] = ["f32", "i32", "f16", "bf16", "i8", "u8", "i16", "u16"];
 
 const HELPERS: &str = "

@@ -41,7 +41,8 @@ impl Writer<'_> {
             let count = w.index.as_ref().map_or(0, |index| index.below);
             (w.int(depth), count)
         });
-        let make = |t: Int| Int::new(format!("isum({range}, |{i}| {})", t.text), count * t.lo.min(0), count * t.hi.max(0));
+        let make =
+            |t: Int| Int::new(format!("isum({range}, |{i}| {})", t.text), count * t.lo.min(0), count * t.hi.max(0));
         let result = make(term.clone());
         if result.fits() {
             return result;
@@ -100,8 +101,12 @@ impl Writer<'_> {
 
     /// A map by name, and the array.
     pub(super) fn map(&mut self) -> (String, Array) {
-        let (range, in_row, len) =
-            self.tape.pick(&[("min(N, 40)", true, None), ("16", false, Some(16)), ("64", false, Some(64)), ("min(N, 40)", true, None)]);
+        let (range, in_row, len) = self.tape.pick(&[
+            ("min(N, 40)", true, None),
+            ("16", false, Some(16)),
+            ("64", false, Some(64)),
+            ("min(N, 40)", true, None),
+        ]);
         let (name, i) = (self.name("map"), self.name("i"));
         let index = super::Index { name: i.clone(), below: len.unwrap_or(super::MOST), in_row };
         let value = self.within(index, |w| w.float(2));
