@@ -117,7 +117,7 @@ impl<'a> Printer<'a> {
                 out.push_str(&format!("{pad}}}\n"));
             }
             Stmt::Store { to, value } => {
-                let store = format!("store_{}({}, {});", to.scalar.name(), self.address(to)?, self.text(value)?);
+                let store = format!("store_{}({}, {});", self.how(to), self.address(to)?, self.text(value)?);
                 let grouped = self.func.width > 1;
                 let store = if grouped && to.lane_stride == 0 { format!("if (lane == 0) {store}") } else { store };
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.

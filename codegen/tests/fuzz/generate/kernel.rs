@@ -21,6 +21,21 @@ const FIELDS: [Field; 10] = [
     ("s", "[i8; 128]", Scalar::I8, 128, (-128, 127)),
 ];
 
+/// A block that is written, its numbers where they may not be aligned.
+const WRITTEN: &str = "
+#[format(elements = 64, bytes = 209)]
+struct Q {
+    m: u8,
+    d: f32,
+    h: f16,
+    b: bf16,
+    q: [i8; 64],
+    n: [i16; 64],
+    k: i32,
+    w: u16,
+}
+";
+
 /// The types of outputs.
 const STORED: [&str; 8] = ["f32", "i32", "f16", "bf16", "i8", "u8", "i16", "u16"];
 
@@ -36,7 +51,7 @@ impl B {
 }
 ";
 
-/// The format `B` with its fields in some order, each at a multiple of its number's size.
+/// The format `B` with its fields in some order; most are packed so that each lies at a multiple of its number's size.
 fn format(tape: &mut Tape) -> (String, Vec<Numbers>) {
     let (mut left, mut offset) = (FIELDS.to_vec(), 0);
     let (mut text, mut numbers) = (String::new(), Vec::new());
@@ -46,16 +61,17 @@ fn format(tape: &mut Tape) -> (String, Vec<Numbers>) {
             *offset += bytes;
         }
     };
+    let odd = tape.rarely(6);
     while !left.is_empty() {
         let (name, ty, scalar, count, range) = left.remove(tape.below(left.len()));
         pad(&mut text, &mut offset, tape.pick(&[0, 0, 1, 2]));
-        let unaligned = offset % scalar.bytes();
+        let unaligned = if odd { 0 } else { offset % scalar.bytes() };
         pad(&mut text, &mut offset, if unaligned == 0 { 0 } else { scalar.bytes() - unaligned });
         text += &format!("    {name}: {ty},\n");
         numbers.push(Numbers { offset, count, scalar, range });
         offset += count * scalar.bytes();
     }
-    let bytes = offset.next_multiple_of(4) + tape.pick(&[0, 0, 4, 16]);
+    let bytes = if odd { offset } else { offset.next_multiple_of(4) + tape.pick(&[0, 0, 4, 16]) };
     (format!("#[format(elements = 128, bytes = {bytes})]\nstruct B {{\n{text}}}\n"), numbers)
 }
 
@@ -111,7 +127,9 @@ pub(super) fn program(name: &str, tape: &mut Tape) -> Program {
     inputs.push(("b", block));
     params += &outputs.concat();
     let dims = if extents == "T" { "T: Dim, N: Dim" } else { "T: Dim, R: Dim, N: Dim" };
-    let text = format!("{format}{HELPERS}\n#[kernel]\nfn {name}<{dims}>(\n{params}) {{\n{opened}{lines}{closed}}}\n");
+    let written = if params.contains("Ten<Q,") { WRITTEN } else { "" };
+    let text =
+        format!("{format}{written}{HELPERS}\n#[kernel]\nfn {name}<{dims}>(\n{params}) {{\n{opened}{lines}{closed}}}\n");
     Program { text, inputs }
 }
 
@@ -125,6 +143,7 @@ impl Body<'_> {
         while self.writer.tape.below(7) != 0 && self.lines.lines().count() < 9 {
             let from = self.writer.tape.open();
             match self.writer.tape.below(9) {
+                0 if self.writer.tape.rarely(3) => self.block(depth),
                 0 | 1 => self.store(depth),
                 2 => self.map(depth),
                 3 => self.merge(depth),
@@ -200,6 +219,29 @@ impl Body<'_> {
         self.writer.ints.truncate(ints);
         self.writer.bools.truncate(bools);
         self.line(depth, "}");
+    }
+
+    /// Stores to the fields of a block.
+    fn block(&mut self, depth: usize) {
+        let (name, rows) = (self.writer.name("q"), self.writer.rows);
+        let (scale, other, i) = (self.writer.float(2), self.writer.int(2).text, self.writer.name("j"));
+        for (field, value) in [
+            ("d", scale.clone()),
+            ("h", format!("({scale}).f16()")),
+            ("b", format!("({scale}).bf16()")),
+            ("k", other.clone()),
+            ("m", format!("min(max({other}, 0), 255)")),
+            ("w", format!("({scale}).int(0, 65535)")),
+        ] {
+            if self.writer.tape.below(3) != 0 {
+                self.line(depth, &format!("{name}{rows}.{field} = {value};"));
+            }
+        }
+        self.line(depth, &format!("for {i} in par(64) {{"));
+        self.line(depth + 1, &format!("{name}{rows}.q[{i}] = (cf[{i}]).int(-128, 127);"));
+        self.line(depth + 1, &format!("{name}{rows}.n[{i}] = ki[t][{i}];"));
+        self.line(depth, "}");
+        self.outputs.push(format!("    {name}: &mut Ten<Q, {}>,\n", self.extents));
     }
 
     /// A store of some type to an output of its own.
