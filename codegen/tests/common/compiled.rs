@@ -59,13 +59,8 @@ pub fn program(calls: &[Call]) -> String {
     format!("#![deny(warnings)]\n{text}{table}];\n{MAIN}")
 }
 
-/// Compiles and runs the calls; what the buffers of each hold afterwards.
-pub fn run(calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
-    run_program(&program(calls), calls)
-}
-
-/// Compiles this text of a [`program`] and runs its calls.
-pub fn run_program(text: &str, calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
+/// Compiles the text of a [`program`] and runs its calls; what the buffers of each hold afterwards.
+pub fn run(text: &str, calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
     let folder = tempfile::tempdir().unwrap();
     let (source, binary) = (folder.path().join("calls.rs"), folder.path().join("calls"));
     std::fs::write(&source, text).unwrap();

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 const BATCH: u64 = 20;
 
 /// The instruction sets of this machine.
-fn targets() -> Vec<Target> {
+pub fn targets() -> Vec<Target> {
     Isa::ALL.into_iter().filter(|isa| isa.available()).map(Target::Cpu).collect()
 }
 
@@ -45,7 +45,7 @@ fn one_batch(seeds: Vec<u64>) -> Checked<()> {
 }
 
 /// The calls of a case, one for each of its schedules.
-pub fn calls(case: &Case) -> Checked<Vec<Call>> {
+fn calls(case: &Case) -> Checked<Vec<Call>> {
     let call = |(target, schedule): &(Target, _)| {
         let Target::Cpu(isa) = *target else { return Err(format!("{target} is no instruction set")) };
         let func = case.lowered(schedule)?;
@@ -56,8 +56,18 @@ pub fn calls(case: &Case) -> Checked<Vec<Call>> {
     case.schedules.iter().map(call).collect()
 }
 
+/// The program of a case's calls.
+pub fn text(case: &Case) -> Checked<String> {
+    Ok(compiled::program(&calls(case)?))
+}
+
 /// What is wrong with the compiled code of the first case that has other bits.
 fn differs(cases: &[Case]) -> Checked<()> {
+    differs_with(cases, |text| text)
+}
+
+/// The same with what `change` makes of the program's text.
+pub fn differs_with(cases: &[Case], change: impl Fn(String) -> String) -> Checked<()> {
     let mut all = Vec::new();
     let mut wanted = Vec::new();
     for case in cases {
@@ -65,7 +75,8 @@ fn differs(cases: &[Case]) -> Checked<()> {
         wanted.push((case, calls.len(), case.meaning()?));
         all.extend(calls);
     }
-    let given = guarded(|| Ok(compiled::run(&all)))?;
+    let text = change(compiled::program(&all));
+    let given = guarded(|| Ok(compiled::run(&text, &all)))?;
     let mut given = given.iter().zip(&all);
     for (case, count, expected) in wanted {
         for (buffers, call) in given.by_ref().take(count) {

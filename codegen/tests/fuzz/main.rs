@@ -1,5 +1,15 @@
 //! Random kernels, written as text: what they mean, what a schedule made of them, and what a machine makes of that are the
 //! same bits.
+//!
+//! A kernel that fails is made as small as it can be, and shown with its seed, its schedule and the first number that differs.
+//! How much is done can be set in the environment:
+//!
+//! - `KGEN_FUZZ`: kernels through both interpreters, and at most so many for each planted fault; 1000 otherwise
+//! - `KGEN_FUZZ_CPU`: kernels through emitted code for the CPU; 60 otherwise
+//! - `KGEN_FUZZ_CUDA`: kernels through CUDA; otherwise 200 on a GPU, and 20 that are only compiled without one
+//! - `KGEN_FUZZ_SEED`: the first seed, 0 otherwise; the others follow it
+//!
+//! For CUDA, the test's binary needs nothing but a driver and NVRTC: `fuzz --nocapture cuda_agrees` runs on any machine.
 mod case;
 #[path = "../common/compiled.rs"]
 mod compiled;
@@ -42,6 +52,12 @@ fn every_planted_fault_is_found() {
         match fared.found.into_inner().expect("no panic") {
             Some((seed, how)) => eprintln!("found: {} (seed {seed}, planted {planted} times): {how}", fault.name),
             None => missed.push(format!("{} (planted {planted} times)", fault.name)),
+        }
+    }
+    for fault in faults::text::FAULTS {
+        match faults::text::found(fault, count) {
+            Some(how) => eprintln!("found: {} (in emitted code): {how}", fault.name),
+            None => missed.push(fault.name.to_string()),
         }
     }
     assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));

@@ -166,7 +166,8 @@ fn calls(cases: &[Case]) -> Vec<Call> {
 #[test]
 fn compiled_code_gives_the_interpreters_bits() {
     let cases = cases();
-    let outputs = compiled::run(&calls(&cases));
+    let calls = calls(&cases);
+    let outputs = compiled::run(&compiled::program(&calls), &calls);
     for (case, output) in cases.iter().zip(outputs) {
         let (lo, hi) = case.part();
         let mut expected = case.buffers.clone();

@@ -1,6 +1,8 @@
-//! Faults planted into lowered kernels, as a wrong compiler would make them. The comparison must find each of them.
+//! Faults planted into lowered kernels and into emitted code, as a wrong compiler would make them. The comparison must find
+//! each of them.
 mod expressions;
 mod statements;
+pub mod text;
 
 use crate::case::{Case, Checked};
 use crate::run::{TARGETS, agrees_with, first_seed, guarded, on_all_cores};
