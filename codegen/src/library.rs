@@ -1,7 +1,10 @@
 //! A folder of kernels with the schedules that it ships: what `kernels-gen`'s build script and the `kgen` command work on.
 use crate::diagnostic::{self, Source};
 use crate::ir::Kernel;
+use crate::loop_ir::Func;
 use crate::schedule::Schedule;
+use crate::target::Target;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -35,17 +38,38 @@ impl Library {
         })
     }
 
-    /// The schedules of `schedules/TARGET.json`, by kernel; a target is an instruction set or `cuda`.
-    pub fn schedules(&self, target: impl std::fmt::Display) -> Result<BTreeMap<String, Schedule>, LibraryError> {
+    /// The schedules of `schedules/TARGET.json`, by kernel: one, or a list of which the last is for all sizes.
+    pub fn schedules(&self, target: Target) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
         let path = self.folder.join("schedules").join(format!("{target}.json"));
-        let text = read(&path)?;
-        serde_json::from_str(&text).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
+        let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
+        let entries: BTreeMap<String, Value> =
+            serde_json::from_str(&read(&path)?).map_err(|e| failed(e.to_string()))?;
+        let mut schedules = BTreeMap::new();
+        for (kernel, entry) in entries {
+            let list = if entry.is_array() { entry } else { Value::Array(vec![entry]) };
+            let list: Vec<Schedule> = serde_json::from_value(list).map_err(|e| failed(format!("`{kernel}`: {e}")))?;
+            if list.last().is_none_or(|last| !last.most.is_empty()) {
+                return Err(failed(format!("the last schedule of `{kernel}` must be for all sizes")));
+            }
+            schedules.insert(kernel, list);
+        }
+        Ok(schedules)
     }
 
-    /// The schedule of one kernel.
-    pub fn schedule(&self, kernel: &str, target: impl std::fmt::Display) -> Result<Schedule, LibraryError> {
+    /// The schedules of one kernel, at least one.
+    pub fn schedule(&self, kernel: &str, target: Target) -> Result<Vec<Schedule>, LibraryError> {
         let missing = LibraryError(format!("schedules/{target}.json has no schedule for `{kernel}`"));
         self.schedules(target)?.remove(kernel).ok_or(missing)
+    }
+
+    /// A kernel on a target: what each of its schedules makes of it.
+    pub fn lowered(&self, kernel: &Kernel, target: Target) -> Result<Vec<(Schedule, Func)>, LibraryError> {
+        let lower = |schedule: Schedule| {
+            let failed = |e| LibraryError(format!("schedules/{target}.json: {e}"));
+            let func = target.lower(kernel, &schedule).map_err(failed)?;
+            Ok((schedule, func))
+        };
+        self.schedule(&kernel.name, target)?.into_iter().map(lower).collect()
     }
 }
 

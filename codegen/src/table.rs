@@ -3,7 +3,7 @@ use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
-use crate::lower::lower;
+use crate::loop_ir::Func;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
@@ -12,24 +12,26 @@ use quote::{format_ident, quote};
 /// A module for each instruction set, and `KERNELS` of type `&[crate::Kernel]`.
 pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let mut modules = Vec::new();
-    let mut work = Vec::new();
+    let mut cpu = vec![Vec::new(); library.kernels.len()];
     for isa in Isa::ALL {
-        let schedules = library.schedules(isa)?;
         let mut funcs = Vec::new();
-        for kernel in &library.kernels {
-            let missing = || LibraryError(format!("schedules/{isa}.json has no schedule for `{}`", kernel.name));
-            let schedule = schedules.get(&kernel.name).ok_or_else(missing)?;
-            Target::Cpu(isa).legal(kernel, schedule).map_err(LibraryError)?;
-            funcs.push(lower(kernel, schedule).map_err(|e| LibraryError(e.to_string()))?);
+        for (kernel, entries) in library.kernels.iter().zip(&mut cpu) {
+            let lowered = library.lowered(kernel, Target::Cpu(isa))?;
+            let variants: Vec<TokenStream> = lowered
+                .iter()
+                .map(|(schedule, func)| cpu_entry(kernel, isa, schedule, func))
+                .collect::<Result<_, _>>()?;
+            entries.push(quote!(&[#(#variants),*]));
+            funcs.extend(lowered.into_iter().map(|(_, func)| func));
         }
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
-        work.push(funcs);
     }
     let mut entries = Vec::new();
-    for (i, kernel) in library.kernels.iter().enumerate() {
-        let funcs: Vec<_> = work.iter().map(|funcs| &funcs[i]).collect();
-        let cuda = cuda_entry(kernel, &library.schedule(&kernel.name, "cuda")?)?;
-        entries.push(entry(kernel, &funcs, cuda));
+    for (kernel, cpu) in library.kernels.iter().zip(cpu) {
+        let lowered = library.lowered(kernel, Target::Cuda)?;
+        let cuda: Vec<TokenStream> =
+            lowered.iter().map(|(schedule, func)| cuda_entry(kernel, schedule, func)).collect::<Result<_, _>>()?;
+        entries.push(entry(kernel, &cpu, &cuda));
     }
     let tokens = quote! {
         #(#modules)*
@@ -39,27 +41,60 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
 
-/// The CUDA code of a kernel, to be compiled on the user's machine.
-fn cuda_entry(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+/// Whether the integer parameters are among those that a schedule is for.
+fn fits(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+    let mut conditions = Vec::new();
+    for (name, most) in &schedule.most {
+        let place = kernel.dims.iter().position(|v| kernel.vars[v.0 as usize].name == *name);
+        let missing =
+            || LibraryError(format!("a schedule of `{}` is for sizes `{name}`, which it has not", kernel.name));
+        let i = place.ok_or_else(missing)?;
+        conditions.push(quote!(ints[#i] <= #most));
+    }
+    Ok(if conditions.is_empty() { quote!(|_| true) } else { quote!(|ints| #(#conditions)&&*) })
+}
+
+/// The code of a kernel for an instruction set under one schedule.
+fn cpu_entry(kernel: &Kernel, isa: Isa, schedule: &Schedule, func: &Func) -> Result<TokenStream, LibraryError> {
+    let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
+    let (module, name) = (format_ident!("{}", isa.to_string()), format_ident!("{}", func.name));
+    let code = match isa {
+        Isa::Scalar => quote!(#module::#name),
+        _ => quote!({
+            #[cfg(target_arch = "x86_64")]
+            { #module::#name }
+            #[cfg(not(target_arch = "x86_64"))]
+            { crate::no_code }
+        }),
+    };
+    Ok(quote!(crate::Cpu { fits: #fits, work: |ints| i32::try_from(#work).unwrap_or(i32::MAX), code: #code }))
+}
+
+/// The CUDA code of a kernel under one schedule, to be compiled on the user's machine.
+fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func) -> Result<TokenStream, LibraryError> {
     let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
-    let func = lower(kernel, schedule).map_err(illegal)?;
-    let source = cuda::emit(&func, schedule.threads).map_err(illegal)?;
+    let source = cuda::emit(func, schedule.threads).map_err(illegal)?;
     let (text, name) = (source.text, source.entry);
     let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
-    let work = loop_size(&func.work);
+    let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
+    let scratch = source.scratch_per_item as u32;
+    let counters = func.scratch.as_ref().map_or(quote!(0i64), |scratch| loop_size(&scratch.counters));
     Ok(quote! {
         crate::Cuda {
+            fits: #fits,
             source: #text,
             entry: #name,
             lanes: #lanes,
             threads: #threads,
             shared_per_group: #shared,
+            scratch_per_item: #scratch,
+            counters: |ints| i32::try_from(#counters).unwrap_or(i32::MAX),
             work: |ints| i32::try_from(#work).unwrap_or(i32::MAX),
         }
     })
 }
 
-fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> TokenStream {
+fn entry(k: &Kernel, cpu: &[TokenStream], cuda: &[TokenStream]) -> TokenStream {
     let name = &k.name;
     let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
     let text = |v: &Var| k.vars[v.0 as usize].name.clone();
@@ -88,18 +123,6 @@ fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> Toke
         }
         _ => unreachable!("selected above"),
     });
-    let work = funcs.iter().map(|f| loop_size(&f.work));
-    let isas = Isa::ALL.map(|isa| format_ident!("{}", isa.to_string()));
-    let ident = format_ident!("{name}");
-    let code = isas.iter().map(|isa| match isa.to_string().as_str() {
-        "scalar" => quote!(#isa::#ident),
-        _ => quote!({
-            #[cfg(target_arch = "x86_64")]
-            { #isa::#ident }
-            #[cfg(not(target_arch = "x86_64"))]
-            { scalar::#ident }
-        }),
-    });
     quote! {
         crate::Kernel {
             name: #name,
@@ -111,9 +134,8 @@ fn entry(k: &Kernel, funcs: &[&crate::loop_ir::Func], cuda: TokenStream) -> Toke
             require: |ints| { #(#requires)* Ok(()) },
             index_below: |ints, buffer| { #(#below)* None },
             ranges: &[#(#ranges),*],
-            work: [#(|ints| i32::try_from(#work).unwrap_or(i32::MAX)),*],
-            code: [#(#code),*],
-            cuda: #cuda,
+            cpu: [#(#cpu),*],
+            cuda: &[#(#cuda),*],
         }
     }
 }

@@ -3,6 +3,7 @@ use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::instructions::{INSTRUCTIONS, Instruction};
 use crate::ir::Kernel;
+use crate::loop_ir::Func;
 use crate::lower::lower;
 use crate::schedule::Schedule;
 use std::fmt;
@@ -40,13 +41,21 @@ impl Target {
 
     /// Whether a schedule can be used for a kernel here, with the reason if not.
     pub fn legal(self, kernel: &Kernel, schedule: &Schedule) -> Result<(), String> {
-        let Target::Cpu(isa) = self else { return cuda::legal(kernel, schedule).map_err(|e| e.to_string()) };
+        self.lower(kernel, schedule).map(drop)
+    }
+
+    /// The kernel as loop IR that can be printed for this target, or the reason why there is none.
+    pub fn lower(self, kernel: &Kernel, schedule: &Schedule) -> Result<Func, String> {
+        let Target::Cpu(isa) = self else {
+            let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
+            return cuda::emit(&func, schedule.threads).map(|_| func).map_err(|e| e.to_string());
+        };
         isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
         if let Some(dot) = &schedule.dot {
             isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
         }
         let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
-        cpu::emit(&func, isa).map(|_| ()).map_err(|e| e.to_string())
+        cpu::emit(&func, isa).map(|_| func).map_err(|e| e.to_string())
     }
 }
 

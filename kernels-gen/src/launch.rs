@@ -181,7 +181,7 @@ impl<'a> Launch<'a> {
 
     /// Number of work items of the code for `isa`.
     pub fn work(&self, isa: Isa) -> i32 {
-        (self.kernel.work[isa as usize])(&self.ints)
+        (self.kernel.cpu(isa, &self.ints).work)(&self.ints)
     }
 
     /// Does work items `lo..hi`.
@@ -196,7 +196,7 @@ impl<'a> Launch<'a> {
         let work = self.work(isa);
         assert!(0 <= lo && lo <= hi && hi <= work, "{}: {lo}..{hi} is not in 0..{work}", self.kernel.name);
         // SAFETY: checked by `new`, and promised by the caller.
-        unsafe { self.kernel.code[isa as usize](&self.bufs, &self.ints, &self.floats, lo, hi) }
+        unsafe { (self.kernel.cpu(isa, &self.ints).code)(&self.bufs, &self.ints, &self.floats, lo, hi) }
     }
 }
 
@@ -220,7 +220,8 @@ pub fn check_call(
     }
     check_ints(kernel, ints)?;
     // The table gives `i32::MAX` for whatever is more than that.
-    if kernel.work.iter().chain([&kernel.cuda.work]).any(|work| work(ints) == i32::MAX) {
+    let cpu = Isa::ALL.map(|isa| (kernel.cpu(isa, ints).work)(ints));
+    if cpu.into_iter().chain([(kernel.cuda(ints).work)(ints)]).any(|work| work == i32::MAX) {
         return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
     }
     check_buffers(kernel, ints, buffers)

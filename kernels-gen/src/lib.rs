@@ -1,4 +1,5 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
+mod float_mode;
 mod isa;
 mod launch;
 
@@ -7,8 +8,9 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
+pub use float_mode::float_mode_is_ieee;
 pub use generated::KERNELS;
-pub use isa::{Isa, UnknownIsa, float_mode_is_ieee};
+pub use isa::{Isa, UnknownIsa};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
 /// The CPU code of a kernel: does work items `lo..hi`.
@@ -41,18 +43,52 @@ pub struct Kernel {
     pub index_below: fn(&[i32], buffer: usize) -> Option<i32>,
     /// Least and largest value of each of `ints`.
     pub ranges: &'static [(i32, i32)],
-    /// Number of work items, which threads may share in any way, by [`Isa`] as index.
-    pub work: [fn(&[i32]) -> i32; 3],
-    /// The code, by [`Isa`] as index.
-    pub code: [Code; 3],
-    /// The code for CUDA.
-    pub cuda: Cuda,
+    /// The code for CPUs, by [`Isa`] as index: of each list the first that fits is used, and the last fits always.
+    pub cpu: [&'static [Cpu]; 3],
+    /// The code for CUDA: the first that fits is used, and the last fits always.
+    pub cuda: &'static [Cuda],
+}
+
+/// The code of a kernel for one instruction set.
+#[derive(Debug)]
+pub struct Cpu {
+    /// Whether it is for these integer parameters.
+    pub fits: fn(&[i32]) -> bool,
+    /// Number of work items, which threads may share in any way.
+    pub work: fn(&[i32]) -> i32,
+    /// What does them.
+    pub code: Code,
+}
+
+impl Kernel {
+    /// The code for an instruction set and these integer parameters.
+    pub fn cpu(&self, isa: Isa, ints: &[i32]) -> &'static Cpu {
+        let all = self.cpu[isa as usize];
+        all.iter().find(|code| (code.fits)(ints)).unwrap_or(&all[all.len() - 1])
+    }
+
+    /// The code for CUDA and these integer parameters.
+    pub fn cuda(&self, ints: &[i32]) -> &'static Cuda {
+        self.cuda.iter().find(|code| (code.fits)(ints)).unwrap_or(&self.cuda[self.cuda.len() - 1])
+    }
+}
+
+/// What stands where a processor has no such instruction set, which is asked before any code runs.
+///
+/// # Safety
+/// None is needed.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn no_code(_: &[*mut u8], _: &[i32], _: &[f32], _: i32, _: i32) {
+    unreachable!("the instruction set is not available");
 }
 
 /// The CUDA code of a kernel. Groups of `lanes` neighbouring threads take work items in turn, until `work` are done.
 #[derive(Debug)]
 pub struct Cuda {
-    /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., ints.., floats.., int work)`, in the order of [`Kernel`].
+    /// Whether it is for these integer parameters.
+    pub fits: fn(&[i32]) -> bool,
+    /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., dims.., scalars.., floats.., scratch, counters)`, in the order of
+    /// [`Kernel`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item` is not 0.
     pub source: &'static str,
     /// Name of the entry.
     pub entry: &'static str,
@@ -62,6 +98,10 @@ pub struct Cuda {
     pub threads: u32,
     /// Bytes of dynamic shared memory for each group of a CTA.
     pub shared_per_group: u32,
+    /// Bytes of scratch memory for each work item, in which groups leave partial results for each other.
+    pub scratch_per_item: u32,
+    /// Number of 32-bit counters that groups meet at: 0 before and after each launch.
+    pub counters: fn(&[i32]) -> i32,
     /// Number of work items.
     pub work: fn(&[i32]) -> i32,
 }

@@ -33,6 +33,9 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+    /// Two devices compute different functions: the whole report.
+    #[error("{0}")]
+    Parity(String),
     /// The plan and the kernels do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -83,6 +86,7 @@ impl Error {
             Error::Failure(_) | Error::Plan(_) | Error::Exec(_) | Error::Synth(_) => 1,
             Error::Usage { .. } => 2,
             Error::Model(_) => 3,
+            Error::Parity(_) => 4,
             Error::Device { .. } => 5,
         }
     }

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         Err(error) => {
             match (&error, error.code()) {
                 (Error::OutputClosed, _) => {}
+                (Error::Parity(report), _) => eprintln!("{report}"),
                 (_, Some(code)) => eprintln!("error[{code}]: {error}"),
                 (_, None) => eprintln!("error: {error}"),
             }

@@ -51,7 +51,10 @@ fn run(executor: &mut dyn Executor, plan: &Plan, tokens: &[i32], chunk: usize) -
         assert_eq!(executor.best().len(), part.len());
     }
     let caches = (0..plan.buffers.len()).filter(|&i| matches!(plan.buffers[i].role, Role::Cache)).map(BufferId);
-    (logits, caches.map(|id| executor.read(id).unwrap()).collect())
+    (logits, {
+        let bytes = |id: BufferId| plan.buffer(id).bytes(&executor.limits()).unwrap();
+        caches.map(|id| executor.read(id, 0..bytes(id)).unwrap()).collect()
+    })
 }
 
 #[test]

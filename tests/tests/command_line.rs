@@ -1,8 +1,13 @@
 //! What `apr` does with its arguments: answers, refusals, exit codes, and what goes to which output.
+use apr::{gguf::Gguf, synth};
 use serde_json::Value;
 use std::{
+    fs,
     io::{Read, Write},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::AtomicBool,
+    time::Duration,
 };
 use tests::{
     data::{bundled, bundled_model, external},
@@ -82,7 +87,9 @@ fn wrong_usage_is_exit_2() {
 
 #[test]
 fn help_lists_the_exit_codes() {
-    for args in [&["--help"][..], &["run", "--help"], &["logits", "--help"], &["inspect", "--help"]] {
+    for args in
+        [&["--help"][..], &["run", "--help"], &["logits", "--help"], &["inspect", "--help"], &["parity", "--help"]]
+    {
         let run = run(args);
         assert_eq!(run.code, Some(0));
         let codes: Vec<_> = run.out.lines().skip_while(|line| *line != "Exit codes:").skip(1).collect();
@@ -93,7 +100,7 @@ fn help_lists_the_exit_codes() {
 
 #[test]
 fn json_is_one_object_with_the_promised_fields() {
-    let run = run(&["run", "--json", "--seed", "7", "What is 2+2?"]);
+    let run = run(&["run", "--json", "--seed", "7", "--no-gpu", "What is 2+2?"]);
     assert_eq!(run.code, Some(0), "{}", run.err);
     let object: Value = serde_json::from_str(&run.out).unwrap();
     let names: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
@@ -174,7 +181,7 @@ fn what_is_no_model_is_exit_3() {
     let file = folder.path().join("text.gguf");
     std::fs::write(&file, "no model at all").unwrap();
     for command in ["run", "inspect"] {
-        refused(&[command, file.to_str().unwrap()], 3, &["not a GGUF file", "help:"]);
+        refused(&[command, file.to_str().unwrap()], 3, &["not a GGUF file", file.to_str().unwrap(), "help:"]);
     }
 }
 
@@ -188,6 +195,77 @@ fn logits_refuses_tokens_that_do_not_exist_and_leaves_no_file() {
     assert!(!out.exists());
     let nowhere = folder.path().join("no/folder/logits");
     refused(&["logits", model, "--tokens", "1", "--out", nowhere.to_str().unwrap()], 1, &["no/folder/logits"]);
+}
+
+/// A small model with an embedding of token 9 that is no number.
+fn model_with_a_nan(folder: &Path) -> PathBuf {
+    const ROW: usize = 256 * 4;
+    let path = folder.join("nan.gguf");
+    let options = synth::Options { seed: 1, layers: None, outliers: false, quant: synth::Quant::F32 };
+    let shape = synth::shape("tiny").unwrap();
+    synth::write(&path, shape, &options, 2, &AtomicBool::new(false), |_, _| ()).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let at = {
+        let gguf = Gguf::open(&path).unwrap();
+        let table = gguf.tensor("token_embd.weight").unwrap().data;
+        table[9 * ROW..].as_ptr() as usize - gguf.header().as_ptr() as usize
+    };
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn logits_writes_a_whole_file_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_a_nan(folder.path());
+    let out = folder.path().join("logits");
+    let logits = |tokens: &str| {
+        let (model, out) = (model.to_str().unwrap(), out.to_str().unwrap());
+        run(&["logits", model, "--tokens", tokens, "--chunk", "1", "--no-gpu", "--out", out])
+    };
+    let names = || fs::read_dir(folder.path()).unwrap().count();
+    let failed = logits("1,2,9,3");
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert!(failed.err.contains("position 2"), "{}", failed.err);
+    assert_eq!(names(), 1, "the model alone");
+    assert_eq!(logits("1,2,3").code, Some(0));
+    let whole = fs::read(&out).unwrap();
+    assert_eq!(whole.len(), 3 * 512 * 4);
+    assert_eq!(logits("4,9").code, Some(1));
+    assert_eq!(fs::read(&out).unwrap(), whole, "the file that was there stays as it was");
+    assert_eq!(names(), 2, "the model and the file");
+}
+
+#[test]
+fn inspect_check_finds_a_value_that_is_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_a_nan(folder.path());
+    let model = model.to_str().unwrap();
+    assert_eq!(run(&["inspect", model]).code, Some(0));
+    refused(&["inspect", "--check", model], 3, &["token_embd.weight", "element 2304", "help:"]);
+    let sound = bundled_model();
+    let sound = run(&["inspect", "--check", sound.to_str().unwrap()]);
+    assert!(sound.code == Some(0) && sound.out.contains("is finite"), "{}{}", sound.out, sound.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_logits_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (bundled_model(), folder.path().join("logits"));
+    let tokens = vec!["1"; 2000].join(",");
+    let args = ["logits", model.to_str().unwrap(), "--tokens", &tokens, "--isa", "scalar", "--chunk", "1", "--out"];
+    let mut child = apr(&[&args[..], &[out.to_str().unwrap()]].concat()).stderr(Stdio::null()).spawn().unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    while files() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it wrote");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(files(), 0);
 }
 
 #[test]

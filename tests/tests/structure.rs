@@ -9,8 +9,8 @@ const LINES: usize = 500;
 /// how a CPU does operators.
 const TABLES: [&str; 4] =
     ["codegen/src/instructions/", "codegen/src/cpu/operations.rs", "codegen/src/cpu/row.rs", "codegen/src/cpu/isa.rs"];
-/// Names no instruction, but asks the processor what it has and how it rounds: what a table of operations cannot say.
-const DETECTION: &str = "kernels-gen/src/isa.rs";
+/// Asks the processor how it rounds: what a table of operations cannot say.
+const DETECTION: &str = "kernels-gen/src/float_mode.rs";
 
 /// The files of the tree with one of these extensions, by their paths from the root.
 fn files(extensions: &[&str]) -> Vec<(String, String)> {

@@ -9,6 +9,7 @@ mod call;
 mod expr;
 mod kernel;
 mod memory;
+mod nearest;
 mod races;
 mod range;
 mod stmt;

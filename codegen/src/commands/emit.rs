@@ -1,8 +1,8 @@
 //! `kgen emit`: a kernel in each of its forms.
-use super::{Done, Failure, open, parse_isa, schedule};
+use super::{Done, Failure, lowered, open, parse_isa};
 use kgen::cpu::{self, Isa};
 use kgen::target::Target;
-use kgen::{cuda, ir, loop_ir, lower};
+use kgen::{cuda, ir, loop_ir};
 use std::io::Write;
 use std::path::Path;
 
@@ -41,22 +41,21 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     if let Form::Ir = args.form {
         return Ok(write!(out, "{}", ir::print::kernel(kernel))?);
     }
-    if let Form::Cuda = args.form {
-        let schedule = schedule(&library, kernel, "cuda", args.schedule.as_deref())?;
-        let illegal = |e: lower::Illegal| Failure::Failed(format!("this schedule is not legal on CUDA: {e}"));
-        let func = lower::lower(kernel, &schedule).map_err(illegal)?;
-        return Ok(write!(out, "{}", cuda::emit(&func, schedule.threads).map_err(illegal)?.text)?);
+    let target = if let Form::Cuda = args.form { Target::Cuda } else { Target::Cpu(args.isa) };
+    let lowered = lowered(&library, kernel, target, args.schedule.as_deref())?;
+    let illegal = |reason: String| Failure::Failed(format!("this schedule is not legal on {target}: {reason}"));
+    if let Form::Rust = args.form {
+        let funcs: Vec<_> = lowered.into_iter().map(|(_, func)| func).collect();
+        let module = cpu::module(&funcs, args.isa).map_err(|e| illegal(e.to_string()))?;
+        let text = cpu::format(module).map_err(|e| Failure::Failed(format!("the generated code is no Rust: {e}")))?;
+        return Ok(write!(out, "{text}")?);
     }
-    let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
-    let illegal = |reason: String| Failure::Failed(format!("this schedule is not legal on {}: {reason}", args.isa));
-    Target::Cpu(args.isa).legal(kernel, &schedule).map_err(illegal)?;
-    let func = lower::lower(kernel, &schedule).map_err(|e| illegal(e.to_string()))?;
-    let text = match args.form {
-        Form::Rust => {
-            let module = cpu::module(&[func], args.isa).map_err(|e| illegal(e.to_string()))?;
-            cpu::format(module).map_err(|e| Failure::Failed(format!("the generated code is no Rust: {e}")))?
-        }
-        _ => loop_ir::print::func(&func),
-    };
-    Ok(write!(out, "{text}")?)
+    for (schedule, func) in &lowered {
+        let text = match args.form {
+            Form::Cuda => cuda::emit(func, schedule.threads).map_err(|e| illegal(e.to_string()))?.text,
+            _ => loop_ir::print::func(func),
+        };
+        write!(out, "{text}")?;
+    }
+    Ok(())
 }

@@ -12,7 +12,9 @@ use kgen::cpu::Isa;
 use kgen::diagnostic::{self, Diagnostic, Source};
 use kgen::ir::Kernel;
 use kgen::library::{self, Library, LibraryError};
+use kgen::loop_ir::Func;
 use kgen::schedule::Schedule;
+use kgen::target::Target;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -72,19 +74,22 @@ fn render(errors: &[Diagnostic], sources: &[Source]) -> String {
     diagnostic::render(errors, sources, io::stderr().is_terminal() && !no_color && !dumb)
 }
 
-/// The schedule given on the command line, else the one that the folder has.
-fn schedule(
+/// The kernel under the schedule given on the command line, else under each of those that the folder has.
+fn lowered(
     library: &Library,
     kernel: &Kernel,
-    target: impl std::fmt::Display,
+    target: Target,
     given: Option<&str>,
-) -> Result<Schedule, Failure> {
-    let Some(given) = given else { return Ok(library.schedule(&kernel.name, target)?) };
+) -> Result<Vec<(Schedule, Func)>, Failure> {
+    let Some(given) = given else { return Ok(library.lowered(kernel, target)?) };
     let text = match given.trim_start().starts_with('{') {
         true => given.to_string(),
         false => std::fs::read_to_string(given).map_err(|e| Failure::Failed(format!("{given}: {e}")))?,
     };
-    serde_json::from_str(&text).map_err(|e| Failure::Failed(format!("--schedule: {e}")))
+    let schedule: Schedule = serde_json::from_str(&text).map_err(|e| Failure::Failed(format!("--schedule: {e}")))?;
+    let illegal = |e: String| Failure::Failed(format!("this schedule is not legal on {target}: {e}"));
+    let func = target.lower(kernel, &schedule).map_err(illegal)?;
+    Ok(vec![(schedule, func)])
 }
 
 /// A parsed `--isa`.

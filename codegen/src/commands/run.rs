@@ -1,11 +1,12 @@
 //! `kgen run`: a kernel on given data, by the interpreter that defines it or by the one of the loop IR.
 use super::arguments::{Arguments, Named};
-use super::{Done, Failure, open, parse_isa, schedule};
+use super::{Done, Failure, lowered, open, parse_isa};
 use kgen::cpu::Isa;
+use kgen::float;
 use kgen::ir::{self, Buffer, Kernel, Scalar, interp};
 use kgen::loop_ir::{self, Func};
+use kgen::schedule::Schedule;
 use kgen::target::Target;
-use kgen::{float, lower};
 use std::io::Write;
 use std::path::Path;
 
@@ -74,10 +75,14 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
             interp::run(kernel, &given.ints, &given.floats, &mut given.buffers).map_err(Failure::Failed)?;
         }
         Via::Loop => {
-            let schedule = schedule(&library, kernel, args.isa, args.schedule.as_deref())?;
-            Target::Cpu(args.isa).legal(kernel, &schedule).map_err(Failure::Failed)?;
-            let func = lower::lower(kernel, &schedule).map_err(|e| Failure::Failed(e.to_string()))?;
-            run_loop(kernel, &func, &mut given)?;
+            let target = Target::Cpu(args.isa);
+            let all = lowered(&library, kernel, target, args.schedule.as_deref())?;
+            let fits = |schedule: &Schedule| {
+                let most = |v: &ir::Var| schedule.most.get(&kernel.vars[v.0 as usize].name);
+                kernel.dims.iter().zip(&given.ints).all(|(v, n)| most(v).is_none_or(|most| n <= most))
+            };
+            let (_, func) = all.iter().find(|(schedule, _)| fits(schedule)).unwrap_or(&all[all.len() - 1]);
+            run_loop(kernel, func, &mut given)?;
         }
     }
     for (buffer, data) in kernel.buffers.iter().zip(&given.buffers).filter(|(b, _)| b.written) {

@@ -26,7 +26,7 @@ pub fn emit(func: &Func, isa: Isa) -> Result<TokenStream, Unsupported> {
     rust::function(func, isa).map(|printed| printed.tokens)
 }
 
-/// A module named after `isa`: `available()`, which says whether this CPU has the instructions, the functions, and the
+/// A module named after `isa`: `missing()`, which says what this CPU lacks, the functions, and the
 /// helpers they call. Functions' names must differ.
 pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
     let mut helpers = BTreeSet::new();
@@ -36,7 +36,7 @@ pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
         helpers.extend(printed.helpers);
         items.push(printed.tokens);
     }
-    if let Some(func) = funcs.iter().find(|func| func.name == "available") {
+    if let Some(func) = funcs.iter().find(|func| func.name == "missing") {
         return Err(isa.lacks(format!("a kernel cannot be called `{}`: every module has that function", func.name)));
     }
     let name = format_ident!("{}", isa.name());

@@ -108,6 +108,9 @@ impl Printer<'_> {
                 quote!(if #cond { #then } #other)
             }
             Stmt::Store { to, value } => self.store(to, value)?,
+            Stmt::Arrive { .. } => {
+                return self.error("workers on a CPU do not meet: leave `parts` out of the schedule");
+            }
         })
     }
 
@@ -143,11 +146,11 @@ impl Printer<'_> {
             };
             return Ok(quote!({ let #name = #lane; #body }));
         }
-        if step < 1 || bind == Bind::Cpu && step != 1 {
+        if step < 1 || bind == Bind::Work && step != 1 {
             return self.error(format!("a {bind:?} loop with step {step}"));
         }
         let (lo, hi) = match bind {
-            Bind::Cpu => (quote!(lo), quote!(hi)),
+            Bind::Work => (quote!(lo), quote!(hi)),
             _ => (self.uniform(lo, Ty::I32)?.tokens, self.uniform(hi, Ty::I32)?.tokens),
         };
         if step == 1 {

@@ -67,6 +67,7 @@ impl Printer<'_> {
         let base = match a.mem {
             Mem::Buffer(i) => format!("{}_", self.func.buffers[i].name),
             Mem::Local(v) => self.var(v),
+            Mem::Scratch => "scratch".into(),
         };
         let addr = self.operand(&a.addr)?;
         Ok(match (a.lane_stride, self.func.width) {

@@ -5,12 +5,13 @@
 mod expr;
 mod stmt;
 
-use crate::ir::Kernel;
 use crate::loop_ir::{Func, Stmt};
-use crate::lower::{Illegal, lower};
-use crate::schedule::Schedule;
+use crate::lower::Illegal;
 
-/// A kernel as CUDA C++: `extern "C" __global__ void NAME(buffers.., ints.., floats.., int work)`.
+/// A kernel as CUDA C++: `extern "C" __global__ void NAME(buffers.., dims.., scalars.., floats.., scratch, counters)`.
+///
+/// Dims are `int`s. Integer scalars are pointers to them, so that a launch that was recorded can be repeated for another
+/// position. `scratch` and `counters` are there only where [`Source::scratch_per_item`] is not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The whole translation unit.
@@ -21,6 +22,8 @@ pub struct Source {
     pub lanes: usize,
     /// Bytes of dynamic shared memory that each group of a CTA needs.
     pub shared_per_group: usize,
+    /// Bytes of scratch memory for each work item.
+    pub scratch_per_item: usize,
 }
 
 /// Numbers of lanes that a group can have.
@@ -55,10 +58,6 @@ pub fn emit(func: &Func, threads: usize) -> Result<Source, Illegal> {
         entry: func.name.clone(),
         lanes: func.width,
         shared_per_group: shared,
+        scratch_per_item: func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes),
     })
-}
-
-/// Whether a schedule can be used for a kernel on CUDA, with the reason if not.
-pub fn legal(kernel: &Kernel, schedule: &Schedule) -> Result<(), Illegal> {
-    emit(&lower(kernel, schedule)?, schedule.threads).map(|_| ())
 }

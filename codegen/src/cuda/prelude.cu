@@ -25,6 +25,21 @@ DEVICE int dp4a(int sum, u32 a, u32 b) {
     return d;
 }
 
+// Counts an arrival at a counter, which the last of `of` sets to 0 again. What was written before it is seen by who comes later.
+DEVICE bool arrive(u32* counter, int of) {
+    u32 before;
+    asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+                 : "=r"(before) : "l"(__cvta_generic_to_global(counter)), "r"((u32)of - 1u) : "memory");
+    return before == (u32)of - 1u;
+}
+// The same for a group of lanes: all have written before, and all may read afterwards.
+DEVICE bool arrive(u32* counter, int of, int lane, u32 mask, int width) {
+    __syncwarp(mask);
+    const int last = lane == 0 ? arrive(counter, of) : 0;
+    __syncwarp(mask);
+    return __shfl_sync(mask, last, 0, width);
+}
+
 // Bytes, each on its own; by proof none overflows.
 DEVICE u32 pack_shr(u32 x, int by) { return (x >> by) & (0x01010101u * (0xffu >> by)); }
 DEVICE u32 pack_shl(u32 x, int by) { return x << by; }

@@ -27,14 +27,20 @@ impl<'a> Printer<'a> {
             let constant = if b.written { "" } else { "const " };
             format!("{constant}u8* __restrict__ {}_", b.name)
         });
-        let ints = (0..f.ints).map(|i| format!("int {}", self.var(Var(i as u32))));
+        let dims = (0..f.dims).map(|i| format!("int {}", self.var(Var(i as u32))));
+        let scalars = (f.dims..f.ints).map(|i| format!("const int* __restrict__ {}_at", self.var(Var(i as u32))));
         let floats = (f.ints..f.ints + f.floats).map(|i| format!("float {}", self.var(Var(i as u32))));
-        let params: Vec<String> = buffers.chain(ints).chain(floats).chain(["int work".into()]).collect();
+        let scratch = f.scratch.iter().flat_map(|_| ["u8* scratch".to_string(), "u32* counters".to_string()]);
+        let params: Vec<String> = buffers.chain(dims).chain(scalars).chain(floats).chain(scratch).collect();
         let mut out = format!(
             "extern \"C\" __global__ void __launch_bounds__({threads}) {}(\n    {}\n) {{\n",
             f.name,
             params.join(",\n    ")
         );
+        for i in f.dims..f.ints {
+            let name = self.var(Var(i as u32));
+            out.push_str(&format!("    const int {name} = *{name}_at;\n"));
+        }
         self.groups(threads, &mut out);
         self.stmts(&f.body, 1, &mut out)?;
         out.push_str("}\n");
@@ -96,7 +102,10 @@ impl<'a> Printer<'a> {
             Stmt::For { bind, var, lo, hi, step, body } => {
                 let name = self.var(*var);
                 let head = match bind {
-                    Bind::Cpu => format!("for (int {name} = group; {name} < work; {name} += groups)"),
+                    Bind::Work => {
+                        let work = self.text(hi)?;
+                        format!("for (int {name} = group, end_{name} = {work}; {name} < end_{name}; {name} += groups)")
+                    }
                     Bind::Simd => format!("const int {name} = lane;\n{pad}"),
                     Bind::Serial => {
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
@@ -116,10 +125,25 @@ impl<'a> Printer<'a> {
                 }
                 out.push_str(&format!("{pad}}}\n"));
             }
+            Stmt::Arrive { last, counter, of } => {
+                let (counter, of) = (self.text(counter)?, self.text(of)?);
+                let arrive = format!("arrive(counters + {counter}, {of}");
+                let call = match self.func.width {
+                    1 => format!("{arrive})"),
+                    width => format!("{arrive}, lane, mask, {width})"),
+                };
+                out.push_str(&format!("{pad}const bool {} = {call};\n", self.var(*last)));
+            }
             Stmt::Store { to, value } => {
-                let store = format!("store_{}({}, {});", self.how(to), self.address(to)?, self.text(value)?);
                 let grouped = self.func.width > 1;
-                let store = if grouped && to.lane_stride == 0 { format!("if (lane == 0) {store}") } else { store };
+                let (value, ty) = self.expr(value)?;
+                let (how, address) = (self.how(to), self.address(to)?);
+                let store = |value: &str| format!("store_{how}({address}, {value});");
+                // All lanes compute the value: it may take an exchange between them. The first stores it.
+                let store = match grouped && to.lane_stride == 0 {
+                    true => format!("{{ const {} one = {value}; if (lane == 0) {} }}", c_type(ty), store("one")),
+                    false => store(&value),
+                };
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.
                 match to.mem {
                     Mem::Local(_) if grouped => {

@@ -1,62 +1,24 @@
 //! The algorithm IR: what a kernel means, with no word of threads, registers or instructions.
 //!
-//! This page is the whole of it. A kernel is a list of statements over index axes; values are expressions;
-//! [`interp`] evaluates them and is the definition of the language. Every node knows its place in the source.
+//! A kernel is a list of statements over index axes; values are expressions, made by [`operators`] from numbers, which
+//! lie in memory as [`Scalar`]s. [`interp`] evaluates them and is the definition of the language. Every node knows its place in
+//! the source.
 //!
 //! Integers are mathematical integers whose range is proved to lie inside `i32`; floats are IEEE binary32 and each
 //! operation rounds by itself. What may be done in any order (integer sums, maxima) is a [`Reduce`](Kind::Reduce);
 //! what may not is a [`Sum`](Kind::Sum) with a declared [`Shape`] or a [`Merge`](Stmt::Merge) in ascending order.
 pub mod interp;
+pub mod operators;
 pub mod print;
+mod scalar;
 pub mod sum_order;
+pub mod walk;
+
+pub use operators::{BinOp, ReduceOp, UnOp};
+pub use scalar::Scalar;
 
 use std::rc::Rc;
 use sum_order::Shape;
-
-/// A place in the source: file index, and the byte range in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// Index into the files that were compiled together.
-    pub file: u32,
-    /// First byte.
-    pub lo: u32,
-    /// One past the last byte.
-    pub hi: u32,
-}
-
-/// A value's name. Unique in its kernel; [`Kernel::vars`] has what it was called in the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Var(pub u32);
-
-/// What an expression evaluates to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)] // `lo..=hi` and the capacity are said where they stand
-pub enum Ty {
-    /// IEEE binary32.
-    F32,
-    /// A 16-bit float as it lies in memory; only converted, never computed with.
-    Half(Scalar),
-    /// An integer proved to be in `lo..=hi`, which lies inside `i32`.
-    Int { lo: i64, hi: i64 },
-    /// A truth value.
-    Bool,
-    /// At most `cap` floats, by value.
-    Array { cap: usize },
-}
-
-/// How one number lies in memory (little-endian).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Scalar {
-    F32,
-    F16,
-    Bf16,
-    I32,
-    I16,
-    U16,
-    I8,
-    U8,
-}
 
 /// A kernel: parameters, facts that a launch must satisfy, and what is stored.
 #[derive(Clone, Debug)]
@@ -79,14 +41,6 @@ pub struct Kernel {
     pub span: Span,
 }
 
-/// Name and type of a [`Var`].
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct VarInfo {
-    pub name: String,
-    pub ty: Ty,
-}
-
 /// A tensor in memory, row-major, elements packed.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -104,6 +58,59 @@ pub struct Buffer {
     pub written: bool,
     /// Its values are indices into something of this extent; a launch checks them.
     pub index_below: Option<Expr>,
+}
+
+/// The kinds of statement.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Stmt {
+    Let {
+        var: Var,
+        value: Expr,
+    },
+    /// For every index in ascending order: compute the `part`, which does not see the state, then replace the state by
+    /// `next`, all at once. `state` is each variable with its first value; afterwards the variables hold the result.
+    Merge {
+        axis: Axis,
+        part: Vec<Stmt>,
+        state: Vec<(Var, Expr)>,
+        next: Rc<MergeStep>,
+    },
+    /// Iterations are independent and may run in any order or at once.
+    Par {
+        axis: Axis,
+        body: Vec<Stmt>,
+    },
+    /// Writes one number, a NaN as the canonical one. No two parallel iterations write the same number (checked).
+    Store {
+        place: Place,
+        value: Expr,
+    },
+}
+
+/// How a [`Stmt::Merge`] goes on: statements, then one value for each state variable.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct MergeStep {
+    pub stmts: Vec<Stmt>,
+    pub values: Vec<Expr>,
+}
+
+/// An index that runs over `lo..hi` (empty where `hi <= lo`).
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Axis {
+    pub var: Var,
+    pub lo: Expr,
+    pub hi: Expr,
+}
+
+/// Statements and a result.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Block {
+    pub stmts: Vec<Stmt>,
+    pub value: Expr,
 }
 
 /// An expression. Shared, immutable.
@@ -128,7 +135,7 @@ pub enum Kind {
     Var(Var),
     /// A number in a buffer.
     Load(Place),
-    /// An element of an array value.
+    /// An element of an array; the index is proved to be below its length.
     At {
         array: Var,
         index: Expr,
@@ -145,72 +152,19 @@ pub enum Kind {
         axis: Axis,
         body: Rc<Block>,
     },
-    /// A float sum in the declared shape. Every lane (segment) starts at +0.0 and folds its elements in ascending
-    /// order by `step`, which sees the running value as `acc`.
+    /// A float sum in the declared order. Each of its parts starts at +0.0 and folds its elements in ascending order by
+    /// `step`, which sees the running value as `acc`.
     Sum {
         shape: Shape,
         axis: Axis,
         acc: Var,
         step: Rc<Block>,
     },
-    /// An array value.
+    /// An array: an element for each index.
     Map {
         axis: Axis,
         body: Rc<Block>,
     },
-}
-
-/// Statements and a result.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Block {
-    pub stmts: Vec<Stmt>,
-    pub value: Expr,
-}
-
-/// An index that runs over `lo..hi` (empty where `hi <= lo`).
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Axis {
-    pub var: Var,
-    pub lo: Expr,
-    pub hi: Expr,
-}
-
-/// The kinds of statement.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub enum Stmt {
-    Let {
-        var: Var,
-        value: Expr,
-    },
-    /// For every index in ascending order: compute the `part`, which does not see the state, then replace the state by
-    /// `next`, all at once. `state` is each variable with its first value; afterwards the variables hold the result.
-    Merge {
-        axis: Axis,
-        part: Vec<Stmt>,
-        state: Vec<(Var, Expr)>,
-        next: Rc<MergeStep>,
-    },
-    /// Iterations are independent and may run in any order or at once.
-    Par {
-        axis: Axis,
-        body: Vec<Stmt>,
-    },
-    /// Writes one number. No two parallel iterations write the same one (checked).
-    Store {
-        place: Place,
-        value: Expr,
-    },
-}
-
-/// How a [`Stmt::Merge`] goes on: statements, then one value for each state variable.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct MergeStep {
-    pub stmts: Vec<Stmt>,
-    pub values: Vec<Expr>,
 }
 
 /// A number in a buffer: the element's index, and for a block the number inside it.
@@ -226,66 +180,41 @@ pub struct Place {
     pub scalar: Scalar,
 }
 
-/// What a [`Kind::Reduce`] computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReduceOp {
-    /// Exact integer sum; 0 when empty.
-    ISum,
-    /// Largest float by [`BinOp::Max`]; -infinity when empty.
-    Max,
-    /// Index of the first largest float; NaN is larger than everything.
-    ArgMax,
-}
-
-/// Operations on one value.
+/// What an expression evaluates to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum UnOp {
-    /// Float or integer negation.
-    Neg,
-    Abs,
-    /// Correctly rounded.
-    Sqrt,
-    /// To an integral float, ties to even.
-    Rint,
-    /// [`UnOp::Rint`], saturated to `lo..=hi`; NaN gives 0.
-    ToInt {
-        lo: i32,
-        hi: i32,
-    },
-    /// Integer to float, to nearest even.
-    ToF32,
-    /// Exact.
-    FromHalf,
-    /// To nearest even, subnormals kept, overflow to infinity, NaN canonical.
-    ToHalf(Scalar),
-    /// The bits of a float as an integer; a NaN gives the canonical 0x7fc00000.
-    Bits,
-    /// The float with these bits.
-    FromBits,
-    Not,
+#[allow(missing_docs)] // `lo..=hi` and the capacity are said where they stand
+pub enum Ty {
+    /// IEEE binary32.
+    F32,
+    /// A 16-bit float as it lies in memory; only converted, never computed with.
+    Half(Scalar),
+    /// An integer proved to be in `lo..=hi`, which lies inside `i32`.
+    Int { lo: i64, hi: i64 },
+    /// A truth value.
+    Bool,
+    /// At most `cap` floats, by value.
+    Array { cap: usize },
 }
 
-/// Operations on two values. Integers never leave their proved range; a divisor is positive and a dividend is not negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A value's name. Unique in its kernel; [`Kernel::vars`] has what it was called in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub u32);
+
+/// Name and type of a [`Var`].
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub enum BinOp {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Rem,
-    /// NaN absorbs; -0 < +0.
-    Min,
-    /// NaN absorbs; -0 < +0.
-    Max,
-    And,
-    Or,
-    Xor,
-    Shl,
-    Shr,
-    Lt,
-    Le,
-    Eq,
-    Ne,
+pub struct VarInfo {
+    pub name: String,
+    pub ty: Ty,
+}
+
+/// A place in the source: file index, and the byte range in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Index into the files that were compiled together.
+    pub file: u32,
+    /// First byte.
+    pub lo: u32,
+    /// One past the last byte.
+    pub hi: u32,
 }

@@ -1,7 +1,8 @@
 //! The order of a float sum. Rounding makes it part of the result, so a kernel declares it (`sum(0..n, lanes(32), ..)`): a
 //! schedule only places it.
 //!
-//! A sum has running values, its parts. Each element, in ascending order, is taken up by one of them; at the end they are merged.
+//! A sum has running values, its parts, which start at +0.0. Each element, in ascending order, is taken up by one of them; at
+//! the end they are merged.
 
 /// A declared order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

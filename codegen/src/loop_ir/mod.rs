@@ -1,18 +1,23 @@
 //! The loop IR: how a kernel is run, down to loops, registers, lanes and instructions.
 //!
 //! This page is the whole of it. Lowering makes it from the algorithm IR and a schedule; a printer turns it into source
-//! for one target; `interp` runs it with lanes in lockstep, so that a lowering is tested on any machine.
+//! for one target; [`interp`] runs it with lanes in lockstep and workers in random turns, so that a lowering is tested on any machine.
 //!
-//! A function is run by `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
+//! Workers (threads of a CPU, groups of threads on a GPU) share the items of the [`Bind::Work`] loop and run at once. What they
+//! tell each other goes through [`Mem::Scratch`] and [`Stmt::Arrive`], and through nothing else.
+//!
+//! A worker is `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
 pub mod interp;
 mod lanes;
 pub mod memory;
 pub mod print;
+mod shared;
 pub mod tidy;
 mod walk;
 mod work;
+mod worker;
 
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 
@@ -55,6 +60,8 @@ pub struct Func {
     pub name: String,
     /// Lanes of the `Simd` loop; 1 where there is none.
     pub width: usize,
+    /// How many of the integer parameters are dims.
+    pub dims: usize,
     /// Variables 0..ints are the integer parameters: dims, then integer scalars.
     pub ints: usize,
     /// Variables ints..ints+floats are the float scalars.
@@ -63,12 +70,23 @@ pub struct Func {
     pub buffers: Vec<Buffer>,
     /// As in the kernel: what the launch checks.
     pub requires: Vec<(AlgExpr, String)>,
-    /// Number of work items that threads share: the extent of the `Cpu` loop.
+    /// Number of work items: the extent of the `Work` loop, over the integer parameters.
     pub work: Expr,
+    /// What workers share beside the buffers.
+    pub scratch: Option<Scratch>,
     /// What it does.
     pub body: Vec<Stmt>,
     /// Every [`Var`].
     pub vars: Vec<VarInfo>,
+}
+
+/// Memory in which workers leave partial results for each other, and counters of who has arrived.
+#[derive(Clone, Debug)]
+pub struct Scratch {
+    /// Bytes for each work item.
+    pub item_bytes: usize,
+    /// Number of counters, over the integer parameters. They are 0 before and after a call.
+    pub counters: Expr,
 }
 
 /// Memory.
@@ -76,8 +94,10 @@ pub struct Func {
 pub enum Mem {
     /// A buffer parameter.
     Buffer(usize),
-    /// An array of the function, see [`Stmt::Array`].
+    /// An array of the worker, see [`Stmt::Array`].
     Local(Var),
+    /// What the workers share, see [`Scratch`].
+    Scratch,
 }
 
 /// How a loop's iterations are run.
@@ -85,8 +105,8 @@ pub enum Mem {
 pub enum Bind {
     /// One after the other.
     Serial,
-    /// Shared by CPU threads: a call runs the part `lo..hi` that it is given.
-    Cpu,
+    /// Shared by workers, which run at once. On a CPU, a call runs the part `lo..hi` that it is given.
+    Work,
     /// At once, in lockstep; the extent is the function's width, the variable is the lane.
     Simd,
 }
@@ -129,6 +149,13 @@ pub enum Stmt {
         cond: Expr,
         then: Vec<Stmt>,
         other: Vec<Stmt>,
+    },
+    /// Counts one of `of` arrivals at a counter (both uniform); `last` is whether it was the last, which sets the counter to 0 again.
+    /// What a worker wrote before it arrived can be read by those that arrive later.
+    Arrive {
+        last: Var,
+        counter: Expr,
+        of: Expr,
     },
     /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
     Store {

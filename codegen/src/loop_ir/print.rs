@@ -13,6 +13,10 @@ pub fn func(func: &Func) -> String {
         let _ = writeln!(out, "  requires {text}");
     }
     let _ = writeln!(out, "  {} lanes, {} work items", func.width, expr(func, &func.work));
+    if let Some(scratch) = &func.scratch {
+        let counters = expr(func, &scratch.counters);
+        let _ = writeln!(out, "  scratch of {} bytes an item, {counters} counters", scratch.item_bytes);
+    }
     block(func, &func.body, 1, &mut out);
     out
 }
@@ -56,7 +60,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::For { bind, var, lo, hi, step, .. } => {
             let bind = match bind {
                 Bind::Serial => "for",
-                Bind::Cpu => "cpu for",
+                Bind::Work => "work for",
                 Bind::Simd => "simd for",
             };
             let step = if *step == 1 { String::new() } else { format!(" step {step}") };
@@ -64,6 +68,9 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
         Stmt::Store { to, value } => format!("{} = {}", access(func, to), expr(func, value)),
+        Stmt::Arrive { last, counter, of } => {
+            format!("let {} = arrive at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
+        }
     }
 }
 
@@ -113,6 +120,7 @@ fn access(func: &Func, a: &Access) -> String {
     let mem = match a.mem {
         Mem::Buffer(index) => func.buffers.get(index).map_or_else(|| format!("b{index}"), |b| b.name.clone()),
         Mem::Local(var) => name(func, var),
+        Mem::Scratch => "scratch".into(),
     };
     let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
     format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), a.scalar.name())

@@ -14,6 +14,7 @@ macro_rules! parts {
                     Stmt::For { lo, hi, .. } => vec![lo, hi],
                     Stmt::If { cond, .. } => vec![cond],
                     Stmt::Store { to, value } => vec![& $($mutable)? *to.addr, value],
+                    Stmt::Arrive { counter, of, .. } => vec![counter, of],
                 }
             }
 

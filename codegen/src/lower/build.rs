@@ -22,6 +22,7 @@ impl<'a> Lower<'a> {
             floats: vars.len() - ints,
             ints,
             vars,
+            scratch: None,
             arrays: Vec::new(),
             blocks: vec![Block::default()],
             registers: Default::default(),
@@ -112,12 +113,12 @@ impl<'a> Lower<'a> {
         op
     }
 
-    /// Registers and local arrays change, so what is computed from them is not remembered.
+    /// Registers, local arrays and scratch memory change, so what is computed from them is not remembered.
     fn mentions_register(&self, e: &Expr) -> bool {
         let mut found = false;
         e.visit(&mut |e| match e {
             Expr::Var(v) => found |= self.registers.contains(v),
-            Expr::Load(a) | Expr::LoadPack(a) => found |= matches!(a.mem, Mem::Local(_)),
+            Expr::Load(a) | Expr::LoadPack(a) => found |= !matches!(a.mem, Mem::Buffer(_)),
             _ => {}
         });
         found

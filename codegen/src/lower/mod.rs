@@ -7,15 +7,19 @@ mod axis;
 mod build;
 mod index;
 mod lanes;
+mod map;
+mod merge;
 mod nest;
+mod overrun;
 mod pack;
+mod parts;
 mod reduce;
 mod stmt;
 mod sum;
 mod sum_lanes;
 mod value;
 
-pub use nest::outer_axes;
+pub use nest::{merge_axes, outer_axes};
 
 use crate::ir::{self, Kernel};
 use crate::loop_ir::{self, Func};
@@ -37,18 +41,26 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     let mut l = Lower::new(kernel, schedule);
     let work = l.nest()?;
     let mut func = Func {
-        name: kernel.name.clone(),
+        name: name(kernel, schedule),
         width: schedule.width,
+        dims: kernel.dims.len(),
         ints: l.ints,
         floats: l.floats,
         buffers: kernel.buffers.clone(),
         requires: kernel.requires.clone(),
         work,
+        scratch: l.scratch.take(),
         body: l.finish(),
         vars: l.vars,
     };
     loop_ir::tidy::tidy(&mut func);
     Ok(func)
+}
+
+/// The function's name: that of the kernel, with the sizes that the schedule is for.
+fn name(kernel: &Kernel, schedule: &Schedule) -> String {
+    let sizes: String = schedule.most.iter().map(|(dim, most)| format!("_{}{most}", dim.to_lowercase())).collect();
+    format!("{}{sizes}", kernel.name)
 }
 
 /// An operand: a variable or a constant.
@@ -85,6 +97,8 @@ struct Lower<'a> {
     vars: Vec<loop_ir::VarInfo>,
     ints: usize,
     floats: usize,
+    /// What workers share, where a merge is spread over them.
+    scratch: Option<loop_ir::Scratch>,
     /// Array declarations, which go to the top.
     arrays: Vec<loop_ir::Stmt>,
     /// Statement lists under construction, innermost last, each with what it has computed already.

@@ -1,5 +1,6 @@
 //! The outer parallel axes: which threads share, which are tiled, and the order they are walked in.
 use super::build::int;
+use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
@@ -19,11 +20,7 @@ struct Level<'k> {
 impl<'a> Lower<'a> {
     /// Lowers the kernel; gives the number of work items.
     pub(super) fn nest(&mut self) -> Lowered<Expr> {
-        let (mut axes, mut body) = (Vec::new(), &self.kernel.body[..]);
-        while let [Stmt::Par { axis, body: inner }] = body {
-            axes.push(axis);
-            body = inner;
-        }
+        let (axes, body) = outer(self.kernel);
         if axes.is_empty() {
             return self.illegal(
                 "its body is not one nest of `for .. in par(..)`: nothing may stand before or beside the first",
@@ -55,11 +52,24 @@ impl<'a> Lower<'a> {
             let tiles = self.tiles(axis)?;
             work = times(work, tiles);
         }
+        let parts = self.parts(&split, &work, body)?;
+        if let Some(parts) = &parts {
+            if !rest.is_empty() || together > 1 {
+                return self
+                    .illegal("where workers share the parts of a merge, all outer axes are split, and none is tiled");
+            }
+            work = times(work, parts.most.clone());
+        }
         let mut env = self.parameters();
         let hi = work.clone();
         let item = self.var("item", crate::loop_ir::Ty::I32, false);
-        let (stmts, ()) = self.inside(|l| l.lane_loop(|l| l.item(&split, &rest, body, l.read(item), &mut env)))?;
-        self.push(Out::For { bind: Bind::Cpu, var: item, lo: Expr::Int(0), hi, step: 1, body: stmts });
+        let (stmts, ()) = self.inside(|l| {
+            l.lane_loop(|l| match &parts {
+                Some(parts) => l.shared_item(&split, parts, l.read(item), &mut env),
+                None => l.item(&split, &rest, body, l.read(item), &mut env),
+            })
+        })?;
+        self.push(Out::For { bind: Bind::Work, var: item, lo: Expr::Int(0), hi, step: 1, body: stmts });
         Ok(work)
     }
 
@@ -100,7 +110,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn size(&self, e: &ir::Expr) -> Option<Expr> {
+    /// A size over the parameters.
+    pub(super) fn size(&self, e: &ir::Expr) -> Option<Expr> {
         match &e.kind {
             Kind::Int(v) => Some(Expr::Int(*v as i32)),
             Kind::Var(v) => {
@@ -112,9 +123,28 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// One work item: its number taken apart into the numbers of the axes' tiles, the last axis fastest.
+    /// One work item that is a part of a merge: the parts of an iteration are neighbours.
+    fn shared_item(&mut self, split: &[&Axis], parts: &Parts, item: Op, env: &mut Env) -> Lowered<()> {
+        let most = self.emit(parts.most.clone(), crate::loop_ir::Ty::I32, false);
+        let index = self.binary(BinOp::Rem, item.clone(), most.clone());
+        let number = self.binary(BinOp::Div, item.clone(), most);
+        for level in self.numbers(split, number.clone())? {
+            env.insert(level.axis.var, Val::Op(level.given.expect("a split axis has a number")));
+        }
+        self.part(parts, (item, number, index), env)
+    }
+
+    /// One work item, which is a tile of each axis that is split.
     fn item(&mut self, split: &[&Axis], rest: &[&Axis], body: &[Stmt], item: Op, env: &mut Env) -> Lowered<()> {
-        let mut left = item;
+        let mut levels = self.numbers(split, item)?;
+        levels.extend(rest.iter().map(|axis| Level { axis, tile: self.tile(axis), given: None }));
+        let mut envs = vec![env.clone()];
+        self.levels(&levels, body, &mut envs)
+    }
+
+    /// A number taken apart into the numbers of the axes' tiles, the last axis fastest.
+    fn numbers<'x>(&mut self, split: &[&'x Axis], number: Op) -> Lowered<Vec<Level<'x>>> {
+        let mut left = number;
         let mut levels = Vec::new();
         for (i, axis) in split.iter().enumerate().rev() {
             let number = match i {
@@ -129,9 +159,7 @@ impl<'a> Lower<'a> {
             };
             levels.insert(0, Level { axis, tile: self.tile(axis), given: Some(number) });
         }
-        levels.extend(rest.iter().map(|axis| Level { axis, tile: self.tile(axis), given: None }));
-        let mut envs = vec![env.clone()];
-        self.levels(&levels, body, &mut envs)
+        Ok(levels)
     }
 
     fn levels(&mut self, levels: &[Level], body: &[Stmt], envs: &mut Vec<Env>) -> Lowered<()> {
@@ -214,10 +242,24 @@ fn times(a: Expr, b: Expr) -> Expr {
 
 /// The names of a kernel's outer parallel axes, which a schedule may split and tile.
 pub fn outer_axes(kernel: &ir::Kernel) -> Vec<String> {
-    let (mut names, mut body) = (Vec::new(), &kernel.body[..]);
+    outer(kernel).0.iter().map(|axis| kernel.vars[axis.var.0 as usize].name.clone()).collect()
+}
+
+/// The names of the merges right inside of them, whose parts workers can share.
+pub fn merge_axes(kernel: &ir::Kernel) -> Vec<String> {
+    let name = |s: &Stmt| match s {
+        Stmt::Merge { axis, .. } => Some(kernel.vars[axis.var.0 as usize].name.clone()),
+        _ => None,
+    };
+    outer(kernel).1.iter().filter_map(name).collect()
+}
+
+/// The outer parallel axes, and what is inside of them.
+fn outer(kernel: &ir::Kernel) -> (Vec<&Axis>, &[Stmt]) {
+    let (mut axes, mut body) = (Vec::new(), &kernel.body[..]);
     while let [Stmt::Par { axis, body: inner }] = body {
-        names.push(kernel.vars[axis.var.0 as usize].name.clone());
+        axes.push(axis);
         body = inner;
     }
-    names
+    (axes, body)
 }

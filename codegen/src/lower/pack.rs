@@ -1,7 +1,7 @@
 //! Dots of bytes through the schedule's instruction: four neighbours a lane, exact partial sums a lane.
 use super::axis::give;
 use super::build::int;
-use super::lanes::mentions;
+use super::overrun::mentions;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{Axis, BinOp, Block, Expr, Kind, Scalar, Ty, Var};
 use crate::loop_ir::{self, Access};

@@ -30,6 +30,8 @@ pub struct Case {
     /// A legal schedule for each target that was asked for.
     pub schedules: Vec<(Target, Schedule)>,
     pub tapes: Tapes,
+    /// What the turns of workers are drawn from.
+    turns: u64,
 }
 
 /// What went wrong, in words.
@@ -66,6 +68,7 @@ impl Case {
             compiled.map_err(|e| format!("the checker refuses it:\n{}", render(&e, &sources, false)))?.remove(0);
         let (ints, floats) = parameters(&kernel, &mut settings);
         let mut random = Random::new(settings.below(1 << 30) as u64);
+        let turns = random.bits();
         let row = ints[kernel.dims.len() - 1];
         let mut buffers = Vec::new();
         for (i, buffer) in kernel.buffers.iter().enumerate() {
@@ -79,7 +82,7 @@ impl Case {
         let drawn = targets.iter().map(|target| (*target, legal(&kernel, *target, &mut schedules)));
         let drawn = drawn.collect();
         let tapes = Tapes { kernel: kernels.finish(), data: settings.finish(), schedules: schedules.finish() };
-        Ok(Case { text, kernel, ints, floats, buffers, schedules: drawn, tapes })
+        Ok(Case { text, kernel, ints, floats, buffers, schedules: drawn, tapes, turns })
     }
 
     /// What the buffers hold after the interpreter has run.
@@ -94,13 +97,21 @@ impl Case {
         lower::lower(&self.kernel, schedule).map_err(|e| format!("lowering: {e}"))
     }
 
-    /// What the buffers hold after a lowered kernel has run, in two parts, the last first.
-    pub fn run(&self, func: &Func) -> Checked<Vec<Vec<u8>>> {
+    /// What the buffers hold after a lowered kernel has run: for a CPU in two parts, the last first, and for a GPU by several
+    /// workers in random turns.
+    pub fn run(&self, target: Target, func: &Func) -> Checked<Vec<Vec<u8>>> {
         let mut out = self.buffers.clone();
+        let fault = |fault| format!("the loop IR's interpreter: {fault}");
+        if target == Target::Cuda {
+            let mut random = Random::new(self.turns);
+            let workers = 1 + random.int(0, 4) as usize;
+            let turn = |n: usize| random.int(0, n as i64 - 1) as usize;
+            loop_ir::interp::run_at_once(func, &self.ints, &self.floats, &mut out, workers, turn).map_err(fault)?;
+            return Ok(out);
+        }
         let work = func.work_items(&self.ints).ok_or("the number of work items is no i32")?;
         for (lo, hi) in [(work / 2, work), (0, work / 2)] {
-            loop_ir::interp::run(func, &self.ints, &self.floats, &mut out, lo, hi)
-                .map_err(|fault| format!("the loop IR's interpreter: {fault}"))?;
+            loop_ir::interp::run(func, &self.ints, &self.floats, &mut out, lo, hi).map_err(fault)?;
         }
         Ok(out)
     }
@@ -149,15 +160,15 @@ fn parameters(kernel: &Kernel, tape: &mut Tape) -> (Vec<i32>, Vec<f32>) {
 
 /// A schedule that is legal for the target.
 fn legal(kernel: &Kernel, target: Target, tape: &mut Tape) -> Schedule {
-    let axes = lower::outer_axes(kernel);
     for _ in 0..DRAWN {
         let from = tape.open();
-        let schedule = schedule::draw(&axes, target, |n| tape.below(n));
+        let schedule = schedule::draw(kernel, target, |n| tape.below(n));
         tape.close(from);
         if target.legal(kernel, &schedule).is_ok() {
             return schedule;
         }
     }
+    let axes = lower::outer_axes(kernel);
     let first: Vec<&str> = axes.iter().take(1).map(String::as_str).collect();
     Schedule::plain(&first)
 }

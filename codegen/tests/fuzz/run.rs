@@ -65,7 +65,7 @@ pub fn agrees_with(case: &Case, expected: &[Vec<u8>], change: impl Fn(Func) -> O
     for (target, schedule) in &case.schedules {
         let what = |e: String| format!("under the schedule for {target}: {e}");
         if let Some(func) = change(case.lowered(schedule).map_err(what)?) {
-            let given = case.run(&func).map_err(what)?;
+            let given = case.run(*target, &func).map_err(what)?;
             case.compare(expected, &given).map_err(what)?;
         }
     }

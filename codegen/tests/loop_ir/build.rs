@@ -14,11 +14,13 @@ impl Build {
         let func = Func {
             name: name.into(),
             width,
+            dims: 1,
             ints: 1,
             floats: 0,
             buffers: Vec::new(),
             requires: Vec::new(),
             work: var(Var(0)),
+            scratch: None,
             body: Vec::new(),
             vars: vec![n],
         };
@@ -53,7 +55,7 @@ impl Build {
     pub fn items(mut self, item: Var, body: Vec<Stmt>) -> Func {
         let lane = self.each("lane", Ty::I32);
         let simd = for_(Bind::Simd, lane, int(0), int(self.func.width as i32), body);
-        self.func.body.push(for_(Bind::Cpu, item, int(0), var(Var(0)), vec![simd]));
+        self.func.body.push(for_(Bind::Work, item, int(0), var(Var(0)), vec![simd]));
         self.func
     }
 }

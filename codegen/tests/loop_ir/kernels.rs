@@ -22,7 +22,7 @@ pub fn add(width: usize) -> Func {
         Stmt::For { bind: Bind::Serial, var: i, lo: int(0), hi: var(whole), step: w, body: vec![simd] },
         for_(Bind::Serial, rest, var(whole), var(Var(0)), vec![sum(rest, 0)]),
     ];
-    b.func.body.push(for_(Bind::Cpu, item, int(0), int(1), body));
+    b.func.body.push(for_(Bind::Work, item, int(0), int(1), body));
     b.func
 }
 

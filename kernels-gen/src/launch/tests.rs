@@ -1,6 +1,6 @@
 //! Tests of launches on a hand-written kernel.
 use super::*;
-use crate::{BufferInfo, Cuda};
+use crate::{BufferInfo, Cpu, Cuda};
 
 /// y[t] = x[t] + table[index[t]], T items of work, at most 8.
 unsafe fn code(bufs: &[*mut u8], _ints: &[i32], floats: &[f32], lo: i32, hi: i32) {
@@ -32,9 +32,23 @@ static GATHER: Kernel = Kernel {
     require: |ints| if ints[0] + ints[2] <= 8 { Ok(()) } else { Err("T + pos <= 8") },
     index_below: |ints, buffer| (buffer == 1).then_some(ints[1]),
     ranges: &[(1, 100), (1, 100), (0, 100)],
-    work: [|ints| ints[0]; 3],
-    code: [code; 3],
-    cuda: Cuda { source: "", entry: "gather", lanes: 1, threads: 32, shared_per_group: 0, work: |ints| ints[0] },
+    cpu: [&[FEW, CPU]; 3],
+    cuda: &[CUDA],
+};
+
+const CPU: Cpu = Cpu { fits: |_| true, work: |ints| ints[0], code };
+/// For at most 1 item; it has none.
+const FEW: Cpu = Cpu { fits: |ints| ints[0] <= 1, work: |_| 0, code };
+const CUDA: Cuda = Cuda {
+    fits: |_| true,
+    source: "",
+    entry: "gather",
+    lanes: 1,
+    threads: 32,
+    shared_per_group: 0,
+    scratch_per_item: 0,
+    counters: |_| 0,
+    work: |ints| ints[0],
 };
 
 fn bytes<const N: usize>(words: [i32; N]) -> Vec<u8> {
@@ -53,6 +67,7 @@ fn a_correct_launch_runs_the_part_it_is_given() {
     let bufs = [Buf::read(&table), Buf::read(&index), Buf::write(&mut y)];
     let launch = Launch::new(&GATHER, &[2, 3, 0], &[0.5], &bufs).unwrap();
     assert_eq!(launch.work(Isa::Scalar), 2);
+    assert_eq!(((GATHER.cpu(Isa::Scalar, &[1]).work)(&[1]), (GATHER.cpu(Isa::Scalar, &[2]).work)(&[2])), (0, 2));
     // SAFETY: the scalar code is always available, and there is one caller.
     unsafe { launch.run(Isa::Scalar, 1, 2) };
     assert_eq!(y, [0f32.to_le_bytes(), 1.5f32.to_le_bytes()].concat()[..]);

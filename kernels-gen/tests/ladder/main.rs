@@ -81,7 +81,6 @@ fn no_schedule_changes_a_bit() {
 }
 
 fn under_schedules(kernel: &Kernel) {
-    let axes = lower::outer_axes(kernel);
     let mut rng = Rng(kernel.name.len() as u64);
     let mut drawn = 0;
     for number in 0..SCHEDULES / SCHEDULES_A_CASE {
@@ -92,24 +91,31 @@ fn under_schedules(kernel: &Kernel) {
             drawn += 1;
             assert!(drawn < 40 * SCHEDULES, "{}: of {drawn} schedules too few are legal", kernel.name);
             let target = Target::ALL[rng.below(Target::ALL.len())];
-            let schedule = schedule::draw(&axes, target, |n| rng.below(n));
+            let schedule = schedule::draw(kernel, target, |n| rng.below(n));
             if target.legal(kernel, &schedule).is_ok() {
                 legal += 1;
-                under(kernel, &schedule, &case, &expected, &mut rng);
+                under(target, kernel, &schedule, &case, &expected, &mut rng);
             }
         }
     }
 }
 
-/// Runs the loop IR of a schedule in two parts, the second first.
-fn under(kernel: &Kernel, schedule: &Schedule, case: &Case, expected: &[Vec<u8>], rng: &mut Rng) {
+/// Runs the loop IR of a schedule: for a CPU in two parts, the second first, and for a GPU by several workers in random turns.
+fn under(target: Target, kernel: &Kernel, schedule: &Schedule, case: &Case, expected: &[Vec<u8>], rng: &mut Rng) {
     let func = lower::lower(kernel, schedule).unwrap_or_else(|e| panic!("{e}"));
     let mut buffers = case.buffers.clone();
-    let work = func.work_items(&case.ints).expect("work is made of sizes");
-    let cut = rng.below(work as usize + 1) as i32;
-    for (lo, hi) in [(cut, work), (0, cut)] {
-        loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi)
-            .unwrap_or_else(|e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints));
+    let failed = |e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints);
+    if target == Target::Cuda {
+        let workers = 1 + rng.below(6);
+        let turn = |n| rng.below(n);
+        loop_ir::interp::run_at_once(&func, &case.ints, &case.floats, &mut buffers, workers, turn)
+            .unwrap_or_else(failed);
+    } else {
+        let work = func.work_items(&case.ints).expect("a number of items");
+        let cut = rng.below(work as usize + 1) as i32;
+        for (lo, hi) in [(cut, work), (0, cut)] {
+            loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi).unwrap_or_else(failed);
+        }
     }
     same(&format!("{schedule:?}"), kernel, case, expected, &buffers);
 }

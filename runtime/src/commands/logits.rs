@@ -1,16 +1,17 @@
 //! `apr logits`: the logits of every position, for comparison with other programs and other devices.
-use super::device::{DeviceArgs, Size};
-use crate::{
-    Error,
-    gguf::{Fault, Gguf, ModelError},
-    model::Model,
-    plan::transformer,
+use super::{
+    device::{DeviceArgs, Size},
+    exit_on_interrupt,
+    tokens::check_tokens,
 };
+use crate::{Error, aside::beside, exec::Session, gguf::Gguf, model::Model, plan::transformer};
 use std::{
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
+use tempfile::TempPath;
 
 /// Write the logits of every position to a file: little-endian f32, [tokens, vocabulary]
 #[derive(Clone, Debug, clap::Args)]
@@ -33,41 +34,52 @@ pub struct Logits {
 impl Logits {
     /// Runs the command.
     pub fn run(self) -> Result<(), Error> {
-        let placement = self.device.place()?;
+        let unfinished: Arc<OnceLock<PathBuf>> = Arc::default();
+        let left_over = unfinished.clone();
+        exit_on_interrupt(move || left_over.get().map_or((), |path| drop(fs::remove_file(path))))?;
+        let found = self.device.find()?;
         let file = Gguf::open(&self.model)?;
         let model = Model::load(&file)?;
-        self.check_tokens(model.config.vocab, model.config.context_length)?;
+        check_tokens(&self.tokens, self.tokens.len(), &model.config)?;
         let plan = transformer(&model);
         let tokens = self.tokens.len();
         let chunk = tokens.min(self.chunk as usize);
         let size = Size { positions: tokens, tokens: chunk, outputs: chunk };
-        let mut session = placement.session(&plan, &file, size)?;
+        let placement = found.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size)?);
+        let mut session = Session::new(placement.executor(&plan, &file, size)?);
 
         let failed = |error| failed(&self.out, error);
-        let mut out = BufWriter::new(File::create(&self.out).map_err(failed)?);
-        let written = session.prefill_all(&self.tokens, |logits| {
+        let mut out = Out::create(&self.out, &unfinished).map_err(failed)?;
+        session.prefill_all(&self.tokens, |logits| {
             let mut numbers = logits.iter().map(|logit| logit.to_le_bytes());
-            numbers.try_for_each(|bytes| out.write_all(&bytes)).map_err(failed)
-        });
-        let result = written.and_then(|()| out.flush().map_err(failed));
-        if result.is_err() {
-            // Half a file must not be taken for a whole one; that it cannot be removed either is not the news.
-            let _ = fs::remove_file(&self.out);
+            numbers.try_for_each(|bytes| out.writer.write_all(&bytes)).map_err(failed)
+        })?;
+        out.finish(&self.out).map_err(failed)
+    }
+}
+
+/// The file in the making. Half of one must not be taken for a whole: it is beside its place until it is finished, and gone
+/// if it never is.
+struct Out {
+    writer: BufWriter<File>,
+    aside: Option<TempPath>,
+}
+
+impl Out {
+    /// `unfinished` gets the path of what an interrupt has to remove. A pipe or a device is written as it is.
+    fn create(path: &Path, unfinished: &OnceLock<PathBuf>) -> io::Result<Out> {
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Ok(Out { writer: BufWriter::new(File::create(path)?), aside: None });
         }
-        result
+        let (file, aside) = beside(path)?.into_parts();
+        let _ = unfinished.set(aside.to_path_buf());
+        Ok(Out { writer: BufWriter::new(file), aside: Some(aside) })
     }
 
-    fn check_tokens(&self, vocab: usize, context: usize) -> Result<(), Error> {
-        if let Some(token) = self.tokens.iter().find(|&&token| token as usize >= vocab) {
-            let message = format!("token {token} is not in the model's vocabulary of {vocab}");
-            return Err(Error::usage(message, format!("give ids from 0 to {}", vocab - 1)));
-        }
-        if self.tokens.len() > context {
-            let message = format!("{} tokens are given, the context of the model is {context}", self.tokens.len());
-            return Err(ModelError::new(Fault::Unsupported, message, "give fewer tokens").into());
-        }
-        Ok(())
+    fn finish(mut self, path: &Path) -> io::Result<()> {
+        self.writer.flush()?;
+        self.aside.map_or(Ok(()), |aside| aside.persist(path).map_err(|error| error.error))
     }
 }
 

@@ -1,10 +1,15 @@
 //! The commands of `apr`, one file each: their arguments and what they print.
+mod bundled;
+mod cpu;
 mod device;
+mod gate;
 pub mod inspect;
 mod logits;
 mod output;
+mod parity;
 mod run;
 pub mod synth;
+mod tokens;
 
 use crate::{EXIT_CODES, Error};
 use clap::Parser;
@@ -28,6 +33,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Logits(logits::Logits),
     #[command(after_help = EXIT_CODES)]
+    Parity(Box<parity::Parity>),
+    #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Args),
     #[command(after_help = EXIT_CODES)]
     Synth(synth::Args),
@@ -38,12 +45,13 @@ impl Cli {
     pub fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(run) => {
-                exit_on_interrupt()?;
+                exit_on_interrupt(|| ())?;
                 run.run()
             }
-            Command::Logits(logits) => {
-                exit_on_interrupt()?;
-                logits.run()
+            Command::Logits(logits) => logits.run(),
+            Command::Parity(parity) => {
+                exit_on_interrupt(|| ())?;
+                parity.run()
             }
             Command::Inspect(args) => Ok(inspect::run(&args, &mut std::io::stdout().lock())?),
             Command::Synth(args) => Ok(synth::run(&args)?),
@@ -51,7 +59,12 @@ impl Cli {
     }
 }
 
-/// Makes Ctrl-C end the program at once, even inside a long prefill. Text is written out as soon as it is there.
-fn exit_on_interrupt() -> Result<(), Error> {
-    ctrlc::set_handler(|| exit(INTERRUPTED)).map_err(|error| Error::Failure(format!("cannot handle Ctrl-C: {error}")))
+/// Makes Ctrl-C end the program at once, even inside a long prefill, once `tidy` is done. Text is written out as soon as
+/// it is there.
+fn exit_on_interrupt(tidy: impl Fn() + Send + 'static) -> Result<(), Error> {
+    let end = move || {
+        tidy();
+        exit(INTERRUPTED)
+    };
+    ctrlc::set_handler(end).map_err(|error| Error::Failure(format!("cannot handle Ctrl-C: {error}")))
 }

@@ -2,12 +2,15 @@
 mod buffers;
 pub mod cpu;
 pub mod cuda;
+mod fault;
 mod session;
 
+pub use fault::{Fault, Planted};
 pub use session::Session;
 
 use crate::plan::{BufferId, Step};
 use kernels_gen::LaunchError;
+use std::ops::Range;
 
 /// Runs the steps of a plan and keeps the KV cache.
 pub trait Executor {
@@ -17,14 +20,28 @@ pub trait Executor {
     /// Feeds `tokens` at `position` and computes the logits of the last `outputs` of them.
     fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError>;
 
+    /// What decides which bits it computes, besides plan and model: the device, its driver, and its code.
+    fn identity(&self) -> Result<String, ExecError>;
+
     /// The logits of the last step: f32 `[outputs, vocabulary]`.
     fn logits(&self) -> &[f32];
 
     /// The token with the largest logit, for each output of the last step; where a logit is NaN, that one.
     fn best(&self) -> &[i32];
 
-    /// The bytes of a buffer of the plan as the last step has left them.
-    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError>;
+    /// Bytes of a buffer of the plan as they are now; `part` lies inside of what the buffer has in the last step.
+    fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError>;
+
+    /// A step by hand, to look at what its stages leave behind: checks it and hands over the tokens. [`Self::stage`] with
+    /// every stage's number, in order, then computes what [`Self::step`] does; [`Self::logits`] and [`Self::best`] mean
+    /// nothing until the next [`Self::step`].
+    fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError>;
+
+    /// Runs the stage of this number in the plan, of which there must be as many, and waits until it is done.
+    fn stage(&mut self, number: usize) -> Result<(), ExecError>;
+
+    /// Damages this executor from now on, so that a check can be seen to fire.
+    fn plant(&mut self, fault: Planted) -> Result<(), ExecError>;
 }
 
 /// Why the forward pass failed.
@@ -84,7 +101,10 @@ pub enum ExecError {
     #[error(transparent)]
     Cuda(#[from] cuda::CudaError),
     /// The logits are not numbers.
-    #[error("the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow")]
+    #[error(
+        "the logits at position {position} are NaN: the model's weights are damaged, or its activations overflow\n  \
+         help: apr inspect --check FILE finds damaged weights"
+    )]
     NotANumber {
         /// Position of the token.
         position: usize,

@@ -71,6 +71,11 @@ impl ModelError {
         Self::new(Fault::Unsupported, message, help)
     }
 
+    /// The same error, with the name of the file, which must be printable.
+    pub(super) fn in_file(self, file: &str) -> Self {
+        Self { message: format!("`{file}`: {}", self.message), ..self }
+    }
+
     /// The sort of fault.
     pub fn fault(&self) -> Fault {
         self.fault

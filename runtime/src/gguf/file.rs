@@ -67,7 +67,7 @@ impl Gguf {
         // SAFETY: the map is read-only and private to this value; that no one shortens the file is the documented
         // condition of this function.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Self::parse(Backing::Map(map))
+        Self::parse(Backing::Map(map)).map_err(|error| error.in_file(&shown))
     }
 
     /// Reads a file that is already in memory.
@@ -102,6 +102,11 @@ impl Gguf {
     /// The size of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// Everything before the tensors' data: the metadata, and each tensor's name, type, dimensions and place.
+    pub fn header(&self) -> &[u8] {
+        &self.bytes[..self.directory.data_start()]
     }
 
     /// The metadata.

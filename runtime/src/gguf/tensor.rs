@@ -118,6 +118,10 @@ impl Directory {
         Ok(())
     }
 
+    pub(super) fn data_start(&self) -> usize {
+        self.data_start
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

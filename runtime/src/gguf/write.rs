@@ -7,6 +7,7 @@ use tempfile::NamedTempFile;
 
 use super::value::ValueType;
 use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, ModelError, TensorType, is_alignment};
+use crate::aside::beside;
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -273,12 +274,7 @@ impl Writer {
         let data = sizes.iter().try_fold(0u64, |sum, size| sum.checked_add(size.next_multiple_of(alignment)));
         let file_bytes = data.and_then(|data| data.checked_add(start.len() as u64)).unwrap_or(u64::MAX);
         let io = |source| WriteError::io(path, file_bytes, source);
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".apr-").suffix(".partial");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let aside = builder.tempfile_in(folder).map_err(io)?;
+        let aside = beside(path).map_err(io)?;
         reserve(aside.as_file(), file_bytes).map_err(io)?;
         let mut writer = Self {
             out: BufWriter::with_capacity(1 << 20, aside),

@@ -28,7 +28,8 @@ pub struct Model<'a> {
 
 impl<'a> Model<'a> {
     /// Reads the configuration and finds every tensor; each has the type and the shape that the configuration asks for,
-    /// and there are no others. The values of matrices are not looked at: see [`Model::check_values`].
+    /// and there are no others. The values of matrices are not looked at, which would
+    /// read the whole file: see [`Model::check_values`].
     pub fn load(gguf: &'a Gguf) -> Result<Self, ModelError> {
         check_general(gguf)?;
         let config = match gguf.metadata().str(ARCHITECTURE_KEY)? {

@@ -1,5 +1,5 @@
 //! From the names in a plan to kernels: every parameter is given once, and every value is written before it is read.
-use super::{Arg, Plan, Role, Size, Stage};
+use super::{Arg, Plan, Role, Size, Stage, Step};
 use kernels_gen::Kernel;
 
 /// A stage with its kernel, and the parameters in the kernel's order.
@@ -18,6 +18,11 @@ pub struct BoundStage {
 }
 
 impl BoundStage {
+    /// Whether it has something to do in a step.
+    pub fn has_work(&self, step: &Step) -> bool {
+        self.ints.iter().take(self.kernel.dims).all(|&dim| step.get(dim) > 0)
+    }
+
     /// The buffers that it reads.
     pub fn reads(&self) -> impl Iterator<Item = Arg> {
         self.pick(false)

@@ -6,7 +6,7 @@ mod transformer;
 pub use bind::{BoundStage, PlanError};
 pub use transformer::transformer;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// A size that is fixed by the model or known for each [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,18 @@ impl Buffer {
     /// All its bytes in this step; `None` where that overflows.
     pub fn bytes(&self, step: &Step) -> Option<usize> {
         self.row_bytes(step)?.checked_mul(step.get(self.shape[0]))
+    }
+
+    /// The bytes that a step can change: of a cache, the chunks of the step's positions; else all. Empty where sizes overflow.
+    pub fn changed(&self, step: &Step) -> Range<usize> {
+        let (row, all) = (self.row_bytes(step).unwrap_or(0), self.bytes(step).unwrap_or(0));
+        match self.role {
+            Role::Cache => {
+                let end = (step.position + step.tokens).div_ceil(CHUNK);
+                (step.position / CHUNK * row).min(all)..(end * row).min(all)
+            }
+            _ => 0..all,
+        }
     }
 }
 

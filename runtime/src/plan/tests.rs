@@ -1,6 +1,6 @@
 //! Tests of plans on hand-written kernels.
 use super::*;
-use kernels_gen::{BufferInfo, Cuda, Kernel};
+use kernels_gen::{BufferInfo, Kernel};
 
 const fn info(name: &'static str, elem_bytes: usize, written: bool) -> BufferInfo {
     BufferInfo { name, elem: "", elem_bytes, written }
@@ -16,9 +16,8 @@ static COPY: Kernel = Kernel {
     require: |_| Ok(()),
     index_below: |_, _| None,
     ranges: &[(1, i32::MAX), (0, i32::MAX)],
-    work: [|_| 0; 3],
-    code: [|_, _, _, _, _| (); 3],
-    cuda: Cuda { source: "", entry: "copy", lanes: 1, threads: 32, shared_per_group: 0, work: |_| 0 },
+    cpu: [&[]; 3],
+    cuda: &[],
 };
 
 /// Input, activations `a` and `b`, a weight with elements of two bytes, and one stage that copies.

@@ -49,7 +49,7 @@ impl Walk<'_> {
                 Stmt::Array { scalar, .. } => self.see(format!("array {}", scalar.name())),
                 Stmt::For { bind, .. } => self.see(match bind {
                     Bind::Serial => "for serial",
-                    Bind::Cpu => "for cpu",
+                    Bind::Work => "for work",
                     Bind::Simd => "for simd",
                 }),
                 Stmt::If { other, .. } => {
@@ -58,6 +58,7 @@ impl Walk<'_> {
                         self.see("else");
                     }
                 }
+                Stmt::Arrive { .. } => self.see("arrive"),
                 Stmt::Store { to, .. } => self.access("store", to),
             }
             stmt.exprs().into_iter().for_each(|e| e.visit(&mut |e| self.expr(e)));
@@ -68,8 +69,10 @@ impl Walk<'_> {
     fn access(&mut self, what: &str, access: &Access) {
         self.see(format!("{what} {}", access.scalar.name()));
         self.see(format!("{what} {}", if access.lane_stride == 0 { "uniform" } else { "varying" }));
-        if let Mem::Local(_) = access.mem {
-            self.see(format!("{what} local"));
+        match access.mem {
+            Mem::Buffer(_) => {}
+            Mem::Local(_) => self.see(format!("{what} local")),
+            Mem::Scratch => self.see(format!("{what} scratch")),
         }
     }
 

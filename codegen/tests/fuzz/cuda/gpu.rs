@@ -71,15 +71,36 @@ impl Module {
         (ints, floats): (&[i32], &[f32]),
         buffers: &[Vec<u8>],
     ) -> Checked<Vec<Vec<u8>>> {
-        let memory = Memory::holding(buffers)?;
-        let work = func.work_items(ints).ok_or("the number of work items is no i32")?;
+        let work = func.work_items(ints).ok_or("the number of work items is no i32")?.max(0) as usize;
+        let counters = func.counters(ints).ok_or("the number of counters is no i32")?.max(0) as usize;
+        // After the buffers: integer scalars, scratch memory, and counters, which are 0 before and after.
+        let scalars = ints[func.dims..].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut all = buffers.to_vec();
+        all.extend([scalars, vec![BETWEEN; work * source.scratch_per_item], vec![0; 4 * counters]]);
+        let memory = Memory::holding(&all)?;
+        let mut values = parameters(&memory, func, (ints, floats));
         let groups = threads / source.lanes;
-        let grid = (work.max(0) as usize).div_ceil(groups).clamp(1, MOST_CTAS);
+        let grid = work.div_ceil(groups).clamp(1, MOST_CTAS);
         let shared = groups * source.shared_per_group;
-        let mut values = parameters(&memory, ints, floats, work);
+        // SAFETY: the values are the kernel's parameters, and the memory lives until it is done, just below.
+        unsafe { self.launch(&source.entry, [grid, threads, shared], &mut values)? };
+        result::ctx::synchronize().map_err(failed("running a kernel"))?;
+        let mut out = memory.read(&all)?;
+        if out.pop().is_some_and(|counters| counters.iter().any(|byte| *byte != 0)) {
+            return Err("the counters are not 0 at the end".into());
+        }
+        out.truncate(buffers.len());
+        Ok(out)
+    }
+
+    /// Starts a kernel: CTAs, threads of each, and bytes of shared memory of each.
+    ///
+    /// # Safety
+    /// The values are the kernel's parameters, and what they point to lives until it is done.
+    unsafe fn launch(&self, entry: &str, [grid, threads, shared]: [usize; 3], values: &mut [u64]) -> Checked<()> {
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| (&raw mut *value).cast()).collect();
-        let name = CString::new(source.entry.as_str()).map_err(|e| e.to_string())?;
-        // SAFETY: the module is loaded, the values are the kernel's parameters, and the memory lives until it is done.
+        let name = CString::new(entry).map_err(|e| e.to_string())?;
+        // SAFETY: the module is loaded; the rest is promised by the caller.
         unsafe {
             let function = result::module::get_function(self.0, name).map_err(failed("finding a kernel"))?;
             if shared > FREE_SHARED {
@@ -90,10 +111,8 @@ impl Module {
             let size = |n: usize| (n as u32, 1, 1);
             let stream = std::ptr::null_mut();
             result::launch_kernel(function, size(grid), size(threads), shared as u32, stream, &mut pointers)
-                .map_err(failed("starting a kernel"))?;
+                .map_err(failed("starting a kernel"))
         }
-        result::ctx::synchronize().map_err(failed("running a kernel"))?;
-        memory.read(buffers)
     }
 }
 
@@ -104,11 +123,15 @@ impl Drop for Module {
     }
 }
 
-/// The parameters of a kernel, each in the first bytes of a number: buffers, integers, floats, the number of work items.
-fn parameters(memory: &Memory, ints: &[i32], floats: &[f32], work: i32) -> Vec<u64> {
-    let ints = ints.iter().map(|v| *v as u32 as u64);
+/// The parameters of a kernel, each in the first bytes of a number: buffers, dims, addresses of integer scalars, floats, and
+/// where it has them, scratch memory and counters.
+fn parameters(memory: &Memory, func: &Func, (ints, floats): (&[i32], &[f32])) -> Vec<u64> {
+    let (buffers, more) = memory.addresses.split_at(func.buffers.len());
+    let dims = ints[..func.dims].iter().map(|v| *v as u32 as u64);
+    let scalars = (0..func.ints - func.dims).map(|i| more[0] + 4 * i as u64);
     let floats = floats.iter().map(|v| v.to_bits() as u64);
-    memory.addresses.iter().copied().chain(ints).chain(floats).chain([work as u32 as u64]).collect()
+    let scratch = if func.scratch.is_some() { &more[1..] } else { &[] };
+    buffers.iter().copied().chain(dims).chain(scalars).chain(floats).chain(scratch.iter().copied()).collect()
 }
 
 /// Memory of the GPU with all buffers, each between bytes that nothing may write.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub use report::Report;
 
 use crate::gguf::{Gguf, ModelError};
+use crate::model::Model;
 
 /// Show what is in a model file, whether it is supported, and the memory it needs
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +20,9 @@ pub struct Args {
     /// Print everything, every tensor and metadata entry too, as JSON
     #[arg(long)]
     json: bool,
+    /// Read all weights, too, and look for values that are not finite
+    #[arg(long)]
+    check: bool,
 }
 
 /// Why a file was not described.
@@ -35,7 +39,12 @@ pub enum InspectError {
 /// Describes the file on `out`.
 pub fn run(args: &Args, out: &mut impl Write) -> Result<(), InspectError> {
     let gguf = Gguf::open(&args.file)?;
-    let report = Report::new(&args.file, &gguf);
+    let mut report = Report::new(&args.file, &gguf);
+    if args.check {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Model::load(&gguf)?.check_values(threads)?;
+        report.values_finite = Some(true);
+    }
     if args.json {
         let json = report.json(&gguf);
         writeln!(out, "{}", printable_json(&serde_json::to_string_pretty(&json).map_err(io::Error::from)?))?;

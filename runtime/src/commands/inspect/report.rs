@@ -41,6 +41,8 @@ pub struct Report {
     pub chat_template: bool,
     /// The memory needed.
     pub memory: Memory,
+    /// Whether all weights are finite; none where nobody has looked.
+    pub values_finite: Option<bool>,
 }
 
 /// Sizes of a model; each is missing if the file does not give it.
@@ -129,6 +131,7 @@ impl Report {
             },
             architecture,
             sizes,
+            values_finite: None,
         }
     }
 

@@ -8,7 +8,7 @@ fn inspected(header: &Header, data: &[&[u8]], json: bool) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), header.to_bytes(data.iter().copied()).unwrap()).unwrap();
     let mut out = Vec::new();
-    run(&Args { file: file.path().into(), json }, &mut out).unwrap();
+    run(&Args { file: file.path().into(), json, check: false }, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -43,9 +43,9 @@ fn a_synthetic_model_is_described_as_supported() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     crate::synth::write(&file, shape, &options, 1, &stop, |_, _| ()).unwrap();
     let mut out = Vec::new();
-    run(&Args { file, json: true }, &mut out).unwrap();
+    run(&Args { file, json: true, check: true }, &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(json["supported"], true);
+    assert_eq!((&json["supported"], &json["values_finite"]), (&true.into(), &true.into()));
     assert_eq!(json["tensors"].as_array().unwrap().len(), 27);
     assert_eq!(json["metadata"]["qwen2.vocab_size"], 512);
 }
@@ -78,4 +78,26 @@ fn sizes_that_overflow_or_divide_by_zero_are_left_out() {
     let json: serde_json::Value = serde_json::from_str(&inspected(&header, &[], true)).unwrap();
     assert_eq!(json["memory"]["kv_f16_bytes"], serde_json::Value::Null);
     assert_eq!(json["metadata"]["x.rope.freq_base"], "NaN");
+}
+
+#[test]
+fn a_block_scale_that_is_not_finite_is_found_when_asked_for() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let options = crate::synth::Options { seed: 1, layers: None, outliers: false, quant: crate::synth::Quant::Q4KM };
+    let shape = crate::synth::shape("tiny").unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    crate::synth::write(file.path(), shape, &options, 1, &stop, |_, _| ()).unwrap();
+    let mut bytes = std::fs::read(file.path()).unwrap();
+    let scale = {
+        let gguf = Gguf::open(file.path()).unwrap();
+        // The fourth block of a Q4_K matrix begins with its scale.
+        let block = &gguf.tensor("blk.1.ffn_up.weight").unwrap().data[3 * 144..];
+        block.as_ptr() as usize - gguf.header().as_ptr() as usize
+    };
+    bytes[scale..scale + 2].copy_from_slice(&0x7c00u16.to_le_bytes());
+    std::fs::write(file.path(), bytes).unwrap();
+    let inspect = |check| run(&Args { file: file.path().into(), json: false, check }, &mut Vec::new());
+    inspect(false).unwrap();
+    let error = inspect(true).unwrap_err().to_string();
+    assert!(error.contains("blk.1.ffn_up.weight") && error.contains("scale of block 3"), "{error}");
 }

@@ -32,6 +32,7 @@ impl Display for Text<'_> {
         }
         line(f, "chat template", if report.chat_template { "yes" } else { "no" })?;
         line(f, "weights", BinaryBytes(report.memory.weights_bytes))?;
+        opt_line(f, "values", report.values_finite.map(|_| "every weight and block scale is finite"))?;
         let context = report.sizes.context_length.unwrap_or(0);
         let kv = report.memory.kv_f16_bytes;
         opt_line(f, "keys and values", kv.map(|kv| format!("{} in f16 for {context} positions", BinaryBytes(kv))))

@@ -2,13 +2,19 @@
 mod input;
 mod report;
 
-use super::device::{DeviceArgs, Size};
-use super::output::Output;
+use super::{
+    bundled,
+    device::{DeviceArgs, Size},
+    gate::{GateArgs, Gated},
+    output::Output,
+};
 use crate::{
     Error,
+    exec::Session,
     generate::{Request, generate},
     gguf::{Fault, Gguf, ModelError},
     model::Model,
+    parity::{GATE_POSITIONS, GATE_TOKENS},
     plan::transformer,
     text::{ChatTemplate, Message, Sampler, Sampling, Special, Tokenizer, Vocabulary},
 };
@@ -51,6 +57,8 @@ pub struct Run {
     sampling: SamplingArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 /// How the next token is chosen.
@@ -89,16 +97,9 @@ impl Run {
     /// Runs the command.
     pub fn run(self) -> Result<(), Error> {
         let mut sampler = self.sampling.sampler()?;
-        let placement = self.device.place()?;
+        let found = self.device.find()?;
         let input = Input::sort(self.model.clone(), self.prompt.clone(), self.prompt_option.clone())?;
-        let path = match input.model {
-            Some(path) => path,
-            None => {
-                let path = input::default_model()?;
-                eprintln!("{}", input::announce(&path));
-                path
-            }
-        };
+        let path = bundled::or_default(input.model)?;
         let start = Instant::now();
         let file = Gguf::open(&path)?;
         let model = Model::load(&file)?;
@@ -110,10 +111,16 @@ impl Run {
 
         let start = Instant::now();
         let plan = transformer(&model);
-        let size = Size { positions, tokens: CHUNK.min(prompt.len()), outputs: 1 };
-        let mut session = placement.session(&plan, &file, size)?;
-        let load = opened + start.elapsed();
+        // The gate feeds more than a short prompt, and not token by token.
+        let tokens = CHUNK.min(prompt.len()).max(GATE_TOKENS);
+        let size = Size { positions: positions.max(GATE_POSITIONS), tokens, outputs: 1 };
+        let placement = found.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size)?);
+        let mut executor = placement.executor(&plan, &file, size)?;
+        let load = opened + start.elapsed();
+        let gated = Gated { placement: &placement, plan: &plan, file: &file, model: &model, prompt: &prompt };
+        self.gate.pass(executor.as_mut(), &gated)?;
+        let mut session = Session::new(executor);
 
         let mut out = Output::lock();
         let request = Request { prompt: &prompt, max_tokens: self.max_tokens as usize, positions, stops: &self.stop };

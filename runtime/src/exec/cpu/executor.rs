@@ -2,13 +2,15 @@
 use super::{Pool, memory::Memory, share};
 use crate::{
     exec::{
-        ExecError, Executor,
+        ExecError, Executor, Planted,
         buffers::{check_step, fill_table, ints, most_bytes, part, weight},
+        fault::{Edit, flip},
     },
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
 use kernels_gen::{Buf, Isa, Launch, float_mode_is_ieee};
+use std::ops::Range;
 
 /// What an executor is made for.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,13 @@ enum Slot<'m> {
 }
 
 impl Slot<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Slot::Mapped(bytes) => bytes,
+            Slot::Owned(memory) => memory.bytes(),
+        }
+    }
+
     fn ptr(&self) -> *mut u8 {
         match self {
             Slot::Mapped(bytes) => bytes.as_ptr().cast_mut(),
@@ -47,6 +56,7 @@ pub struct Cpu<'m> {
     best: BufferId,
     /// The last step.
     step: Step,
+    planted: Option<Planted>,
 }
 
 /// The buffers and their memory.
@@ -72,7 +82,7 @@ impl<'m> Cpu<'m> {
         let pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
         let tensors = Tensors { buffers: plan.buffers.clone(), slots };
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: setup.limits.chunks };
-        Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step })
+        Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None })
     }
 
     /// The numbers of an activation that the last step left.
@@ -96,20 +106,44 @@ impl Executor for Cpu<'_> {
     }
 
     fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
+        self.begin(tokens, position, outputs)?;
+        (0..self.stages.len()).try_for_each(|number| self.stage(number))
+    }
+
+    fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
         check_step(&self.setup.limits, tokens.len(), position, outputs)?;
-        let step = Step { tokens: tokens.len(), outputs, position, chunks: self.setup.limits.chunks };
+        self.step = Step { tokens: tokens.len(), outputs, position, chunks: self.setup.limits.chunks };
         if let Slot::Owned(memory) = &mut self.tensors.slots[self.input.0] {
             for (to, token) in memory.bytes_mut().as_chunks_mut().0.iter_mut().zip(tokens) {
                 *to = token.to_le_bytes();
             }
         }
-        for stage in &self.stages {
-            if stage.ints.iter().take(stage.kernel.dims).all(|&dim| step.get(dim) > 0) {
-                run(stage, &self.tensors, &step, &mut self.pool, self.setup.isa)?;
+        Ok(())
+    }
+
+    fn stage(&mut self, number: usize) -> Result<(), ExecError> {
+        let (stage, step) = (&self.stages[number], &self.step);
+        if stage.has_work(step) {
+            run(stage, &self.tensors, step, &mut self.pool, self.setup.isa)?;
+            if let Some((buffer, edits)) = self.planted.as_ref().and_then(|planted| planted.after(number, step)) {
+                self.tensors.edit(buffer, &edits);
             }
         }
-        self.step = step;
         Ok(())
+    }
+
+    fn plant(&mut self, fault: Planted) -> Result<(), ExecError> {
+        if let Some(weight) = fault.weight() {
+            let mut bytes = self.tensors.owned(weight)?;
+            fault.damage(bytes.bytes_mut());
+            self.tensors.slots[weight.0] = Slot::Owned(bytes);
+        }
+        self.planted = Some(fault);
+        Ok(())
+    }
+
+    fn identity(&self) -> Result<String, ExecError> {
+        Ok(format!("cpu, {}", self.setup.isa))
     }
 
     fn logits(&self) -> &[f32] {
@@ -120,12 +154,8 @@ impl Executor for Cpu<'_> {
         self.numbers(self.best)
     }
 
-    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError> {
-        let bytes = self.tensors.buffers[buffer.0].bytes(&self.step).unwrap_or(0);
-        Ok(match &self.tensors.slots[buffer.0] {
-            Slot::Mapped(data) => data.to_vec(),
-            Slot::Owned(memory) => memory.bytes()[..bytes].to_vec(),
-        })
+    fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError> {
+        Ok(self.tensors.slots[buffer.0].bytes()[part].to_vec())
     }
 }
 
@@ -149,6 +179,25 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
 }
 
 impl Tensors<'_> {
+    /// A copy of a buffer's bytes.
+    fn owned(&self, id: BufferId) -> Result<Memory, ExecError> {
+        let bytes = self.slots[id.0].bytes();
+        let mut memory = take(&self.buffers[id.0], bytes.len())?;
+        memory.bytes_mut().copy_from_slice(bytes);
+        Ok(memory)
+    }
+
+    /// A planted fault.
+    fn edit(&mut self, id: BufferId, edits: &[Edit]) {
+        let Slot::Owned(memory) = &mut self.slots[id.0] else { return };
+        for &edit in edits {
+            match edit {
+                Edit::Flip { at } => memory.bytes_mut()[at] = flip(memory.bytes()[at]),
+                Edit::Copy { from, to, len } => memory.bytes_mut().copy_within(from..from + len, to),
+            }
+        }
+    }
+
     /// The memory of an argument in this step.
     fn lend(&self, arg: Arg, written: bool, step: &Step) -> Buf<'_> {
         let (buffer, slot) = (&self.buffers[arg.buffer.0], &self.slots[arg.buffer.0]);
@@ -166,11 +215,14 @@ fn slot<'m>(buffer: &Buffer, model: &'m Gguf, limits: &Step) -> Result<Slot<'m>,
         return Ok(Slot::Mapped(weight(buffer, model, limits)?));
     }
     let bytes = most_bytes(buffer, limits)?;
-    let memory = Memory::zeroed(bytes);
-    let mut memory =
-        memory.ok_or_else(|| ExecError::Memory { buffer: buffer.name.clone(), bytes: bytes.to_string() })?;
+    let mut memory = take(buffer, bytes)?;
     if let Role::Table(row) = &buffer.role {
         fill_table(buffer, row, limits, memory.bytes_mut());
     }
     Ok(Slot::Owned(memory))
+}
+
+fn take(buffer: &Buffer, bytes: usize) -> Result<Memory, ExecError> {
+    let missing = || ExecError::Memory { buffer: buffer.name.clone(), bytes: bytes.to_string() };
+    Memory::zeroed(bytes).ok_or_else(missing)
 }

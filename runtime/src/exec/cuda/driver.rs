@@ -53,6 +53,32 @@ impl Stream {
         done.map_err(|error| CudaError::call("copying from the GPU", error))
     }
 
+    /// Copies on the device.
+    ///
+    /// # Safety
+    /// There are `len` bytes at both addresses until the stream has come to the end of this, and they do not overlap.
+    pub unsafe fn copy(&self, to: u64, from: u64, len: usize) -> Result<(), CudaError> {
+        // SAFETY: promised by the caller.
+        let done = unsafe { result::memcpy_dtod_async(to, from, len, self.stream) };
+        done.map_err(|error| CudaError::call("copying on the GPU", error))
+    }
+
+    /// Copies from the device to memory that others may look at, too.
+    ///
+    /// # Safety
+    /// There are `len` bytes at both addresses, which live until the stream has come to the end of this; nobody looks at them
+    /// before.
+    pub unsafe fn download_to(&self, to: *mut u8, from: u64, len: usize) -> Result<(), CudaError> {
+        // SAFETY: promised by the caller.
+        let done = unsafe { sys::cuMemcpyDtoHAsync_v2(to.cast(), from, len, self.stream) };
+        done.result().map_err(|error| CudaError::call("copying from the GPU", error))
+    }
+
+    /// The driver's name for it.
+    pub fn handle(&self) -> sys::CUstream {
+        self.stream
+    }
+
     /// Sets a whole memory to zero.
     pub fn zero(&self, memory: &DeviceMemory) -> Result<(), CudaError> {
         // SAFETY: the memory has as many bytes, and outlives the stream's work: freeing it waits for that.
@@ -173,6 +199,11 @@ impl Pinned {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: as many bytes were taken and written.
         unsafe { slice::from_raw_parts(self.ptr, self.len) }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> *mut u8 {
+        self.ptr
     }
 
     /// All bytes, to be written.

@@ -12,7 +12,7 @@ pub struct CudaError {
 }
 
 /// The way out that is always there.
-pub(super) const USE_CPU: &str = "use --device cpu; the CPU gives the same bits";
+pub const USE_CPU: &str = "use --device cpu; the CPU gives the same bits";
 
 impl CudaError {
     /// With its own way out.

@@ -1,20 +1,25 @@
 //! Runs a plan stage by stage on one stream of a GPU.
 use super::{
     CudaError, Gpu, Need,
-    driver::{DeviceMemory, Pinned, Stream},
+    driver::{Pinned, Stream},
     error::USE_CPU,
+    fault::Faulty,
+    graph::Graph,
     kernels::{self, Loaded},
-    upload::Upload,
+    record::Record,
+    scratch::{Scratch, ScratchBytes},
+    tensors::Tensors,
 };
 use crate::{
     exec::{
-        ExecError, Executor,
-        buffers::{check_step, fill_table, ints, most_bytes, part, weight},
+        ExecError, Executor, Planted,
+        buffers::{check_step, ints, most_bytes, part},
     },
     gguf::Gguf,
-    plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
+    plan::{BEST, BoundStage, BufferId, LOGITS, Plan, Role, Size, Step},
 };
 use kernels_gen::{Extent, LaunchError, check_call, check_indices};
+use std::ops::Range;
 
 /// What an executor is made for.
 #[derive(Clone, Debug)]
@@ -29,15 +34,21 @@ pub struct Setup {
 pub struct Cuda {
     // Fields are dropped in this order: the work ends before what it uses goes.
     stream: Stream,
+    /// The step of one token with one output, once it was computed.
+    graph: Option<Graph>,
     stages: Vec<Stage>,
     kernels: Vec<Loaded>,
+    faulty: Option<Faulty>,
     tensors: Tensors,
+    record: Record,
+    scratch: Scratch,
     logits: Output,
     best: Output,
     input: BufferId,
     limits: Step,
-    /// The last step.
+    /// The last step, and its tokens, from which they are copied.
     step: Step,
+    tokens: Pinned,
     need: Need,
     gpu: Gpu,
 }
@@ -46,12 +57,6 @@ pub struct Cuda {
 struct Stage {
     bound: BoundStage,
     kernel: usize,
-}
-
-/// The buffers and their memory.
-struct Tensors {
-    buffers: Vec<Buffer>,
-    memory: Vec<DeviceMemory>,
 }
 
 /// A buffer that is copied back after each step.
@@ -74,8 +79,10 @@ impl Cuda {
         let input = input.ok_or(ExecError::NoBuffer("tokens"))?;
         let need = Need::of(plan, &limits)?;
         need.check(&format!("cuda:{} ({})", gpu.number(), gpu.name()), gpu.memory()?)?;
-        let (stages, kernels) = load(&gpu, bound)?;
         let stream = Stream::new(&gpu)?;
+        let record = Record::new(&gpu, bound.iter())?;
+        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(bound.iter(), &limits))?;
+        let (stages, kernels) = load(&gpu, bound)?;
         let output = |buffer: BufferId| -> Result<Output, ExecError> {
             let host = Pinned::new(&gpu, most_bytes(plan.buffer(buffer), &limits)?)?;
             Ok(Output { buffer, host, len: 0 })
@@ -83,7 +90,26 @@ impl Cuda {
         let (logits, best) = (output(logits)?, output(best)?);
         let tensors = Tensors::new(plan, model, &limits, &gpu, &stream, need.weights)?;
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: limits.chunks };
-        Ok(Cuda { stream, stages, kernels, tensors, logits, best, input, limits, step, need, gpu })
+        let tokens = Pinned::new(&gpu, most_bytes(plan.buffer(input), &limits)?)?;
+        let (graph, faulty) = (None, None);
+        Ok(Cuda {
+            stream,
+            graph,
+            stages,
+            kernels,
+            faulty,
+            tensors,
+            record,
+            scratch,
+            logits,
+            best,
+            input,
+            limits,
+            step,
+            tokens,
+            need,
+            gpu,
+        })
     }
 
     /// The GPU.
@@ -96,7 +122,21 @@ impl Cuda {
         self.need
     }
 
-    fn run(&self, stage: &Stage, step: &Step, tokens: &[u8]) -> Result<(), ExecError> {
+    /// Puts a stage on the stream, and the fault that follows it where one is planted.
+    fn enqueue(&self, number: usize) -> Result<(), ExecError> {
+        let (stage, step) = (&self.stages[number], &self.step);
+        if !stage.bound.has_work(step) {
+            return Ok(());
+        }
+        self.launch(stage, step)?;
+        match &self.faulty {
+            Some(faulty) => Ok(faulty.after(number, step, self.tensors.memory(), &self.stream)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The integer parameters and buffers of a stage in a step, checked: its kernel stays inside of its buffers.
+    fn checked(&self, stage: &Stage, step: &Step) -> Result<(Vec<i32>, Vec<Extent>), ExecError> {
         let BoundStage { name, kernel, ints: sizes, floats, args } = &stage.bound;
         let ints = ints(sizes, step);
         let extents: Vec<Extent> =
@@ -104,26 +144,42 @@ impl Cuda {
         let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
         check_call(kernel, &ints, floats, &extents).map_err(refused)?;
         for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
-            let (offset, len) = part(&self.tensors.buffers[arg.buffer.0], *arg, step);
-            check_indices(kernel, &ints, i, &tokens[offset..offset + len]).map_err(refused)?;
+            let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
+            check_indices(kernel, &ints, i, &self.tokens.bytes()[offset..offset + len]).map_err(refused)?;
         }
-        let work = (kernel.cuda.work)(&ints);
-        let Ok(items) = u32::try_from(work) else {
-            return Err(CudaError::new(format!("stage {name}: {work} work items are too many"), USE_CPU).into());
+        Ok((ints, extents))
+    }
+
+    /// Puts a stage on the stream. What is recorded is started for later positions, too, so it gets the groups of the last.
+    fn launch(&self, stage: &Stage, step: &Step) -> Result<(), ExecError> {
+        let BoundStage { name, kernel, ints: sizes, floats, .. } = &stage.bound;
+        let (ints, extents) = self.checked(stage, step)?;
+        let (code, function) = self.kernels[stage.kernel].code(&ints);
+        let last = Step { position: self.limits.get(Size::Capacity) - step.tokens, ..*step };
+        let most = crate::exec::buffers::ints(sizes, if is_decode(step) { &last } else { step });
+        let Ok(items) = u32::try_from((code.work)(&most)) else {
+            return Err(CudaError::new(format!("stage {name}: too many work items"), USE_CPU).into());
         };
         if items == 0 {
             return Ok(());
         }
-        let kernels::Shape { grid, threads, shared } = kernels::shape(kernel, items);
+        let kernels::Shape { grid, threads, shared } = kernels::shape(code, items);
+        let (dims, scalars) = ints.split_at(kernel.dims);
         let mut values: Vec<u64> = extents.iter().map(|extent| extent.address).collect();
-        values.extend(ints.iter().map(|&int| u64::from(int as u32)));
+        values.extend(dims.iter().map(|&int| u64::from(int as u32)));
+        let scalars = sizes[sizes.len() - scalars.len()..].iter().filter_map(|size| self.record.address(*size));
+        values.extend(scalars);
         values.extend(floats.iter().map(|float| u64::from(float.to_bits())));
-        values.push(u64::from(items));
-        let function = self.kernels[stage.kernel].function();
+        values.extend(self.scratch.lend(code, &most)?.into_iter().flatten());
         // SAFETY: the call was checked, so that the kernel stays inside of its buffers, which live as long as the stream.
         let started = unsafe { self.stream.launch(function, (grid, threads, shared), &mut values) };
         started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name), error).into())
     }
+}
+
+/// Whether a step is recorded, to be started again for each token.
+fn is_decode(step: &Step) -> bool {
+    (step.tokens, step.outputs) == (1, 1)
 }
 
 impl Executor for Cuda {
@@ -132,18 +188,25 @@ impl Executor for Cuda {
     }
 
     fn step(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
-        check_step(&self.limits, tokens.len(), position, outputs)?;
-        let step = Step { tokens: tokens.len(), outputs, position, chunks: self.limits.chunks };
-        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        // SAFETY: the bytes live until the stream has done everything, which is waited for below, also after an error; the
-        // buffer was made for the largest step.
-        unsafe { self.stream.upload(self.tensors.memory[self.input.0].address(), &bytes)? };
-        let done = self.run_all(&step, &bytes);
-        let waited = self.stream.wait("computing a step");
-        done?;
-        waited?;
-        self.step = step;
-        Ok(())
+        let done = self.feed(tokens, position, outputs).and_then(|()| {
+            if !is_decode(&self.step) {
+                return self.enqueue_all();
+            }
+            let graph = match self.graph.take() {
+                Some(graph) => {
+                    self.stages.iter().try_for_each(|stage| self.checked(stage, &self.step).map(drop))?;
+                    graph
+                }
+                None => Graph::record(&self.stream, || self.enqueue_all())?,
+            };
+            Ok(self.graph.insert(graph).start(&self.stream)?)
+        });
+        self.finish(done, "computing a step")
+    }
+
+    fn identity(&self) -> Result<String, ExecError> {
+        let kernels = self.kernels.iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
+        Ok(self.gpu.identity()? + &kernels.collect::<String>())
     }
 
     fn logits(&self) -> &[f32] {
@@ -154,30 +217,80 @@ impl Executor for Cuda {
         self.best.numbers()
     }
 
-    fn read(&self, buffer: BufferId) -> Result<Vec<u8>, ExecError> {
-        let bytes = self.tensors.buffers[buffer.0].bytes(&self.step).unwrap_or(0);
-        let memory = &self.tensors.memory[buffer.0];
-        let mut host = vec![0; bytes.min(memory.len())];
-        // SAFETY: the memory has as many bytes, and the stream is waited for.
-        unsafe { self.stream.download(&mut host, memory.address())? };
+    fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError> {
+        let memory = &self.tensors.memory()[buffer.0];
+        assert!(part.start <= part.end && part.end <= memory.len(), "{part:?} is not in a buffer of {}", memory.len());
+        let mut host = vec![0; part.len()];
+        // SAFETY: the memory has these bytes, and the stream is waited for.
+        unsafe { self.stream.download(&mut host, memory.address() + part.start as u64)? };
         self.stream.wait("reading a buffer")?;
         Ok(host)
+    }
+
+    fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
+        let done = self.feed(tokens, position, outputs).and_then(|()| self.upload());
+        self.finish(done, "copying tokens")
+    }
+
+    fn stage(&mut self, number: usize) -> Result<(), ExecError> {
+        let done = self.enqueue(number);
+        self.finish(done, &format!("computing stage {}", self.stages[number].bound.name))
+    }
+
+    fn plant(&mut self, fault: Planted) -> Result<(), ExecError> {
+        if let Some(weight) = fault.weight() {
+            let memory = &self.tensors.memory()[weight.0];
+            let mut bytes = self.read(weight, 0..memory.len())?;
+            fault.damage(&mut bytes);
+            // SAFETY: the memory has as many bytes, which live until the stream is waited for.
+            let done = unsafe { self.stream.upload(memory.address(), &bytes) };
+            self.finish(done.map_err(ExecError::from), "planting a fault")?;
+        }
+        self.faulty = Some(Faulty::new(&self.gpu, fault)?);
+        self.graph = None;
+        Ok(())
     }
 }
 
 impl Cuda {
-    /// Puts all stages on the stream, and the copies of what they compute.
-    fn run_all(&mut self, step: &Step, tokens: &[u8]) -> Result<(), ExecError> {
-        for stage in &self.stages {
-            if stage.bound.ints.iter().take(stage.bound.kernel.dims).all(|&dim| step.get(dim) > 0) {
-                self.run(stage, step, tokens)?;
-            }
+    /// Begins a step: checks it, and lays ready what is copied to the device.
+    fn feed(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {
+        check_step(&self.limits, tokens.len(), position, outputs)?;
+        self.step = Step { tokens: tokens.len(), outputs, position, chunks: self.limits.chunks };
+        self.record.set(&self.step);
+        for (to, token) in self.tokens.bytes_mut().as_chunks_mut().0.iter_mut().zip(tokens) {
+            *to = token.to_le_bytes();
         }
         for output in [&mut self.logits, &mut self.best] {
-            output.len = self.tensors.buffers[output.buffer.0].bytes(step).unwrap_or(0);
-            let (host, from) = (&mut output.host.bytes_mut()[..output.len], &self.tensors.memory[output.buffer.0]);
-            // SAFETY: `step` waits for the stream before anyone looks at them.
-            unsafe { self.stream.download(host, from.address())? };
+            output.len = self.tensors.buffer(output.buffer).bytes(&self.step).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Puts the copies of the step record and the tokens on the stream.
+    fn upload(&self) -> Result<(), ExecError> {
+        self.record.upload(&self.stream)?;
+        let bytes = 4 * self.step.tokens;
+        // SAFETY: the tokens stay as they are until the next step, and each is waited for; there is room for the largest.
+        unsafe { self.stream.upload(self.tensors.memory()[self.input.0].address(), &self.tokens.bytes()[..bytes])? };
+        Ok(())
+    }
+
+    /// Waits for the stream, also where putting work on it has failed; the first error counts.
+    fn finish(&self, done: Result<(), ExecError>, doing: &str) -> Result<(), ExecError> {
+        let waited = self.stream.wait(doing);
+        done?;
+        Ok(waited?)
+    }
+
+    /// Puts a step on the stream: the copies to the device, all stages, and the copies of what they compute.
+    fn enqueue_all(&self) -> Result<(), ExecError> {
+        self.upload()?;
+        (0..self.stages.len()).try_for_each(|number| self.enqueue(number))?;
+        for output in [&self.logits, &self.best] {
+            let from = &self.tensors.memory()[output.buffer.0];
+            // SAFETY: there are as many bytes on both sides, and `step` waits for the stream before anyone looks at them.
+            unsafe { self.stream.download_to(output.host.address(), from.address(), output.len)? };
         }
         Ok(())
     }
@@ -192,48 +305,6 @@ impl Output {
     fn numbers<T: Number>(&self) -> &[T] {
         // SAFETY: any bytes are a number; `align_to` takes care of the rest, and the memory is aligned to a page.
         unsafe { self.host.bytes()[..self.len].align_to::<T>() }.1
-    }
-}
-
-impl Tensors {
-    fn new(
-        plan: &Plan,
-        model: &Gguf,
-        limits: &Step,
-        gpu: &Gpu,
-        stream: &Stream,
-        weights: usize,
-    ) -> Result<Tensors, ExecError> {
-        let take = |buffer: &Buffer| Ok(DeviceMemory::new(gpu, most_bytes(buffer, limits)?, &buffer.name)?);
-        let memory = plan.buffers.iter().map(take).collect::<Result<Vec<_>, ExecError>>()?;
-        let mut upload = Upload::new(gpu, stream, weights)?;
-        for (buffer, memory) in plan.buffers.iter().zip(&memory) {
-            match &buffer.role {
-                Role::Weight => {
-                    let data = weight(buffer, model, limits)?;
-                    // SAFETY: the memory was taken for these bytes, and lives until the upload is finished.
-                    unsafe { upload.copy(memory.address(), data, |done| model.release(done))? };
-                }
-                Role::Table(row) => {
-                    let mut table = vec![0; memory.len()];
-                    fill_table(buffer, row, limits, &mut table);
-                    // SAFETY: as above.
-                    unsafe { upload.copy(memory.address(), &table, |_| ())? };
-                }
-                Role::Cache => stream.zero(memory)?,
-                Role::Input | Role::Activation => {}
-            }
-        }
-        upload.finish()?;
-        Ok(Tensors { buffers: plan.buffers.clone(), memory })
-    }
-
-    /// The memory of an argument in this step.
-    fn lend(&self, arg: Arg, written: bool, step: &Step) -> Extent {
-        let (buffer, memory) = (&self.buffers[arg.buffer.0], &self.memory[arg.buffer.0]);
-        let (offset, len) = part(buffer, arg, step);
-        let constant = matches!(buffer.role, Role::Weight | Role::Input | Role::Table(_));
-        Extent { address: memory.address() + offset as u64, len: len as u64, writable: written && !constant }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A GPU: whether it is there, what it is, and its context.
 use super::{CudaError, error::USE_CPU};
+use crate::hex::hex;
 use cudarc::driver::{
     DriverError, result,
     sys::{self, CUdevice, CUdevice_attribute as Attribute},
@@ -109,6 +110,17 @@ impl Gpu {
     /// The CUDA version that the driver is for, as 13.0.
     pub fn driver(&self) -> String {
         format!("{}.{}", self.0.driver / 1000, self.0.driver % 1000 / 10)
+    }
+
+    /// Which GPU it is, and what drives it: name, UUID, compute capability, and the driver's versions.
+    pub fn identity(&self) -> Result<String, CudaError> {
+        let uuid = result::device::get_uuid(self.0.device);
+        let uuid = uuid.map_err(|error| CudaError::call("asking for the GPU's UUID", error))?;
+        let uuid = hex(&uuid.bytes.map(|byte| byte as u8));
+        // The kernel driver's own version, where it says it: two drivers can be for one version of CUDA.
+        let driver = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+        let driver = driver.lines().next().unwrap_or_default();
+        Ok(format!("{}, {uuid}, {}, CUDA {}, {driver}", self.name(), self.arch(), self.driver()))
     }
 
     /// Free and total bytes of its memory.

@@ -1,7 +1,7 @@
 //! How much of the GPU's memory a plan needs, known before any of it is taken.
-use super::CudaError;
+use super::{CudaError, scratch::ScratchBytes};
 use crate::{
-    exec::{ExecError, buffers::most_bytes},
+    exec::buffers::most_bytes,
     plan::{Plan, Role, Step},
 };
 use indicatif::HumanBytes;
@@ -24,8 +24,10 @@ pub struct Need {
 
 impl Need {
     /// For steps up to `limits`.
-    pub fn of(plan: &Plan, limits: &Step) -> Result<Need, ExecError> {
-        let mut need = Need::default();
+    pub fn of(plan: &Plan, limits: &Step) -> Result<Need, crate::Error> {
+        let bound = plan.bind(kernels_gen::kernel)?;
+        let scratch = ScratchBytes::most(bound.iter(), limits).total();
+        let mut need = Need { activations: scratch.next_multiple_of(GRAIN), ..Need::default() };
         for buffer in &plan.buffers {
             let part = match buffer.role {
                 Role::Weight => &mut need.weights,
@@ -86,6 +88,6 @@ mod tests {
         assert!(error.message.contains("weights 360.00 KiB") && error.message.contains("of 8.00 GiB"), "{error}");
 
         let endless = Plan { buffers: vec![buffer("x", Role::Cache, 2, &[fixed(usize::MAX)])], stages: Vec::new() };
-        assert!(matches!(Need::of(&endless, &limits), Err(ExecError::Memory { .. })));
+        assert!(Need::of(&endless, &limits).unwrap_err().to_string().contains("no memory for x"));
     }
 }

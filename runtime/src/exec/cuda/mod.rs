@@ -2,12 +2,17 @@
 mod driver;
 mod error;
 mod executor;
+mod fault;
 mod gpu;
+mod graph;
 mod kernels;
 mod memory;
+mod record;
+mod scratch;
+mod tensors;
 mod upload;
 
-pub use error::CudaError;
+pub use error::{CudaError, USE_CPU};
 pub use executor::{Cuda, Setup};
 pub use gpu::{Gpu, list};
 pub use memory::Need;

@@ -1,0 +1,100 @@
+//! Merges: a state of registers and arrays that every part replaces, in ascending order.
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{Axis, Expr, MergeStep, Scalar, Stmt, Var};
+use crate::loop_ir;
+
+impl Lower<'_> {
+    pub(super) fn merge(
+        &mut self,
+        axis: &Axis,
+        part: &[Stmt],
+        state: &[(Var, Expr)],
+        next: &MergeStep,
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        if self.spread {
+            return self.illegal("a merge inside lanes");
+        }
+        let bounds = self.bounds(axis, envs)?;
+        self.merge_with(axis, bounds, (state, next), envs, |l, envs| l.stmts(part, envs))
+    }
+
+    /// A merge whose parts `part` gives, in ascending order.
+    pub(super) fn merge_with(
+        &mut self,
+        axis: &Axis,
+        bounds: (Op, Op),
+        (state, next): (&[(Var, Expr)], &MergeStep),
+        envs: &mut [Env],
+        part: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
+    ) -> Lowered<()> {
+        for (var, init) in state {
+            let inits = self.evals(init, envs)?;
+            for (env, init) in envs.iter_mut().zip(inits) {
+                let value = self.state(*var, init)?;
+                env.insert(*var, value);
+            }
+        }
+        self.serial(axis.var, bounds, envs, |l, envs| {
+            part(l, envs)?;
+            l.stmts(&next.stmts, envs)?;
+            // All new values are known before any old one is replaced.
+            let mut values = Vec::new();
+            for value in &next.values {
+                values.push(l.evals(value, envs)?);
+            }
+            let mut pairs = Vec::new();
+            for ((var, _), values) in state.iter().zip(values) {
+                for (env, value) in envs.iter().zip(values) {
+                    pairs.push((env[var].clone(), l.kept(value)?));
+                }
+            }
+            pairs.into_iter().try_for_each(|(old, new)| l.replace(old, new))
+        })
+    }
+
+    /// A value that stays what it is while the state is replaced: one that is a state variable itself is copied.
+    fn kept(&mut self, value: Val) -> Lowered<Val> {
+        match value {
+            Val::Array(from) if self.states.contains(&from) => {
+                let array = self.array("kept", Scalar::F32, self.array_len(from));
+                self.copy(from, array)?;
+                Ok(Val::Array(array))
+            }
+            Val::Op(op) if matches!(op.e, loop_ir::Expr::Var(v) if self.registers.contains(&v)) => {
+                Ok(Val::Op(self.emit(op.e, op.ty, op.varying)))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// A state variable with its first value: a register, or an array of its own.
+    fn state(&mut self, var: Var, init: Val) -> Lowered<Val> {
+        let name = self.kernel.vars[var.0 as usize].name.clone();
+        match init {
+            Val::Array(from) => {
+                let array = self.array(&name, Scalar::F32, self.array_len(from));
+                self.states.insert(array);
+                self.copy(from, array)?;
+                Ok(Val::Array(array))
+            }
+            init => {
+                let init = self.op(init);
+                let register = self.register(&name, init, false);
+                Ok(Val::Op(self.read(register)))
+            }
+        }
+    }
+
+    fn replace(&mut self, old: Val, new: Val) -> Lowered<()> {
+        match (old, new) {
+            (Val::Array(to), Val::Array(from)) => self.copy(from, to),
+            (Val::Op(Op { e: loop_ir::Expr::Var(register), .. }), new) => {
+                let new = self.op(new);
+                self.set(register, new);
+                Ok(())
+            }
+            _ => unreachable!("a state variable is an array or a register"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A merge whose parts workers share: each computes one and leaves it in scratch memory, and the last of them to arrive merges
+//! all, in the kernel's order.
+use super::axis::give;
+use super::build::{int, long};
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{self, Axis, BinOp, Kind, MergeStep, Scalar, Stmt, Var, walk};
+use crate::loop_ir::{Access, Expr, Mem, Scratch, Stmt as Out, Ty};
+use std::collections::{HashMap, HashSet};
+
+/// A merge that is spread over workers.
+pub(super) struct Parts<'k> {
+    axis: &'k Axis,
+    /// The most parts that an iteration can have, over the parameters.
+    pub most: Expr,
+    /// The number of iterations, over the parameters.
+    iterations: Expr,
+    before: &'k [Stmt],
+    part: &'k [Stmt],
+    state: &'k [(Var, ir::Expr)],
+    next: &'k MergeStep,
+    after: &'k [Stmt],
+}
+
+/// A value of a part that merging needs, with its place in the part's scratch memory in floats.
+struct Kept {
+    var: Var,
+    at: usize,
+    /// Floats, and whether they are an array.
+    len: usize,
+    array: bool,
+}
+
+impl<'a> Lower<'a> {
+    /// The merge whose parts the schedule shares, in the body of the outer axes.
+    pub(super) fn parts(&self, outer: &[&'a Axis], iterations: &Expr, body: &'a [Stmt]) -> Lowered<Option<Parts<'a>>> {
+        let Some(name) = &self.schedule.parts else { return Ok(None) };
+        let found = body.iter().enumerate().find_map(|(i, s)| match s {
+            Stmt::Merge { axis, part, state, next } if self.kernel.vars[axis.var.0 as usize].name == *name => {
+                Some((i, axis, part, state, next))
+            }
+            _ => None,
+        });
+        let Some((i, axis, part, state, next)) = found else {
+            return self.illegal(format!("there is no merge over `{name}` right inside of the outer axes"));
+        };
+        let mut known: HashMap<Var, Bound> = HashMap::new();
+        known.extend(outer.iter().map(|axis| (axis.var, Bound::Below(&axis.hi))));
+        known.extend(body[..i].iter().filter_map(|s| match s {
+            Stmt::Let { var, value } => Some((*var, Bound::Is(value))),
+            _ => None,
+        }));
+        let most = match axis.lo.kind {
+            Kind::Int(0) => self.most(&axis.hi, &known),
+            _ => None,
+        };
+        let Some(most) = most else {
+            return self.illegal(format!("the most iterations of `{name}` are no size known at launch"));
+        };
+        let iterations = iterations.clone();
+        Ok(Some(Parts { axis, most, iterations, before: &body[..i], part, state, next, after: &body[i + 1..] }))
+    }
+
+    /// One part of one iteration; `number` is the iteration's, `item` the part's among all.
+    pub(super) fn part(&mut self, p: &Parts, (item, number, index): (Op, Op, Op), env: &mut Env) -> Lowered<()> {
+        let envs = std::slice::from_mut(env);
+        self.stmts(p.before, envs)?;
+        let (lo, hi) = self.bounds(p.axis, envs)?;
+        // An iteration without parts is merged by whoever would have done its first.
+        let count = self.binary(BinOp::Max, hi.clone(), int(1));
+        let mine = self.binary(BinOp::Lt, index.clone(), count.clone());
+        let (then, ()) = self.inside(|l| {
+            let exists = l.binary(BinOp::Lt, index.clone(), hi.clone());
+            let (leave, kept) = l.inside(|l| {
+                give(envs, p.axis.var, Val::Op(index));
+                l.stmts(p.part, envs)?;
+                l.leave(p, &item, envs)
+            })?;
+            l.push(Out::If { cond: exists.e, then: leave, other: Vec::new() });
+            let last = l.var("last", Ty::Bool, false);
+            l.push(Out::Arrive { last, counter: number.e.clone(), of: count.e });
+            let (merge, ()) = l.inside(|l| {
+                l.merge_all(p, &number, &kept, (lo, hi), envs)?;
+                l.stmts(p.after, envs)
+            })?;
+            let last = l.read(last);
+            l.push(Out::If { cond: last.e, then: merge, other: Vec::new() });
+            Ok(())
+        })?;
+        self.push(Out::If { cond: mine.e, then, other: Vec::new() });
+        Ok(())
+    }
+
+    /// Writes what merging needs of a part to scratch memory.
+    fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Kept>> {
+        let mut used = HashSet::new();
+        p.next.stmts.iter().for_each(|s| walk::stmt(s, &mut used));
+        p.next.values.iter().for_each(|e| walk::expr(e, &mut used));
+        let mut kept: Vec<Kept> = Vec::new();
+        for s in p.part {
+            let Stmt::Let { var, .. } = s else { continue };
+            if !used.contains(var) {
+                continue;
+            }
+            let at = kept.iter().map(|k| k.len).sum();
+            let (len, array) = match &envs[0][var] {
+                Val::Array(array) => (self.array_len(*array), true),
+                _ if self.kernel.vars[var.0 as usize].ty == ir::Ty::F32 => (self.width(), false),
+                _ => return self.illegal("a part that is spread over workers is made of floats"),
+            };
+            kept.push(Kept { var: *var, at, len, array });
+        }
+        let item_bytes = 4 * kept.iter().map(|k| k.len).sum::<usize>();
+        self.scratch = Some(Scratch { item_bytes, counters: p.iterations.clone() });
+        let base = self.scratch_base(item);
+        for k in &kept {
+            match envs[0][&k.var].clone() {
+                Val::Array(from) => self.each_element(k.len, |l, i, stride| {
+                    let source = l.element(from, i.clone(), stride);
+                    let value = l.load(source);
+                    let to = l.scratch(&base, k.at, i, stride);
+                    l.push(Out::Store { to, value: value.e });
+                })?,
+                value => {
+                    let value = self.op(value);
+                    let to = self.scratch(&base, k.at, int(0), 0);
+                    self.push(Out::Store { to, value: value.e });
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    fn merge_all(&mut self, p: &Parts, number: &Op, kept: &[Kept], bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
+        let most = self.emit(p.most.clone(), Ty::I32, false);
+        let first = self.binary(BinOp::Mul, number.clone(), most);
+        let arrays: Vec<_> = kept.iter().map(|k| k.array.then(|| self.array("part", Scalar::F32, k.len))).collect();
+        self.merge_with(p.axis, bounds, (p.state, p.next), envs, |l, envs| {
+            let Val::Op(index) = envs[0][&p.axis.var].clone() else { unreachable!("a serial loop gives an index") };
+            let item = l.binary(BinOp::Add, first, index);
+            let base = l.scratch_base(&item);
+            for (k, array) in kept.iter().zip(&arrays) {
+                let value = match array {
+                    Some(to) => {
+                        l.each_element(k.len, |l, i, stride| {
+                            let from = l.scratch(&base, k.at, i.clone(), stride);
+                            let value = l.load(from);
+                            let to = l.element(*to, i, stride);
+                            l.push(Out::Store { to, value: value.e });
+                        })?;
+                        Val::Array(*to)
+                    }
+                    None => {
+                        let from = l.scratch(&base, k.at, int(0), 0);
+                        Val::Op(l.load(from))
+                    }
+                };
+                give(envs, k.var, value);
+            }
+            Ok(())
+        })
+    }
+
+    /// The first byte of an item's scratch memory.
+    fn scratch_base(&mut self, item: &Op) -> Op {
+        let bytes = self.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes);
+        let wide = self.widen(item.clone());
+        self.long(BinOp::Mul, wide, long(bytes as i64))
+    }
+
+    /// Float `at + index` from `base` on (and the next ones in the other lanes, with `stride` 1).
+    fn scratch(&mut self, base: &Op, at: usize, index: Op, stride: i32) -> Access {
+        let wide = self.widen(index);
+        let bytes = self.long(BinOp::Mul, wide, long(4));
+        let addr = self.long(BinOp::Add, base.clone(), bytes);
+        let addr = self.long(BinOp::Add, addr, long(4 * at as i64));
+        Access { mem: Mem::Scratch, addr: Box::new(addr.e), lane_stride: 4 * stride, scalar: Scalar::F32 }
+    }
+
+    /// The largest value of an integer, over the parameters.
+    fn most(&self, e: &ir::Expr, known: &HashMap<Var, Bound>) -> Option<Expr> {
+        let bin = |op, a: Expr, b: Expr| Expr::Binary(op, Box::new(a), Box::new(b));
+        match &e.kind {
+            Kind::Var(v) => match known.get(v) {
+                Some(Bound::Is(value)) => self.most(value, known),
+                Some(Bound::Below(end)) => Some(bin(BinOp::Sub, self.most(end, known)?, Expr::Int(1))),
+                None => self.size(e),
+            },
+            Kind::Binary(op @ (BinOp::Add | BinOp::Min | BinOp::Max), a, b) => {
+                Some(bin(*op, self.most(a, known)?, self.most(b, known)?))
+            }
+            Kind::Binary(BinOp::Sub, a, b) if matches!(b.kind, Kind::Int(_)) => {
+                Some(bin(BinOp::Sub, self.most(a, known)?, self.size(b)?))
+            }
+            // A product or quotient by a positive constant grows with what it is made of.
+            Kind::Binary(op @ (BinOp::Mul | BinOp::Div), a, b) if matches!(b.kind, Kind::Int(1..)) => {
+                Some(bin(*op, self.most(a, known)?, self.size(b)?))
+            }
+            Kind::Int(_) => self.size(e),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of a variable.
+enum Bound<'k> {
+    Is(&'k ir::Expr),
+    /// An index from 0 to below this.
+    Below(&'k ir::Expr),
+}

@@ -1,0 +1,30 @@
+//! Random schedules, for tests that no schedule changes a bit.
+use super::Schedule;
+use crate::ir::Kernel;
+use crate::lower;
+use crate::target::Target;
+use std::collections::BTreeMap;
+
+/// Draws a schedule from all that could be legal for a kernel; [`Target::legal`] says which are.
+pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> usize) -> Schedule {
+    let axes = lower::outer_axes(kernel);
+    let mut pick = |options: &[usize]| options[choose(options.len())];
+    let width = pick(target.widths());
+    let dots = target.dots();
+    let dot = dots.get(pick(&[0, 1, 2, 3])).map(|name| name.to_string());
+    let mut left = axes.clone();
+    let mut split = Vec::new();
+    let count = 1 + pick(&(0..left.len()).collect::<Vec<_>>());
+    while split.len() < count {
+        split.push(left.remove(pick(&(0..left.len()).collect::<Vec<_>>())));
+    }
+    let merges = if target == Target::Cuda { lower::merge_axes(kernel) } else { Vec::new() };
+    let parts = merges.into_iter().find(|_| pick(&[0, 1]) == 1);
+    if parts.is_some() {
+        split.append(&mut left);
+    }
+    let axes = if parts.is_some() { Vec::new() } else { axes };
+    let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
+    let (unroll, threads) = (pick(&[0, 4, 8, 16, 32]), pick(&[32, 64, 128, 256]));
+    Schedule { width, dot, split, tile, parts, unroll, most: BTreeMap::new(), threads }
+}

@@ -1,0 +1,74 @@
+//! The buffers of a plan in the GPU's memory.
+use super::{
+    Gpu,
+    driver::{DeviceMemory, Stream},
+    upload::Upload,
+};
+use crate::{
+    exec::{
+        ExecError,
+        buffers::{fill_table, most_bytes, part, weight},
+    },
+    gguf::Gguf,
+    plan::{Arg, Buffer, BufferId, Plan, Role, Step},
+};
+use kernels_gen::Extent;
+
+/// The buffers and their memory.
+pub struct Tensors {
+    buffers: Vec<Buffer>,
+    memory: Vec<DeviceMemory>,
+}
+
+impl Tensors {
+    /// Takes the memory, copies the weights of `model`, and fills tables.
+    pub fn new(
+        plan: &Plan,
+        model: &Gguf,
+        limits: &Step,
+        gpu: &Gpu,
+        stream: &Stream,
+        weights: usize,
+    ) -> Result<Tensors, ExecError> {
+        let take = |buffer: &Buffer| Ok(DeviceMemory::new(gpu, most_bytes(buffer, limits)?, &buffer.name)?);
+        let memory = plan.buffers.iter().map(take).collect::<Result<Vec<_>, ExecError>>()?;
+        let mut upload = Upload::new(gpu, stream, weights)?;
+        for (buffer, memory) in plan.buffers.iter().zip(&memory) {
+            match &buffer.role {
+                Role::Weight => {
+                    let data = weight(buffer, model, limits)?;
+                    // SAFETY: the memory was taken for these bytes, and lives until the upload is finished.
+                    unsafe { upload.copy(memory.address(), data, |done| model.release(done))? };
+                }
+                Role::Table(row) => {
+                    let mut table = vec![0; memory.len()];
+                    fill_table(buffer, row, limits, &mut table);
+                    // SAFETY: as above.
+                    unsafe { upload.copy(memory.address(), &table, |_| ())? };
+                }
+                Role::Cache => stream.zero(memory)?,
+                Role::Input | Role::Activation => {}
+            }
+        }
+        upload.finish()?;
+        Ok(Tensors { buffers: plan.buffers.clone(), memory })
+    }
+
+    /// The memory of an argument in this step.
+    pub fn lend(&self, arg: Arg, written: bool, step: &Step) -> Extent {
+        let (buffer, memory) = (&self.buffers[arg.buffer.0], &self.memory[arg.buffer.0]);
+        let (offset, len) = part(buffer, arg, step);
+        let constant = matches!(buffer.role, Role::Weight | Role::Input | Role::Table(_));
+        Extent { address: memory.address() + offset as u64, len: len as u64, writable: written && !constant }
+    }
+
+    /// The plan's buffer.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.0]
+    }
+
+    /// The memory of all buffers, by their ids.
+    pub fn memory(&self) -> &[DeviceMemory] {
+        &self.memory
+    }
+}

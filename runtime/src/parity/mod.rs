@@ -1,0 +1,17 @@
+//! Parity: whether two executors compute the same function, bit for bit, and where they first do not.
+mod bisect;
+mod check;
+mod element;
+mod gate;
+mod locate;
+mod product;
+mod report;
+mod verdict;
+
+pub use bisect::{Bisection, Distance, bisect};
+pub use check::{Feed, check};
+pub use element::Element;
+pub use gate::{Case, FailedCase, GATE_POSITIONS, GATE_TOKENS, gate};
+pub use locate::Difference;
+pub use report::{Argmax, Report, Row};
+pub use verdict::{Verdicts, key};

@@ -1,0 +1,136 @@
+//! Parity between a GPU and the CPU: silent on a healthy pair, every planted fault found and named on the GPU, the gate and
+//! its verdict. Without a GPU nothing can be shown.
+mod engine_support;
+
+use apr::{
+    exec::{
+        Executor, Fault,
+        cpu::{self, Cpu},
+        cuda::{self, Cuda, Gpu},
+    },
+    gguf::Gguf,
+    model::Model,
+    parity::{Feed, GATE_POSITIONS, Report, Verdicts, bisect, check, gate, key},
+    plan::{CHUNK, Plan, Step, transformer},
+    synth::Quant,
+};
+use engine_support::model;
+use kernels_gen::Isa;
+
+/// The first GPU, or a line that says why a test does nothing.
+fn gpu() -> Option<Gpu> {
+    match cuda::list() {
+        Ok(_) => Some(Gpu::open(0).unwrap()),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn limits(tokens: usize) -> Step {
+    Step { tokens, outputs: 1, position: 0, chunks: GATE_POSITIONS.div_ceil(CHUNK) }
+}
+
+fn on_cpu<'m>(plan: &Plan, file: &'m Gguf, limits: Step) -> Cpu<'m> {
+    Cpu::new(plan, file, cpu::Setup { threads: 2, isa: Isa::best(), limits }).unwrap()
+}
+
+/// An executor on the GPU, with a fault where there is one.
+fn on_gpu(plan: &Plan, file: &Gguf, gpu: &Gpu, limits: Step, fault: Option<&str>) -> Cuda {
+    let mut cuda = Cuda::new(plan, file, cuda::Setup { gpu: gpu.clone(), limits }).unwrap();
+    if let Some(fault) = fault {
+        cuda.plant(fault.parse::<Fault>().unwrap().place(plan).unwrap()).unwrap();
+    }
+    cuda
+}
+
+fn tokens(count: u32) -> Vec<u32> {
+    (0..count).map(|i| i * 37 % 512).collect()
+}
+
+fn checked(file: &Gguf, gpu: &Gpu, count: u32, fault: Option<&str>) -> Report {
+    let plan = transformer(&Model::load(file).unwrap());
+    let (mut a, mut b) = (on_cpu(&plan, file, limits(48)), on_gpu(&plan, file, gpu, limits(48), fault));
+    check(&plan, &mut a, &mut b, &Feed { prompt: &tokens(count), steps: 4 }, &mut |_| ())
+}
+
+#[test]
+fn a_healthy_gpu_is_equal_in_every_step() {
+    let Some(gpu) = gpu() else { return };
+    for (name, quant) in
+        [("tiny", Quant::Q4KM), ("tiny-hd128", Quant::Q4KM), ("tiny-gqa7", Quant::Q4KM), ("tiny", Quant::Bf16)]
+    {
+        let report = checked(&model(name, quant), &gpu, 120, None);
+        assert!(report.equal && report.steps.len() == 3 + 4, "{name} {quant:?}: {:?}", report.findings());
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found_and_named() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    let ops = plan.stages.iter().filter_map(|stage| stage.name.strip_prefix("blk.1."));
+    let mut faults: Vec<(String, String)> = ops.map(|op| (format!("bit:1:{op}"), op.to_string())).collect();
+    assert!(faults.len() > 20, "{faults:?}");
+    faults.push(("head:1".into(), "attn".into()));
+    for op in ["attn_q", "attn_k", "ffn_gate", "ffn_down"] {
+        faults.push((format!("offset:blk.1.{op}.weight"), op.into()));
+        faults.push((format!("partial:blk.1.{op}.weight"), op.into()));
+    }
+    for (fault, op) in faults {
+        let report = checked(&file, &gpu, 5, Some(&fault));
+        assert!(!report.equal, "{fault}");
+        let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
+        assert_eq!((found.step, found.layer, found.operation.as_str()), (0, Some(1), op.as_str()), "{fault}: {found}");
+    }
+}
+
+#[test]
+fn the_gate_refuses_a_damaged_gpu_and_a_healthy_one_is_remembered() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    let gated = |tested: &mut Cuda| gate(&plan, 512, &mut on_cpu(&plan, &file, limits(130)), tested, &tokens(80));
+    for fault in ["bit:0:attn_v", "head:0", "offset:output.weight", "partial:token_embd.weight"] {
+        let failed = gated(&mut on_gpu(&plan, &file, &gpu, limits(64), Some(fault))).unwrap_err();
+        assert!(!failed.report.findings().is_empty(), "{fault}");
+    }
+    let mut healthy = on_gpu(&plan, &file, &gpu, limits(64), None);
+    gated(&mut healthy).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let verdicts = Verdicts::at(folder.path());
+    let of = |executor: &Cuda| key(&file, &plan, &executor.identity().unwrap()).unwrap();
+    assert!(!verdicts.passed(&of(&healthy)));
+    verdicts.remember(&of(&healthy)).unwrap();
+    assert!(verdicts.passed(&of(&on_gpu(&plan, &file, &gpu, limits(7), None))), "another executor of the same");
+
+    // What has passed serves from position 0 on, and gives the bits of one that was never compared.
+    let mut fresh = on_gpu(&plan, &file, &gpu, limits(64), None);
+    for executor in [&mut healthy, &mut fresh] {
+        executor.step(&[5, 6, 7], 0, 1).unwrap();
+    }
+    assert!(healthy.logits().iter().map(|x| x.to_bits()).eq(fresh.logits().iter().map(|x| x.to_bits())));
+}
+
+#[test]
+fn bisection_finds_equal_bits_within_each_definition() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    let report = checked(&file, &gpu, 5, None);
+    let mut reference = on_cpu(&plan, &file, limits(32));
+    for stage in ["blk.0.attn_q", "blk.1.ffn_down", "logits"] {
+        let found = bisect(&plan, &report, Some(stage), &mut reference, &[1, 2, 3], &mut |tested, plan, limits| {
+            Ok(if tested {
+                Box::new(on_gpu(plan, &file, &gpu, limits, None))
+            } else {
+                Box::new(on_cpu(plan, &file, limits))
+            })
+        });
+        let found = found.unwrap();
+        assert_eq!((found.quantized_differing, found.float_differing), (0, 0), "{stage}");
+        assert!(found.reference == found.tested && found.reference.relative_rms_percent > 0.01, "{found:?}");
+    }
+}
