@@ -215,7 +215,7 @@ impl Printer<'_> {
             (UnOp::Sqrt, _) => Out::atom(quote!(f32::sqrt(#x)), ty, false),
             (UnOp::Rint, _) => Out::atom(quote!(f32::round_ties_even(#x)), ty, false),
             (UnOp::ToF32, _) => Out::cast(quote!(#operand as f32), ty),
-            (UnOp::FromBits, _) => Out::atom(quote!(f32::from_bits(#operand as u32)), ty, false),
+            (UnOp::FromBits, _) => Out::atom(quote!(f32::from_bits(i32::cast_unsigned(#x))), ty, false),
             _ => Out::infix(quote!(!#operand), ty),
         })
     }

@@ -15,7 +15,7 @@ impl Printer<'_> {
             Expr::Var(v) => (self.var(*v), self.func.vars[v.0 as usize].ty),
             Expr::Load(a) => {
                 let ty = if a.scalar.range().is_some() { Ty::I32 } else { Ty::F32 };
-                (format!("load_{}({})", a.scalar.name(), self.address(a)?), ty)
+                (format!("load_{}({})", self.how(a), self.address(a)?), ty)
             }
             Expr::LoadPack(a) => {
                 let ty = if a.scalar == Scalar::U8 { Ty::U8x4 } else { Ty::I8x4 };
@@ -66,7 +66,7 @@ impl Printer<'_> {
     pub(super) fn address(&self, a: &Access) -> Printed<String> {
         let base = match a.mem {
             Mem::Buffer(i) => format!("{}_", self.func.buffers[i].name),
-            Mem::Local(v) => format!("(u8*){}", self.var(v)),
+            Mem::Local(v) => self.var(v),
             Mem::Scratch => "scratch".into(),
         };
         let addr = self.operand(&a.addr)?;
@@ -74,6 +74,13 @@ impl Printer<'_> {
             (0, _) | (_, 1) => format!("{base} + {addr}"),
             (stride, _) => format!("{base} + {addr} + lane * {stride}"),
         })
+    }
+
+    /// The name of a number's loads and stores: at a place that may not be aligned, they go byte by byte.
+    pub(super) fn how(&self, a: &Access) -> String {
+        let size = a.scalar.bytes() as i64;
+        let bytes = if self.alignment(&a.addr) < size { "_bytes" } else { "" };
+        format!("{}{bytes}", a.scalar.name())
     }
 
     fn unary(&self, op: UnOp, a: &Expr) -> Printed<(String, Ty)> {

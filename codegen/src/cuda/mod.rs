@@ -29,15 +29,29 @@ pub struct Source {
 /// Numbers of lanes that a group can have.
 pub const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
+/// Bytes of shared memory that a CTA can have on every GPU.
+const MOST_SHARED: usize = 99 << 10;
+
+/// Bytes of an array, and of what fills it up so that the next one is aligned; 0 of what is none.
+fn array_bytes(s: &Stmt) -> usize {
+    if let Stmt::Array { scalar, len, .. } = s { (scalar.bytes() * len).next_multiple_of(16) } else { 0 }
+}
+
 /// Prints a function for CTAs of `threads`, or says what is in the way.
 pub fn emit(func: &Func, threads: usize) -> Result<Source, Illegal> {
     let illegal = |reason: String| Illegal { kernel: func.name.clone(), reason };
     if !WIDTHS.contains(&func.width) || !threads.is_multiple_of(func.width.max(32)) || threads > 1024 {
         return Err(illegal(format!("no CTA of {threads} threads in groups of {}", func.width)));
     }
-    let arrays: usize = func.body.iter().map(|s| if let Stmt::Array { len, .. } = s { *len } else { 0 }).sum();
+    let arrays: usize = func.body.iter().map(array_bytes).sum();
     // A group of one thread keeps its arrays for itself.
-    let shared = if func.width > 1 { 4 * arrays.next_multiple_of(4) } else { 0 };
+    let shared = if func.width > 1 { arrays } else { 0 };
+    let in_cta = shared * (threads / func.width);
+    if in_cta > MOST_SHARED {
+        return Err(illegal(format!(
+            "the arrays of a CTA take {in_cta} bytes of shared memory, {MOST_SHARED} are there"
+        )));
+    }
     let body = stmt::Printer::new(func, shared).function(threads).map_err(illegal)?;
     Ok(Source {
         text: format!("{}\n{body}", include_str!("prelude.cu")),

@@ -75,3 +75,22 @@ DEVICE void store_bf16(u8* p, float x) {
     u32 u = __float_as_uint(x);
     *(u16*)p = is_nan(x) ? (u16)0x7fc0 : (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
+
+// Numbers that may lie at any byte.
+DEVICE u16 two_bytes(const u8* p) { return (u16)(p[0] | (u32)p[1] << 8); }
+DEVICE void put_two_bytes(u8* p, u16 x) { p[0] = (u8)x; p[1] = (u8)(x >> 8); }
+DEVICE void put_four_bytes(u8* p, u32 x) { put_two_bytes(p, (u16)x); put_two_bytes(p + 2, (u16)(x >> 16)); }
+
+DEVICE float load_f32_bytes(const u8* p) { return __uint_as_float(load_pack1(p)); }
+DEVICE int load_i32_bytes(const u8* p) { return (int)load_pack1(p); }
+DEVICE int load_i16_bytes(const u8* p) { return (short)two_bytes(p); }
+DEVICE int load_u16_bytes(const u8* p) { return two_bytes(p); }
+DEVICE float load_f16_bytes(const u8* p) { u16 h = two_bytes(p); return load_f16((const u8*)&h); }
+DEVICE float load_bf16_bytes(const u8* p) { u16 h = two_bytes(p); return load_bf16((const u8*)&h); }
+
+DEVICE void store_f32_bytes(u8* p, float x) { put_four_bytes(p, __float_as_uint(canonical(x))); }
+DEVICE void store_i32_bytes(u8* p, int x) { put_four_bytes(p, (u32)x); }
+DEVICE void store_i16_bytes(u8* p, int x) { put_two_bytes(p, (u16)x); }
+DEVICE void store_u16_bytes(u8* p, int x) { put_two_bytes(p, (u16)x); }
+DEVICE void store_f16_bytes(u8* p, float x) { u16 h; store_f16((u8*)&h, x); put_two_bytes(p, h); }
+DEVICE void store_bf16_bytes(u8* p, float x) { u16 h; store_bf16((u8*)&h, x); put_two_bytes(p, h); }

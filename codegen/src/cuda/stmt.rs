@@ -1,5 +1,5 @@
 //! Prints functions and statements.
-use crate::ir::Scalar;
+use super::array_bytes;
 use crate::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
 use std::collections::HashMap;
 
@@ -71,12 +71,13 @@ impl<'a> Printer<'a> {
     fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut String) -> Printed<()> {
         let mut used = 0;
         for s in stmts {
-            if let Stmt::Array { var, scalar: Scalar::F32, len } = s {
+            if let Stmt::Array { var, .. } = s {
+                let (name, bytes) = (self.var(*var), array_bytes(s));
                 let line = match self.func.width {
-                    1 => format!("float {}[{len}];", self.var(*var)),
-                    _ => format!("float* {} = (float*)(mine + {used});", self.var(*var)),
+                    1 => format!("__align__(16) u8 {name}[{bytes}];"),
+                    _ => format!("u8* {name} = mine + {used};"),
                 };
-                used += 4 * len;
+                used += bytes;
                 out.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
                 continue;
             }
@@ -97,7 +98,7 @@ impl<'a> Printer<'a> {
                 out.push_str(&format!("{pad}{} {} = {text};\n", c_type(ty), self.var(*var)));
             }
             Stmt::Set { var, value } => out.push_str(&format!("{pad}{} = {};\n", self.var(*var), self.text(value)?)),
-            Stmt::Array { .. } => return Err("an array of what is no f32".into()),
+            Stmt::Array { .. } => return Err("an array that is not at the top of its function".into()),
             Stmt::For { bind, var, lo, hi, step, body } => {
                 let name = self.var(*var);
                 let head = match bind {
@@ -136,8 +137,8 @@ impl<'a> Printer<'a> {
             Stmt::Store { to, value } => {
                 let grouped = self.func.width > 1;
                 let (value, ty) = self.expr(value)?;
-                let address = self.address(to)?;
-                let store = |value: &str| format!("store_{}({address}, {value});", to.scalar.name());
+                let (how, address) = (self.how(to), self.address(to)?);
+                let store = |value: &str| format!("store_{how}({address}, {value});");
                 // All lanes compute the value: it may take an exchange between them. The first stores it.
                 let store = match grouped && to.lane_stride == 0 {
                     true => format!("{{ const {} one = {value}; if (lane == 0) {} }}", c_type(ty), store("one")),

@@ -159,8 +159,13 @@ impl<'a> Lower<'a> {
             (Add | Sub | Shl | Shr, _, Expr::Int(0)) | (Mul | Div, _, Expr::Int(1)) => return a,
             _ => {}
         }
-        let ty = if matches!(op, Lt | Le | Eq | Ne) { Ty::Bool } else { a.ty };
         let varying = a.varying || b.varying;
+        if varying && a.ty == Ty::Bool && matches!(op, Eq | Ne) {
+            // Truth values of lanes have no comparison of their own.
+            let differ = self.binary(Xor, a, b);
+            return if op == Ne { differ } else { self.unary(UnOp::Not, differ) };
+        }
+        let ty = if matches!(op, Lt | Le | Eq | Ne) { Ty::Bool } else { a.ty };
         self.emit(Expr::Binary(op, Box::new(a.e), Box::new(b.e)), ty, varying)
     }
 

@@ -22,7 +22,8 @@ impl Lower<'_> {
         let operands =
             [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
         let Some((unsigned, signed)) = operands else { return Ok(None) };
-        let usable = self.lane.is_some() && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
+        let inside = self.lane.is_some() || self.width() == 1;
+        let usable = inside && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
         if !usable || !fits_i16(instruction, unsigned, signed) {
             return Ok(None);
         }
@@ -34,10 +35,12 @@ impl Lower<'_> {
                 let (a, b) = (self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?);
                 let args = vec![sum.e.clone(), a.e, b.e];
                 let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: body.value.span };
-                *sum = self.emit(call, loop_ir::Ty::I32, true);
+                *sum = self.emit(call, loop_ir::Ty::I32, self.width() > 1);
             }
         }
-        Ok(Some(sums.into_iter().map(Val::Partial).collect()))
+        // Of one lane, the sum is whole.
+        let value = if self.width() > 1 { Val::Partial } else { Val::Op };
+        Ok(Some(sums.into_iter().map(value).collect()))
     }
 
     /// Whether the neighbours of `axis` can be computed byte by byte, every step inside 0..=255.
@@ -77,9 +80,10 @@ impl Lower<'_> {
         match &e.kind {
             Kind::Load(p) => {
                 let access = self.access(p, env)?;
-                let access = Access { lane_stride: 4, ..access };
+                let lane_stride = if self.width() > 1 { 4 } else { 0 };
+                let access = Access { lane_stride, ..access };
                 let ty = if p.scalar == Scalar::U8 { loop_ir::Ty::U8x4 } else { loop_ir::Ty::I8x4 };
-                Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, true))
+                Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, lane_stride != 0))
             }
             Kind::Binary(op @ (BinOp::Shl | BinOp::Shr), a, by) => {
                 let (a, by) = (self.pack(a, axis, env)?, self.uniform(by, env)?);

@@ -9,6 +9,7 @@ pub struct Call {
     pub isa: Isa,
     pub func: Func,
     pub ints: Vec<i32>,
+    pub floats: Vec<f32>,
     /// The work items to run.
     pub part: (i32, i32),
     pub buffers: Vec<Vec<u8>>,
@@ -26,13 +27,14 @@ fn main() {
     for function in FUNCTIONS {
         let (lo, hi) = (number(&mut from) as i32, number(&mut from) as i32);
         let ints: Vec<i32> = (0..number(&mut from)).map(|_| number(&mut from) as i32).collect();
+        let floats: Vec<f32> = (0..number(&mut from)).map(|_| f32::from_bits(number(&mut from) as u32)).collect();
         let mut buffers: Vec<Vec<u8>> = (0..number(&mut from)).map(|_| {
             let mut bytes = vec![0; number(&mut from)];
             from.read_exact(&mut bytes).unwrap();
             bytes
         }).collect();
         let pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr()).collect();
-        unsafe { function(&pointers, &ints, &[], lo, hi) };
+        unsafe { function(&pointers, &ints, &floats, lo, hi) };
         for buffer in buffers {
             to.write_all(&buffer).unwrap();
         }
@@ -57,11 +59,11 @@ pub fn program(calls: &[Call]) -> String {
     format!("#![deny(warnings)]\n{text}{table}];\n{MAIN}")
 }
 
-/// Compiles and runs the calls; what the buffers of each hold afterwards.
-pub fn run(calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
+/// Compiles the text of a [`program`] and runs its calls; what the buffers of each hold afterwards.
+pub fn run(text: &str, calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
     let folder = tempfile::tempdir().unwrap();
     let (source, binary) = (folder.path().join("calls.rs"), folder.path().join("calls"));
-    std::fs::write(&source, program(calls)).unwrap();
+    std::fs::write(&source, text).unwrap();
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let args = ["-C", "opt-level=1", "-C", "overflow-checks=on", "--edition", "2024", "--crate-type", "bin", "-o"];
     let built = Command::new(rustc).args(args).arg(&binary).arg(&source).status();
@@ -70,6 +72,8 @@ pub fn run(calls: &[Call]) -> Vec<Vec<Vec<u8>>> {
     for call in calls {
         let counts = [call.part.0, call.part.1, call.ints.len() as i32].into_iter().chain(call.ints.iter().copied());
         counts.for_each(|v| input.extend((v as i64).to_le_bytes()));
+        let floats = [call.floats.len() as u32].into_iter().chain(call.floats.iter().map(|v| v.to_bits()));
+        floats.for_each(|v| input.extend((v as u64).to_le_bytes()));
         input.extend((call.buffers.len() as u64).to_le_bytes());
         for buffer in &call.buffers {
             input.extend((buffer.len() as u64).to_le_bytes());

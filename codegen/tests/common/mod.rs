@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test crate uses a part")]
 use kgen::cpu::Isa;
 use kgen::diagnostic::{Source, render};
-use kgen::ir::{BinOp, Kernel, interp};
-use kgen::loop_ir::{self, Expr, Func};
+use kgen::ir::{Kernel, interp};
+use kgen::loop_ir::{self, Func};
 use kgen::schedule::Schedule;
 use kgen::target::Target;
 
@@ -22,7 +22,8 @@ pub fn meaning(kernel: &Kernel, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec
 
 /// What the buffers hold after the lowered kernel has run, in two parts, the last first.
 pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String> {
-    let (mut out, work) = (buffers.to_vec(), work(&func.work, ints));
+    let mut out = buffers.to_vec();
+    let work = func.work_items(ints).expect("work is made of sizes");
     if func.scratch.is_some() {
         let mut turn = 7usize;
         let choose = |n| {
@@ -36,17 +37,6 @@ pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec
         loop_ir::interp::run(func, ints, &[], &mut out, lo, hi).map_err(|e| e.to_string())?;
     }
     Ok(out)
-}
-
-/// Number of work items.
-pub fn work(e: &Expr, ints: &[i32]) -> i32 {
-    match e {
-        Expr::Int(v) => *v,
-        Expr::Var(v) => ints[v.0 as usize],
-        Expr::Binary(BinOp::Max, a, b) => work(a, ints).max(work(b, ints)),
-        Expr::Binary(op, a, b) => interp::integer(*op, work(a, ints), work(b, ints)).expect("a size"),
-        other => panic!("work is made of sizes, not {other:?}"),
-    }
 }
 
 /// A schedule that splits one axis.

@@ -1,12 +1,10 @@
 //! Compiled code against the interpreter, bit for bit, on every instruction set of this machine.
+use crate::compiled::{self, Call};
 use crate::kernels;
 use crate::operations::{self, INPUTS};
+use kgen::cpu::Isa;
 use kgen::cpu::operations::{find, rows};
-use kgen::cpu::{self, Isa};
 use kgen::loop_ir::{Func, Ty, interp, print};
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// A function, what it is run on, and where.
 struct Case {
@@ -152,85 +150,24 @@ impl Case {
     }
 }
 
-const MAIN: &str = r#"
-use std::io::{Read, Write};
-fn number(from: &mut impl Read) -> usize {
-    let mut bytes = [0; 8];
-    from.read_exact(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes) as usize
-}
-fn main() {
-    let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
-    for function in FUNCTIONS {
-        let (n, lo, hi) = (number(&mut from) as i32, number(&mut from) as i32, number(&mut from) as i32);
-        let mut buffers: Vec<Vec<u8>> = (0..number(&mut from)).map(|_| {
-            let mut bytes = vec![0; number(&mut from)];
-            from.read_exact(&mut bytes).unwrap();
-            bytes
-        }).collect();
-        let pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr()).collect();
-        unsafe { function(&pointers, &[n], &[], lo, hi) };
-        for buffer in buffers {
-            to.write_all(&buffer).unwrap();
-        }
-    }
-}
-"#;
-
-/// One program with every case's function, numbered.
-fn program(cases: &[Case]) -> String {
-    let mut text = String::new();
-    let mut table = String::from("const FUNCTIONS: &[unsafe fn(&[*mut u8], &[i32], &[f32], i32, i32)] = &[\n");
-    for isa in Isa::ALL {
-        let numbered =
-            |(k, case): (usize, &Case)| Func { name: format!("{}_{k}", case.func.name), ..case.func.clone() };
-        let funcs: Vec<Func> = cases.iter().enumerate().filter(|(_, c)| c.isa == isa).map(numbered).collect();
-        for func in &funcs {
-            table += &format!("    {isa}::{},\n", func.name);
-        }
-        text += &cpu::format(cpu::module(&funcs, isa).unwrap()).unwrap();
-    }
-    format!("#![deny(warnings)]\n{text}{table}];\n{MAIN}")
-}
-
-/// Runs the compiled cases; what their buffers hold afterwards.
-fn execute(cases: &[Case], folder: &Path) -> Vec<Vec<Vec<u8>>> {
-    let (source, binary) = (folder.join("cases.rs"), folder.join("cases"));
-    std::fs::write(&source, program(cases)).unwrap();
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let built = Command::new(rustc)
-        .args(["-O", "--edition", "2024", "--crate-type", "bin", "-o"])
-        .arg(&binary)
-        .arg(&source)
-        .status();
-    assert!(built.unwrap().success(), "the generated code does not compile without warnings");
-    let mut input = Vec::new();
-    for case in cases {
-        let (lo, hi) = case.part();
-        for v in [case.items as usize, lo as usize, hi as usize, case.buffers.len()] {
-            input.extend((v as u64).to_le_bytes());
-        }
-        for buffer in &case.buffers {
-            input.extend((buffer.len() as u64).to_le_bytes());
-            input.extend(buffer);
-        }
-    }
-    let mut child = Command::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success());
-    let mut rest = output.stdout.as_slice();
-    let mut take = |len: usize| rest.split_off(..len).unwrap().to_vec();
-    cases.iter().map(|case| case.buffers.iter().map(|b| take(b.len())).collect()).collect()
+/// The calls of all cases.
+fn calls(cases: &[Case]) -> Vec<Call> {
+    let call = |case: &Case| Call {
+        isa: case.isa,
+        func: case.func.clone(),
+        ints: vec![case.items],
+        floats: Vec::new(),
+        part: case.part(),
+        buffers: case.buffers.clone(),
+    };
+    cases.iter().map(call).collect()
 }
 
 #[test]
 fn compiled_code_gives_the_interpreters_bits() {
     let cases = cases();
-    let folder = tempfile::tempdir().unwrap();
-    let outputs = execute(&cases, folder.path());
+    let calls = calls(&cases);
+    let outputs = compiled::run(&compiled::program(&calls), &calls);
     for (case, output) in cases.iter().zip(outputs) {
         let (lo, hi) = case.part();
         let mut expected = case.buffers.clone();
@@ -253,7 +190,7 @@ fn compiled_code_gives_the_interpreters_bits() {
 
 #[test]
 fn the_cases_use_every_row_of_the_table() {
-    let text = program(&cases());
+    let text = compiled::program(&calls(&cases()));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         let module = text.split("pub mod ").find(|part| part.starts_with(&isa.to_string())).unwrap();
         for (row, lanes) in rows().flat_map(|row| isa.widths().iter().map(move |lanes| (row, *lanes))) {

@@ -1,5 +1,7 @@
 //! The loop IR by itself: functions built by hand, run by the interpreter and as compiled code.
 mod build;
+#[path = "../common/compiled.rs"]
+mod compiled;
 mod exec;
 mod faults;
 mod kernels;

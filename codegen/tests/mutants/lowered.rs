@@ -1,6 +1,6 @@
 //! A kernel through lowering and the loop-IR interpreter: the bits are those that the algorithm IR defines.
-use kgen::ir::{Kernel, Stmt, interp};
-use kgen::loop_ir::{self, Expr};
+use kgen::ir::{Kernel, Stmt};
+use kgen::loop_ir;
 use kgen::lower::lower;
 use kgen::schedule::Schedule;
 
@@ -12,7 +12,7 @@ pub fn agrees(k: &Kernel, ints: &[i32], floats: &[f32], start: &[Vec<u8>], wante
         let schedule = Schedule { width, unroll: 8, ..Schedule::plain(&split) };
         // Not every kernel fills every width.
         let Ok(func) = lower(k, &schedule) else { continue };
-        let work = work(&func.work, ints).ok_or("the number of work items is no integer")?;
+        let work = func.work_items(ints).ok_or("the number of work items is no integer")?;
         let mut buffers = start.to_vec();
         loop_ir::interp::run(&func, ints, floats, &mut buffers, 0, work)
             .map_err(|fault| format!("{} with {width} lanes: {fault}", k.name))?;
@@ -29,13 +29,4 @@ fn parallel(k: &Kernel, stmts: &[Stmt]) -> Option<String> {
         Stmt::Par { axis, .. } => Some(k.vars[axis.var.0 as usize].name.clone()),
         _ => None,
     })
-}
-
-fn work(e: &Expr, ints: &[i32]) -> Option<i32> {
-    match e {
-        Expr::Int(v) => Some(*v),
-        Expr::Var(v) => ints.get(v.0 as usize).copied(),
-        Expr::Binary(op, a, b) => interp::integer(*op, work(a, ints)?, work(b, ints)?),
-        _ => None,
-    }
 }

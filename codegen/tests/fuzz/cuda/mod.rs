@@ -1,0 +1,139 @@
+//! Random kernels through CUDA: many in one translation unit, compiled by NVRTC, audited, and where there is a GPU run and
+//! compared with the interpreter. This needs no source tree, so that the test's binary can be taken to a machine with a GPU.
+mod gpu;
+
+use crate::case::{Case, Checked};
+use crate::run::{first_seed, guarded, on_all_cores};
+use crate::shrink::shrink;
+use gpu::{Gpu, Module};
+use kgen::audit::{Allowed, audit};
+use kgen::cuda::{self, Source};
+use kgen::loop_ir::Func;
+use kgen::nvrtc::{Arch, Compiler};
+use kgen::target::Target;
+use std::sync::Mutex;
+
+/// Kernels in a translation unit.
+const BATCH: u64 = 20;
+
+/// Failures that are shown before a run gives up.
+const SHOWN: usize = 3;
+
+/// What is compiled for where there is no GPU.
+const ARCH: &str = "sm_90";
+
+/// What compiles kernels, and what runs them.
+pub struct Machine {
+    compiler: Compiler,
+    gpu: Option<Gpu>,
+    arch: Arch,
+    /// What it is, in words.
+    pub name: String,
+}
+
+/// A kernel with a schedule for CUDA, as CUDA C++.
+struct Written {
+    func: Func,
+    threads: usize,
+    source: Source,
+}
+
+impl Machine {
+    /// NVRTC, and a GPU where there is one; else what is missing.
+    pub fn find() -> Checked<Machine> {
+        let compiler = Compiler::with_cache(None);
+        compiler.nvrtc().map_err(|e| e.to_string())?;
+        Ok(match Gpu::open() {
+            Ok(gpu) => Machine { compiler, arch: gpu.arch.clone(), name: gpu.name.clone(), gpu: Some(gpu) },
+            Err(e) => {
+                let arch = ARCH.parse().map_err(|e: kgen::nvrtc::UnknownArch| e.to_string())?;
+                Machine { compiler, arch, name: format!("no GPU ({e}): compiled for {ARCH}, not run"), gpu: None }
+            }
+        })
+    }
+
+    /// Whether kernels are run.
+    pub fn runs(&self) -> bool {
+        self.gpu.is_some()
+    }
+
+    /// `count` kernels, or what failed.
+    pub fn kernels(&self, count: u64) -> Checked<()> {
+        let failures = Mutex::new(Vec::new());
+        on_all_cores(count.div_ceil(BATCH), |batch| {
+            if failures.lock().expect("no panic inside").len() >= SHOWN {
+                return;
+            }
+            let seeds = batch * BATCH..count.min((batch + 1) * BATCH);
+            if let Err(failure) = guarded(|| self.batch(seeds.map(|i| first_seed() + i).collect())) {
+                failures.lock().expect("no panic inside").push(failure);
+            }
+        });
+        let failures = failures.into_inner().expect("no panic inside");
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+    }
+
+    fn batch(&self, seeds: Vec<u64>) -> Checked<()> {
+        let mut cases = Vec::new();
+        for seed in &seeds {
+            let case = Case::drawn(&format!("f{seed}"), *seed, &[Target::Cuda]);
+            cases.push((*seed, case.map_err(|e| format!("seed {seed}: {e}"))?));
+        }
+        // The audit knows for a whole unit whether `fma` may be there.
+        let (fused, plain): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(_, case)| case.text.contains("fma("));
+        self.unit(fused)?;
+        self.unit(plain)
+    }
+
+    fn unit(&self, cases: Vec<(u64, Case)>) -> Checked<()> {
+        let all: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
+        let Err(together) = self.check(&all) else { return Ok(()) };
+        let fails = |case: &Case| guarded(|| self.check(&[case])).err();
+        for (seed, case) in cases {
+            if let Some(reason) = fails(&case) {
+                let (small, reason) = shrink(case, reason, &[Target::Cuda], fails);
+                return Err(format!("seed {seed}: {reason}\n{}", small.describe()));
+            }
+        }
+        Err(format!("only together: {together}"))
+    }
+
+    /// Compiles the cases together, and runs each where there is a GPU.
+    fn check(&self, cases: &[&Case]) -> Checked<()> {
+        if cases.is_empty() {
+            return Ok(());
+        }
+        let written = cases.iter().map(|case| write(case)).collect::<Checked<Vec<Written>>>()?;
+        let text = together(&written);
+        let compiled = self.compiler.compile(&text, "random.cu", &self.arch, &[]).map_err(|e| e.to_string())?;
+        let allowed = Allowed { fma: text.contains("__fmaf_rn") };
+        audit(&compiled.ptx, &allowed).map_err(|violations| {
+            let shown: Vec<String> = violations.iter().take(SHOWN).map(|v| v.to_string()).collect();
+            format!("the audit refuses the code: {}", shown.join("; "))
+        })?;
+        let Some(gpu) = &self.gpu else { return Ok(()) };
+        gpu.enter()?;
+        let module = Module::load(&compiled.cubin)?;
+        for (case, written) in cases.iter().zip(&written) {
+            let kernel = (&written.source, &written.func, written.threads);
+            let given = module.run(kernel, (&case.ints, &case.floats), &case.buffers)?;
+            case.compare(&case.meaning()?, &given).map_err(|e| format!("on the GPU: {e}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn write(case: &Case) -> Checked<Written> {
+    let [(_, schedule)] = &case.schedules[..] else { return Err("a case for CUDA has one schedule".into()) };
+    let func = case.lowered(schedule)?;
+    let source = cuda::emit(&func, schedule.threads).map_err(|e| e.to_string())?;
+    Ok(Written { func, threads: schedule.threads, source })
+}
+
+/// One translation unit: what all begin with, once, and the kernels.
+fn together(written: &[Written]) -> String {
+    let begin = |text: &str| text.find("extern \"C\" __global__").expect("a kernel");
+    let first = &written[0].source.text;
+    let kernels = written.iter().map(|w| &w.source.text[begin(&w.source.text)..]);
+    std::iter::once(&first[..begin(first)]).chain(kernels).collect()
+}
