@@ -45,6 +45,7 @@ pub mod loop_ir;
 pub mod lower;
 mod nesting;
 pub mod nvrtc;
+pub mod places;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

@@ -1,9 +1,11 @@
 //! The Rust file that a build script includes: the CPU and CUDA code of all kernels, and the table that says how to call them.
+use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
 use crate::lower::lower;
+use crate::places::Places;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
@@ -25,10 +27,11 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
         work.push(funcs);
     }
+    let places = Places::new(&library.sources);
     let mut entries = Vec::new();
     for (i, kernel) in library.kernels.iter().enumerate() {
         let funcs: Vec<_> = work.iter().map(|funcs| &funcs[i]).collect();
-        let cuda = cuda_entry(kernel, &library.schedule(&kernel.name, "cuda")?)?;
+        let cuda = cuda_entry(kernel, &library.schedule(&kernel.name, "cuda")?, &places)?;
         entries.push(entry(kernel, &funcs, cuda));
     }
     let tokens = quote! {
@@ -40,16 +43,17 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
 }
 
 /// The CUDA code of a kernel, to be compiled on the user's machine.
-fn cuda_entry(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+fn cuda_entry(kernel: &Kernel, schedule: &Schedule, places: &Places) -> Result<TokenStream, LibraryError> {
     let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
     let func = lower(kernel, schedule).map_err(illegal)?;
-    let source = cuda::emit(&func, schedule.threads).map_err(illegal)?;
-    let (text, name) = (source.text, source.entry);
+    let source = cuda::emit(&func, schedule.threads, places).map_err(illegal)?;
+    let (text, name, allowed) = (source.text, source.entry, Allowed::of(kernel, places).to_string());
     let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
     let work = loop_size(&func.work);
     Ok(quote! {
         crate::Cuda {
             source: #text,
+            allowed: #allowed,
             entry: #name,
             lanes: #lanes,
             threads: #threads,

@@ -54,6 +54,8 @@ pub struct Kernel {
 pub struct Cuda {
     /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., ints.., floats.., int work)`, in the order of [`Kernel`].
     pub source: &'static str,
+    /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
+    pub allowed: &'static str,
     /// Name of the entry.
     pub entry: &'static str,
     /// Threads of a group.

@@ -9,6 +9,7 @@
 pub mod interp;
 pub mod print;
 pub mod sum_order;
+mod walk;
 
 use std::rc::Rc;
 use sum_order::Shape;

@@ -116,7 +116,7 @@ impl Machine<'_> {
                 let taken = if self.uniform(cond, Ty::Bool)?.lanes[0] != 0 { then } else { other };
                 Ok(self.block(taken)?)
             }
-            Stmt::Store { to, value } => self.store(to, value),
+            Stmt::Store { to, value, .. } => self.store(to, value),
         }
     }
 

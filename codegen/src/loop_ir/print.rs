@@ -63,7 +63,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
             format!("{bind} {} in {}..{}{step}", name(func, *var), expr(func, lo), expr(func, hi))
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
-        Stmt::Store { to, value } => format!("{} = {}", access(func, to), expr(func, value)),
+        Stmt::Store { to, value, .. } => format!("{} = {}", access(func, to), expr(func, value)),
     }
 }
 

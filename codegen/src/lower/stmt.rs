@@ -15,13 +15,14 @@ impl Lower<'_> {
                     });
                 }
                 Stmt::Store { place, value } => {
+                    self.span = value.span;
                     let values = self.ops(value, envs)?;
                     for (env, value) in envs.iter_mut().zip(values) {
                         let to = self.access(place, env)?;
                         if value.varying && to.lane_stride == 0 {
                             return self.illegal("all lanes store to one place");
                         }
-                        self.push(loop_ir::Stmt::Store { to, value: value.e });
+                        self.store(to, value);
                     }
                 }
                 Stmt::Par { axis, body } => self.par(axis, body, envs)?,
@@ -56,7 +57,7 @@ impl Lower<'_> {
                 };
                 let to = l.element(*array, index, stride);
                 let value = l.op(value);
-                l.push(loop_ir::Stmt::Store { to, value: value.e });
+                l.store(to, value);
             }
             Ok(())
         };
@@ -82,6 +83,7 @@ impl Lower<'_> {
         }
         let bounds = self.bounds(axis, envs)?;
         for (var, init) in state {
+            self.span = init.span;
             let inits = self.evals(init, envs)?;
             for (env, init) in envs.iter_mut().zip(inits) {
                 let value = self.state(*var, init)?;
@@ -166,7 +168,7 @@ impl Lower<'_> {
             let source = l.element(from, i.clone(), stride);
             let value = l.load(source);
             let to = l.element(to, i, stride);
-            l.push(loop_ir::Stmt::Store { to, value: value.e });
+            l.store(to, value);
             Ok(())
         })
     }

@@ -18,7 +18,7 @@ static COPY: Kernel = Kernel {
     ranges: &[(1, i32::MAX), (0, i32::MAX)],
     work: [|_| 0; 3],
     code: [|_, _, _, _, _| (); 3],
-    cuda: Cuda { source: "", entry: "copy", lanes: 1, threads: 32, shared_per_group: 0, work: |_| 0 },
+    cuda: Cuda { source: "", allowed: "", entry: "copy", lanes: 1, threads: 32, shared_per_group: 0, work: |_| 0 },
 };
 
 /// Input, activations `a` and `b`, a weight with elements of two bytes, and one stage that copies.

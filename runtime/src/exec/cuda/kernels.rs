@@ -105,12 +105,11 @@ fn compile(compiler: &Compiler, kernels: &[&'static Kernel], arch: &Arch) -> Res
 }
 
 fn compile_one(compiler: &Compiler, kernel: &Kernel, arch: &Arch) -> Result<Vec<u8>, CudaError> {
-    let source = kernel.cuda.source;
-    let compiled = compiler.compile(source, kernel.name, arch, &[]).map_err(|error| {
+    let allowed: Allowed = kernel.cuda.allowed.parse().map_err(|error| CudaError::new(format!("{error}"), USE_CPU))?;
+    let compiled = compiler.compile(kernel.cuda.source, kernel.name, arch, &[]).map_err(|error| {
         let help = error.help().map_or_else(|| USE_CPU.to_string(), |help| format!("{help}; else {USE_CPU}"));
         CudaError::new(error.to_string(), help)
     })?;
-    let allowed = Allowed { fma: source.contains("__fmaf_rn") };
     audit(&compiled.ptx, &allowed).map_err(|violations| {
         let shown: Vec<_> = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
         let (name, count, version) = (kernel.name, violations.len(), compiled.nvrtc_version);

@@ -1,0 +1,62 @@
+//! All expressions of a kernel, for passes over them.
+use super::{Axis, Block, Expr, Kernel, Kind, Node, Place, Stmt};
+
+impl Kernel {
+    /// Calls `f` for every expression of the body, those inside of others too.
+    pub fn visit(&self, f: &mut impl FnMut(&Node)) {
+        stmts(&self.body, f);
+    }
+}
+
+fn stmts(list: &[Stmt], f: &mut impl FnMut(&Node)) {
+    for stmt in list {
+        match stmt {
+            Stmt::Let { value, .. } => node(value, f),
+            Stmt::Par { axis, body } => {
+                bounds(axis, f);
+                stmts(body, f);
+            }
+            Stmt::Store { place: to, value } => {
+                place(to, f);
+                node(value, f);
+            }
+            Stmt::Merge { axis, part, state, next } => {
+                bounds(axis, f);
+                stmts(part, f);
+                state.iter().for_each(|(_, first)| node(first, f));
+                stmts(&next.stmts, f);
+                next.values.iter().for_each(|value| node(value, f));
+            }
+        }
+    }
+}
+
+fn node(e: &Expr, f: &mut impl FnMut(&Node)) {
+    f(e);
+    match &e.kind {
+        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Var(_) => {}
+        Kind::Load(from) => place(from, f),
+        Kind::At { index, .. } => node(index, f),
+        Kind::Unary(_, a) => node(a, f),
+        Kind::Binary(_, a, b) => [a, b].into_iter().for_each(|e| node(e, f)),
+        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => [a, b, c].into_iter().for_each(|e| node(e, f)),
+        Kind::Reduce { axis, body, .. } | Kind::Map { axis, body } | Kind::Sum { axis, step: body, .. } => {
+            bounds(axis, f);
+            block(body, f);
+        }
+    }
+}
+
+fn block(block: &Block, f: &mut impl FnMut(&Node)) {
+    stmts(&block.stmts, f);
+    node(&block.value, f);
+}
+
+fn bounds(axis: &Axis, f: &mut impl FnMut(&Node)) {
+    node(&axis.lo, f);
+    node(&axis.hi, f);
+}
+
+fn place(place: &Place, f: &mut impl FnMut(&Node)) {
+    place.index.iter().chain(&place.at).for_each(|index| node(index, f));
+}
