@@ -89,6 +89,11 @@ impl Allowed {
         self.lines.get(&(file.to_string(), number)).is_some_and(|found| found.contains(&operation))
     }
 
+    /// Whether any line has an operation.
+    pub(super) fn anywhere(&self, operation: Operation) -> bool {
+        self.lines.values().any(|found| found.contains(&operation))
+    }
+
     /// Whether anything is known of a file, so that a place in it says where an instruction comes from.
     pub(super) fn knows(&self, file: &str) -> bool {
         file == cuda::PRELUDE_FILE || self.lines.keys().any(|(known, _)| known == file)

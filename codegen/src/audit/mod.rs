@@ -84,6 +84,7 @@ impl fmt::Display for Violation {
 /// Looks at every instruction; all that are refused come in the order of the text.
 pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
     let parsed = ptx::parse(ptx);
+    let source = Source { allowed, moves: moves(ptx) };
     let kernel = parsed.statements.iter().find_map(entry).unwrap_or_default();
     let violation = |fault, text: &str, line, lines: Vec<Line>| {
         // The outermost is what the kernel's author wrote.
@@ -95,7 +96,7 @@ pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
         .iter()
         .filter_map(|statement| {
             let lines = lines(&parsed, statement);
-            let fault = fault(statement, &lines, allowed)?;
+            let fault = fault(statement, &lines, &source)?;
             Some(violation(fault, statement.text, statement.line, lines))
         })
         .collect();
@@ -117,7 +118,7 @@ fn lines<'a>(parsed: &'a Parsed, statement: &Statement) -> Vec<Line<'a>> {
     statement.places.iter().filter_map(|place| Some(Line { file: name(place.file)?, number: place.line })).collect()
 }
 
-fn fault(statement: &Statement, lines: &[Line], allowed: &Allowed) -> Option<Fault> {
+fn fault(statement: &Statement, lines: &[Line], source: &Source) -> Option<Fault> {
     if statement.words().next() == Some(".extern") && statement.words().any(|word| word == ".func") {
         return Some(Fault::Unseen);
     }
@@ -125,7 +126,7 @@ fn fault(statement: &Statement, lines: &[Line], allowed: &Allowed) -> Option<Fau
     let mut parts = opcode.split('.');
     let operation = parts.next().unwrap_or_default();
     let parts: Vec<&str> = parts.collect();
-    forbidden(operation, &parts).or_else(|| foreign(kind(operation, &parts)?, lines, allowed))
+    forbidden(operation, &parts).or_else(|| source.refuses(kind(operation, &parts)?, lines))
 }
 
 /// What no source can ask for.
@@ -174,11 +175,43 @@ fn kind(operation: &str, parts: &[&str]) -> Option<Operation> {
     parts.iter().any(|part| is_float(part)).then_some(operation)
 }
 
-/// An operation belongs to the innermost line of a file that is known; what NVIDIA's headers do is done by their caller.
-fn foreign(operation: Operation, lines: &[Line], allowed: &Allowed) -> Option<Fault> {
-    let Some(line) = lines.iter().find(|line| allowed.knows(line.file)) else { return Some(Fault::Nowhere) };
-    let fault = if operation == Operation::Fma { Fault::Contraction } else { Fault::Foreign };
-    (!allowed.has(*line, operation)).then_some(fault)
+/// What instructions are compared with.
+struct Source<'a> {
+    allowed: &'a Allowed,
+    /// Whether an instruction that was moved out of a loop or a branch may have lost its line.
+    moves: bool,
+}
+
+impl Source<'_> {
+    /// An operation belongs to the innermost line of a file that is known; what NVIDIA's headers do is done by their caller.
+    fn refuses(&self, operation: Operation, lines: &[Line]) -> Option<Fault> {
+        let line = lines.iter().find(|line| line.number > 0 && self.allowed.knows(line.file));
+        let found = line.is_some_and(|line| self.allowed.has(*line, operation));
+        if found || self.moves && self.moved(operation, line) {
+            return None;
+        }
+        Some(match line {
+            None => Fault::Nowhere,
+            Some(_) if operation == Operation::Fma => Fault::Contraction,
+            Some(_) => Fault::Foreign,
+        })
+    }
+
+    /// Whether an operation of another line of the kernel may have come here. A contraction has the line of its addition.
+    fn moved(&self, operation: Operation, line: Option<&Line>) -> bool {
+        let contracted = operation == Operation::Fma && line.is_some_and(|l| self.allowed.has(*l, Operation::Add));
+        self.allowed.anywhere(operation) && !contracted
+    }
+}
+
+/// The last compiler that keeps the line of whatever it moves. Later ones, which NVRTC has for `sm_100` and newer, give it
+/// the line of what stands before it, or line 0.
+const KEEPS_LINES: u32 = 7;
+
+fn moves(ptx: &str) -> bool {
+    let version = ptx.lines().find_map(|line| line.strip_prefix("// Based on NVVM "));
+    let major = version.and_then(|version| version.split('.').next()?.trim().parse::<u32>().ok());
+    major.is_some_and(|major| major > KEEPS_LINES)
 }
 
 fn arithmetic(parts: &[&str]) -> Option<Fault> {

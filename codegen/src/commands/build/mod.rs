@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct Args {
     /// The kernels with their instances, as `matvec_q4k` [default: all]
-    kernels: Vec<String>,
+    #[arg(value_name = "KERNELS")]
+    names: Vec<String>,
     /// The folder to write; one that is there is replaced only if `kgen build` made it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -46,7 +47,7 @@ struct Unit {
 pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
-    let chosen = chosen(&library, &args.kernels)?;
+    let chosen = chosen(&library, &args.names)?;
     let mut files = Files::default();
     for isa in Isa::ALL {
         files.add(format!("rust/{isa}.rs"), rust(&library, &chosen, isa)?);
