@@ -58,3 +58,33 @@ fn progress(done: usize, all: usize, unit: &Unit, arch: &Arch) {
         let _ = err.flush();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kgen::audit::Allowed;
+    use kgen::cuda::Source;
+
+    #[test]
+    fn a_kernel_that_the_audit_refuses_fails_the_build() {
+        let compiler = Compiler::with_cache(None);
+        if let Err(error) = compiler.nvrtc() {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let unit = |name: &str, value: &str| {
+            let text = format!("extern \"C\" __global__ void {name}(float *x) {{\n    x[0] = {value};\n}}\n");
+            let source = Source { text, entry: name.into(), lanes: 1, shared_per_group: 0 };
+            Unit { source, allowed: Allowed::default() }
+        };
+        let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());
+        let compiled = compile(&compiler, &[unit("fine", "x[1]")], &archs, &mut files);
+        assert!(compiled.is_ok() && files.iter().count() == 2);
+        let units = [unit("fine", "x[1]"), unit("approximate", "expf(x[1])")];
+        let Err(Failure::Failed(message)) = compile(&compiler, &units, &archs, &mut files) else {
+            panic!("the approximation was not refused");
+        };
+        let words = ["the audit refuses", "approximate at approximate.cu:2: an approximation: `ex2.approx"];
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+}
