@@ -34,7 +34,15 @@ static GATHER: Kernel = Kernel {
     ranges: &[(1, 100), (1, 100), (0, 100)],
     work: [|ints| ints[0]; 3],
     code: [code; 3],
-    cuda: Cuda { source: "", allowed: "", entry: "gather", lanes: 1, threads: 32, shared_per_group: 0, work: |ints| ints[0] },
+    cuda: Cuda {
+        source: "",
+        allowed: "",
+        entry: "gather",
+        lanes: 1,
+        threads: 32,
+        shared_per_group: 0,
+        work: |ints| ints[0],
+    },
 };
 
 fn bytes<const N: usize>(words: [i32; N]) -> Vec<u8> {
