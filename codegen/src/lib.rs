@@ -3,8 +3,9 @@
 //! A tensor operation is written once, in a small language with Rust's syntax ([`syntax`]). The checker ([`check`]) proves
 //! types, integer ranges, bounds and the absence of races, and makes the algorithm IR ([`ir`]), whose interpreter
 //! ([`ir::interp`]) is the definition of the language. A schedule ([`schedule`]) places a kernel on a machine: lowering
-//! ([`lower`]) gives the loop IR ([`loop_ir`]), which is printed as Rust for an instruction set ([`cpu`]). Every schedule and
-//! every instruction set gives the bits that the interpreter gives.
+//! ([`lower`]) gives the loop IR ([`loop_ir`]), which is printed as Rust for an instruction set ([`cpu`]) or as CUDA C++
+//! ([`cuda`]); what the GPU's compiler ([`nvrtc`]) makes of that is audited ([`audit`]). Every schedule and every target gives
+//! the bits that the interpreter gives.
 //!
 //! ```
 //! use kgen::diagnostic::{Source, render};
@@ -45,6 +46,7 @@ pub mod loop_ir;
 pub mod lower;
 mod nesting;
 pub mod nvrtc;
+pub mod places;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

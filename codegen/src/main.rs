@@ -1,8 +1,8 @@
-//! The `kgen` command: lists, checks, prints, runs and explains kernels. One file a command in `commands`.
+//! The `kgen` command: lists, checks, prints, builds, runs and explains kernels. One file a command in `commands`.
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{Failure, check, doctor, emit, explain, list, run};
+use commands::{Failure, build, check, doctor, emit, explain, list, run};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const AFTER: &str = "\
 Exit codes:
   0  ok
-  1  failure: errors in kernels, an illegal schedule, a fault, an unreadable file
+  1  failure: errors in kernels, an illegal schedule, a fault, an unreadable file, a missing compiler, a refused audit
   2  usage: an unknown command, option or value
 
 Environment:
@@ -36,8 +36,10 @@ enum Command {
     List(list::Args),
     /// Check kernels and print every error
     Check(check::Args),
-    /// Print a kernel as algorithm IR, loop IR, Rust or CUDA C++
+    /// Print a kernel as algorithm IR, loop IR, Rust, CUDA C++ or PTX
     Emit(emit::Args),
+    /// Write kernels in every form, compiled and audited, into a folder; no GPU is needed
+    Build(build::Args),
     /// Run a kernel on given data with an interpreter
     Run(run::Args),
     /// Explain an error code, or list all of them
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::List(args) => list::run(args, &folder, &mut out),
         Command::Check(args) => check::run(args, &folder, &mut out),
         Command::Emit(args) => emit::run(args, &folder, &mut out),
+        Command::Build(args) => build::run(args, &folder),
         Command::Run(args) => run::run(args, &folder, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),

@@ -1,9 +1,11 @@
 //! The Rust file that a build script includes: the CPU and CUDA code of all kernels, and the table that says how to call them.
+use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::library::{Library, LibraryError};
 use crate::loop_ir::Func;
+use crate::places::Places;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
@@ -26,11 +28,14 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         }
         modules.push(cpu::module(&funcs, isa).map_err(|e| LibraryError(e.to_string()))?);
     }
+    let places = Places::new(&library.sources);
     let mut entries = Vec::new();
     for (kernel, cpu) in library.kernels.iter().zip(cpu) {
         let lowered = library.lowered(kernel, Target::Cuda)?;
-        let cuda: Vec<TokenStream> =
-            lowered.iter().map(|(schedule, func)| cuda_entry(kernel, schedule, func)).collect::<Result<_, _>>()?;
+        let cuda: Vec<TokenStream> = lowered
+            .iter()
+            .map(|(schedule, func)| cuda_entry(kernel, schedule, func, &places))
+            .collect::<Result<_, _>>()?;
         entries.push(entry(kernel, &cpu, &cuda));
     }
     let tokens = quote! {
@@ -71,10 +76,10 @@ fn cpu_entry(kernel: &Kernel, isa: Isa, schedule: &Schedule, func: &Func) -> Res
 }
 
 /// The CUDA code of a kernel under one schedule, to be compiled on the user's machine.
-fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func) -> Result<TokenStream, LibraryError> {
+fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func, places: &Places) -> Result<TokenStream, LibraryError> {
     let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
-    let source = cuda::emit(func, schedule.threads).map_err(illegal)?;
-    let (text, name) = (source.text, source.entry);
+    let source = cuda::emit(func, schedule.threads, places).map_err(illegal)?;
+    let (text, name, allowed) = (source.text, source.entry, Allowed::of(kernel, places).to_string());
     let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
     let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
     let scratch = source.scratch_per_item as u32;
@@ -83,6 +88,7 @@ fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func) -> Result<Token
         crate::Cuda {
             fits: #fits,
             source: #text,
+            allowed: #allowed,
             entry: #name,
             lanes: #lanes,
             threads: #threads,

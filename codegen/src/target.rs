@@ -5,6 +5,7 @@ use crate::instructions::{INSTRUCTIONS, Instruction};
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
 use crate::lower::lower;
+use crate::places::Places;
 use crate::schedule::Schedule;
 use std::fmt;
 
@@ -48,7 +49,7 @@ impl Target {
     pub fn lower(self, kernel: &Kernel, schedule: &Schedule) -> Result<Func, String> {
         let Target::Cpu(isa) = self else {
             let func = lower(kernel, schedule).map_err(|e| e.to_string())?;
-            return cuda::emit(&func, schedule.threads).map(|_| func).map_err(|e| e.to_string());
+            return cuda::emit(&func, schedule.threads, &Places::default()).map(|_| func).map_err(|e| e.to_string());
         };
         isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
         if let Some(dot) = &schedule.dot {

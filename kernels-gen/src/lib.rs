@@ -90,6 +90,8 @@ pub struct Cuda {
     /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., dims.., scalars.., floats.., scratch, counters)`, in the order of
     /// [`Kernel`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item` is not 0.
     pub source: &'static str,
+    /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
+    pub allowed: &'static str,
     /// Name of the entry.
     pub entry: &'static str,
     /// Threads of a group.

@@ -1,16 +1,15 @@
 //! Reads PTX and refuses what the contract forbids: results that are approximate, flushed, fused or rounded otherwise
-//! than to nearest even, and sums of floats in an order that nobody has declared.
+//! than to nearest even, sums of floats in an order that nobody has declared, and every float operation that comes from a line
+//! of the source which has none of its kind.
+mod allowed;
 mod ptx;
 
-use ptx::{Place, Statement};
-use std::fmt;
+pub use allowed::{Allowed, NotAllowed, Operation};
 
-/// What a kernel's source allows its code to have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
-    /// Fused multiply-add: the source says `fma` somewhere.
-    pub fma: bool,
-}
+use crate::cuda;
+use crate::places::Line;
+use ptx::{Parsed, Statement};
+use std::fmt;
 
 /// What is wrong with an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +26,12 @@ pub enum Fault {
     FloatMatrix,
     /// A float atomic or a float reduction between threads.
     FloatAtomic,
-    /// `fma` in a kernel whose source has none.
+    /// `fma` from a line whose source has none.
     Contraction,
+    /// Another float operation from a line whose source has none of its kind.
+    Foreign,
+    /// A float operation from nowhere in the source.
+    Nowhere,
     /// A function that is not in this text.
     Unseen,
     /// No kernel in the text.
@@ -44,7 +47,9 @@ impl fmt::Display for Fault {
             Fault::Type => "arithmetic on floats that are not binary32",
             Fault::FloatMatrix => "a float matrix product, whose sums have no declared order",
             Fault::FloatAtomic => "a float atomic or reduction, whose order is not declared",
-            Fault::Contraction => "fma in a kernel whose source has none",
+            Fault::Contraction => "fma where the source has none",
+            Fault::Foreign => "a float operation that its line of the source does not have",
+            Fault::Nowhere => "a float operation that comes from no line of the source",
             Fault::Unseen => "a function that is not in this PTX",
             Fault::Nothing => "the PTX has no kernel",
         })
@@ -54,6 +59,8 @@ impl fmt::Display for Fault {
 /// An instruction that is refused, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// Name of the kernel; empty where there is none.
+    pub kernel: String,
     /// What is wrong.
     pub fault: Fault,
     /// The instruction.
@@ -66,34 +73,52 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PTX line {}: {}: `{}`", self.line, self.fault, self.text)?;
-        match &self.source {
-            Some((file, line)) => write!(f, ", from {file}:{line}"),
-            None => Ok(()),
+        write!(f, "{}", self.kernel)?;
+        if let Some((file, line)) = &self.source {
+            write!(f, " at {file}:{line}")?;
         }
+        write!(f, ": {}: `{}` (line {} of the PTX)", self.fault, self.text, self.line)
     }
 }
 
 /// Looks at every instruction; all that are refused come in the order of the text.
 pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
     let parsed = ptx::parse(ptx);
+    let source = Source { allowed, moves: moves(ptx) };
+    let kernel = parsed.statements.iter().find_map(entry).unwrap_or_default();
+    let violation = |fault, text: &str, line, lines: Vec<Line>| {
+        // The outermost is what the kernel's author wrote.
+        let source = lines.last().map(|line| (line.file.to_string(), line.number));
+        Violation { kernel: kernel.into(), fault, text: text.into(), line, source }
+    };
     let mut violations: Vec<Violation> = parsed
         .statements
         .iter()
         .filter_map(|statement| {
-            let fault = fault(statement, allowed)?;
-            let source =
-                statement.place.and_then(|Place { file, line }| Some((parsed.files.get(&file)?.clone(), line)));
-            Some(Violation { fault, text: statement.text.into(), line: statement.line, source })
+            let lines = lines(&parsed, statement);
+            let fault = fault(statement, &lines, &source)?;
+            Some(violation(fault, statement.text, statement.line, lines))
         })
         .collect();
-    if !parsed.statements.iter().any(|s| s.words().any(|word| word == ".entry")) {
-        violations.push(Violation { fault: Fault::Nothing, text: String::new(), line: 1, source: None });
+    if kernel.is_empty() {
+        violations.push(violation(Fault::Nothing, "", 1, Vec::new()));
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
-fn fault(statement: &Statement, allowed: &Allowed) -> Option<Fault> {
+/// The name of the kernel that a statement declares.
+fn entry<'p>(statement: &Statement<'p>) -> Option<&'p str> {
+    let name = statement.words().skip_while(|word| *word != ".entry").nth(1)?;
+    name.split('(').next()
+}
+
+/// The lines that an instruction comes from: that of the innermost function first, then those where functions are inlined.
+fn lines<'a>(parsed: &'a Parsed, statement: &Statement) -> Vec<Line<'a>> {
+    let name = |file| Some(parsed.files.get(&file)?.strip_prefix(cuda::ROOT)?);
+    statement.places.iter().filter_map(|place| Some(Line { file: name(place.file)?, number: place.line })).collect()
+}
+
+fn fault(statement: &Statement, lines: &[Line], source: &Source) -> Option<Fault> {
     if statement.words().next() == Some(".extern") && statement.words().any(|word| word == ".func") {
         return Some(Fault::Unseen);
     }
@@ -101,6 +126,11 @@ fn fault(statement: &Statement, allowed: &Allowed) -> Option<Fault> {
     let mut parts = opcode.split('.');
     let operation = parts.next().unwrap_or_default();
     let parts: Vec<&str> = parts.collect();
+    forbidden(operation, &parts).or_else(|| source.refuses(kind(operation, &parts)?, lines))
+}
+
+/// What no source can ask for.
+fn forbidden(operation: &str, parts: &[&str]) -> Option<Fault> {
     let has = |part: &str| parts.contains(&part);
     let floats = parts.iter().any(|part| is_float(part));
     if has("approx") || has("full") && operation == "div" {
@@ -113,41 +143,105 @@ fn fault(statement: &Statement, allowed: &Allowed) -> Option<Fault> {
         "ex2" | "lg2" | "sin" | "cos" | "tanh" | "rsqrt" => Some(Fault::Approximate),
         "mma" | "wmma" | "wgmma" | "tcgen05" => (floats && !has("ld") && !has("st")).then_some(Fault::FloatMatrix),
         "atom" | "red" | "redux" | "multimem" => floats.then_some(Fault::FloatAtomic),
-        "add" | "sub" | "mul" | "mad" | "fma" | "div" | "sqrt" | "rcp" if floats => {
-            arithmetic(operation, &parts, allowed)
-        }
-        "cvt" => conversion(&parts),
+        "add" | "sub" | "mul" | "mad" | "fma" | "div" | "sqrt" | "rcp" if floats => arithmetic(parts),
+        "cvt" => conversion(parts),
         "cp" => (floats && has("reduce")).then_some(Fault::FloatAtomic),
         _ => None,
     }
 }
 
-fn arithmetic(operation: &str, parts: &[&str], allowed: &Allowed) -> Option<Fault> {
+/// The float operation that an instruction is.
+fn kind(operation: &str, parts: &[&str]) -> Option<Operation> {
+    if operation == "cvt" {
+        let (to, from) = conversion_types(parts)?;
+        let half = |ty: &str| is_float(ty) && ty != "f32";
+        return Some(match (to, from) {
+            ("f32", "f32") => Operation::Rint,
+            ("f32", from) if half(from) => Operation::FromHalf,
+            (to, "f32") if half(to) => Operation::ToHalf,
+            (to, _) if is_float(to) => Operation::FromInt,
+            (_, from) if is_float(from) => Operation::ToInt,
+            _ => return None,
+        });
+    }
+    let operation = match operation {
+        "add" | "sub" => Operation::Add,
+        "mul" => Operation::Mul,
+        "fma" | "mad" => Operation::Fma,
+        "div" | "rcp" => Operation::Div,
+        "sqrt" => Operation::Sqrt,
+        _ => return None,
+    };
+    parts.iter().any(|part| is_float(part)).then_some(operation)
+}
+
+/// What instructions are compared with.
+struct Source<'a> {
+    allowed: &'a Allowed,
+    /// Whether an instruction that was moved out of a loop or a branch may have lost its line.
+    moves: bool,
+}
+
+impl Source<'_> {
+    /// An operation belongs to the innermost line of a file that is known; what NVIDIA's headers do is done by their caller.
+    fn refuses(&self, operation: Operation, lines: &[Line]) -> Option<Fault> {
+        let line = lines.iter().find(|line| line.number > 0 && self.allowed.knows(line.file));
+        let found = line.is_some_and(|line| self.allowed.has(*line, operation));
+        if found || self.moves && self.moved(operation, line) {
+            return None;
+        }
+        Some(match line {
+            None => Fault::Nowhere,
+            Some(_) if operation == Operation::Fma => Fault::Contraction,
+            Some(_) => Fault::Foreign,
+        })
+    }
+
+    /// Whether an operation of another line of the kernel may have come here. A contraction has the line of its addition.
+    fn moved(&self, operation: Operation, line: Option<&Line>) -> bool {
+        let contracted = operation == Operation::Fma && line.is_some_and(|l| self.allowed.has(*l, Operation::Add));
+        self.allowed.anywhere(operation) && !contracted
+    }
+}
+
+/// The last compiler that keeps the line of whatever it moves. Later ones, which NVRTC has for `sm_100` and newer, give it
+/// the line of what stands before it, or line 0.
+const KEEPS_LINES: u32 = 7;
+
+fn moves(ptx: &str) -> bool {
+    let version = ptx.lines().find_map(|line| line.strip_prefix("// Based on NVVM "));
+    let major = version.and_then(|version| version.split('.').next()?.trim().parse::<u32>().ok());
+    major.is_some_and(|major| major > KEEPS_LINES)
+}
+
+fn arithmetic(parts: &[&str]) -> Option<Fault> {
     if !parts.iter().any(|part| ["f32", "f32x2"].contains(part))
         || parts.iter().any(|part| is_float(part) && !part.starts_with("f32"))
     {
         return Some(Fault::Type);
     }
-    if !parts.contains(&"rn") || parts.contains(&"sat") {
-        return Some(Fault::Rounding);
-    }
-    (["fma", "mad"].contains(&operation) && !allowed.fma).then_some(Fault::Contraction)
+    (!parts.contains(&"rn") || parts.contains(&"sat")).then_some(Fault::Rounding)
+}
+
+/// The types of a conversion: to, from.
+fn conversion_types<'p>(parts: &[&'p str]) -> Option<(&'p str, &'p str)> {
+    const ROUNDINGS: [&str; 12] = ["rn", "rz", "rm", "rp", "rna", "rs", "rni", "rzi", "rmi", "rpi", "sat", "satfinite"];
+    let mut types = parts.iter().filter(|part| !ROUNDINGS.contains(part) && **part != "pack");
+    Some((types.next()?, types.next()?))
 }
 
 /// A number that becomes a float is rounded to nearest even, where it may be rounded at all.
 fn conversion(parts: &[&str]) -> Option<Fault> {
-    const ROUNDINGS: [&str; 12] = ["rn", "rz", "rm", "rp", "rna", "rs", "rni", "rzi", "rmi", "rpi", "sat", "satfinite"];
-    let mut types = parts.iter().filter(|part| !ROUNDINGS.contains(part) && **part != "pack");
-    let (to, from) = (types.next()?, types.next()?);
+    let (to, from) = conversion_types(parts)?;
     if !is_float(to) {
         return None;
     }
     let half = |ty: &str| ["f16", "bf16", "f16x2", "bf16x2"].contains(&ty);
     // f16 and bf16 are a part of f32: nothing is rounded.
-    let exact = *to == "f32" && half(from);
-    let rounded = parts.contains(&"rn") && (*to == "f32" || half(to)) && *from != "f64";
+    let exact = to == "f32" && half(from);
+    let rounded = parts.contains(&"rn") && (to == "f32" || half(to)) && from != "f64";
     // The nearest integer, ties to even.
-    let integral = parts.contains(&"rni") && (*to, *from) == ("f32", "f32");
+    let integral = parts.contains(&"rni") && (to, from) == ("f32", "f32");
     let odd = parts.iter().any(|part| ["sat", "satfinite", "relu"].contains(part));
     (odd || !(exact || rounded || integral)).then_some(Fault::Rounding)
 }

@@ -1,13 +1,15 @@
-//! PTX cut into statements, each with its line and the place in the source that the last `.loc` names.
+//! PTX cut into statements, each with its line and the place in the source that the last `.loc` names, inlined or not.
 use std::collections::HashMap;
 
 /// A place in the source, by the number of its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Number of a `.file`.
     pub file: u32,
     /// Line, from 1.
     pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
 }
 
 /// An instruction or a declaration, or a part of one that goes over several lines.
@@ -17,8 +19,8 @@ pub struct Statement<'p> {
     pub text: &'p str,
     /// Its line in the PTX, from 1.
     pub line: usize,
-    /// Where it comes from.
-    pub place: Option<Place>,
+    /// Where it comes from: a place, the place where its function was inlined, and so on outwards.
+    pub places: Vec<Place>,
 }
 
 /// All of a PTX text.
@@ -45,14 +47,18 @@ impl<'p> Statement<'p> {
 /// Cuts a text. NVRTC writes an instruction a line; inline assembly may have several, or share a line with braces.
 pub fn parse(ptx: &str) -> Parsed<'_> {
     let mut parsed = Parsed::default();
-    let mut place = None;
+    let (mut places, mut inlined) = (Vec::new(), HashMap::new());
     let mut in_comment = false;
     for (index, line) in ptx.lines().enumerate() {
         for code in code(line, &mut in_comment) {
             let words: Vec<&str> = code.split_whitespace().collect();
             match words[..] {
-                [".loc", file, line, ..] => {
-                    place = number(file).zip(number(line)).map(|(file, line)| Place { file, line })
+                [".loc", file, line, column, ..] => {
+                    let place = at([file, line, column]);
+                    let outer: Vec<&str> = words.into_iter().skip_while(|word| *word != "inlined_at").skip(1).collect();
+                    let outer = <[&str; 3]>::try_from(outer).ok().and_then(at);
+                    inlined.extend(place.map(|place| (place, outer)));
+                    places = chain(place, &inlined);
                 }
                 [".file", file, ..] => {
                     let name = code.split('"').nth(1).unwrap_or_default();
@@ -60,7 +66,11 @@ pub fn parse(ptx: &str) -> Parsed<'_> {
                 }
                 _ => {
                     let texts = code.split([';', '{', '}']).map(bare).filter(|text| !text.is_empty());
-                    parsed.statements.extend(texts.map(|text| Statement { text, line: index + 1, place }));
+                    parsed.statements.extend(texts.map(|text| Statement {
+                        text,
+                        line: index + 1,
+                        places: places.clone(),
+                    }));
                 }
             }
         }
@@ -92,6 +102,22 @@ fn code<'p>(mut line: &'p str, in_comment: &mut bool) -> Vec<&'p str> {
             }
         }
     }
+}
+
+/// What was inlined where, outwards: a place where something is inlined has had a `.loc` of its own before.
+fn chain(place: Option<Place>, inlined: &HashMap<Place, Option<Place>>) -> Vec<Place> {
+    let mut chain: Vec<Place> = Vec::new();
+    let mut next = place;
+    while let Some(place) = next.filter(|place| !chain.contains(place)) {
+        chain.push(place);
+        next = inlined.get(&place).copied().flatten();
+    }
+    chain
+}
+
+fn at(words: [&str; 3]) -> Option<Place> {
+    let [file, line, column] = words.map(number);
+    Some(Place { file: file?, line: line?, column: column? })
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -132,14 +158,15 @@ a: b: ret;
 .file 1 \"a b.rs\"
 .file\t2 \"kernels/x.rs\"";
         let parsed = parse(ptx);
-        let place = |file, line| Some(Place { file, line });
-        let found: Vec<_> = parsed.statements.iter().map(|s| (s.opcode(), s.line, s.place)).collect();
+        let place = |file, line, column| Place { file, line, column };
+        let inlined = || vec![place(2, 31, 5), place(1, 7, 3)];
+        let found: Vec<_> = parsed.statements.iter().map(|s| (s.opcode(), s.line, s.places.clone())).collect();
         let expected = [
-            (".version", 1, None),
-            ("add.rn.f32", 4, place(2, 31)),
-            ("mul.rn.f32", 4, place(2, 31)),
-            ("mma.sync.kind::i8", 5, place(2, 31)),
-            ("ret", 7, place(1, 9)),
+            (".version", 1, vec![]),
+            ("add.rn.f32", 4, inlined()),
+            ("mul.rn.f32", 4, inlined()),
+            ("mma.sync.kind::i8", 5, inlined()),
+            ("ret", 7, vec![place(1, 9, 0)]),
         ];
         assert_eq!(found, expected);
         assert_eq!(parsed.files[&1], "a b.rs");

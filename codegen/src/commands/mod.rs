@@ -1,4 +1,5 @@
 //! What the commands share: the kernels folder, how they fail, and colours.
+pub mod build;
 pub mod check;
 pub mod doctor;
 pub mod emit;
@@ -8,13 +9,16 @@ pub mod run;
 
 mod arguments;
 
+use kgen::audit::{Allowed, audit};
 use kgen::cpu::Isa;
 use kgen::diagnostic::{self, Diagnostic, Source};
 use kgen::ir::Kernel;
 use kgen::library::{self, Library, LibraryError};
 use kgen::loop_ir::Func;
+use kgen::nvrtc::{Arch, Compiled, NvrtcError};
 use kgen::schedule::Schedule;
 use kgen::target::Target;
+use kgen::text;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +37,13 @@ pub enum Failure {
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
         Failure::Output(e)
+    }
+}
+
+impl From<NvrtcError> for Failure {
+    fn from(e: NvrtcError) -> Self {
+        let help = e.help().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+        Failure::Failed(format!("{e}{help}"))
     }
 }
 
@@ -90,6 +101,24 @@ fn lowered(
     let illegal = |e: String| Failure::Failed(format!("this schedule is not legal on {target}: {e}"));
     let func = target.lower(kernel, &schedule).map_err(illegal)?;
     Ok(vec![(schedule, func)])
+}
+
+/// Violations of an audit that are shown.
+const SHOWN: usize = 10;
+
+/// Refuses compiled code that could give other bits than the kernel's source says.
+fn audited(compiled: &Compiled, allowed: &Allowed, arch: &Arch) -> Done {
+    audit(&compiled.ptx, allowed).map_err(|violations| {
+        let shown: String = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
+        let (count, version) = (text::count(violations.len(), "instruction"), compiled.nvrtc_version);
+        Failure::Failed(format!("the audit refuses {count} of what NVRTC {version} made for {arch}:{shown}"))
+    })
+}
+
+/// A parsed `--arch`; `90` is short for `sm_90`.
+fn parse_arch(text: &str) -> Result<Arch, String> {
+    let full = if text.starts_with(|c: char| c.is_ascii_digit()) { format!("sm_{text}") } else { text.into() };
+    full.parse().map_err(|_| format!("{text:?} is no GPU architecture: write sm_80, sm_90, sm_90a, sm_120, .."))
 }
 
 /// A parsed `--isa`.

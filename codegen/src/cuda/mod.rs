@@ -4,9 +4,11 @@
 //! Values that are the same in all lanes are computed by all of them and stored by the first.
 mod expr;
 mod stmt;
+mod text;
 
 use crate::loop_ir::{Func, Stmt};
 use crate::lower::Illegal;
+use crate::places::Places;
 
 /// A kernel as CUDA C++: `extern "C" __global__ void NAME(buffers.., dims.., scalars.., floats.., scratch, counters)`.
 ///
@@ -26,6 +28,14 @@ pub struct Source {
     pub scratch_per_item: usize,
 }
 
+/// What every translation unit begins with.
+pub const PRELUDE: &str = include_str!("prelude.cu");
+/// Its name in compiled code.
+pub const PRELUDE_FILE: &str = "prelude.cu";
+/// What the names of files in compiled code begin with: the compiler puts its current folder before a name that is not
+/// absolute, and code must be the same on every machine.
+pub const ROOT: &str = "/kgen/";
+
 /// Numbers of lanes that a group can have.
 pub const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
@@ -37,8 +47,9 @@ fn array_bytes(s: &Stmt) -> usize {
     if let Stmt::Array { scalar, len, .. } = s { (scalar.bytes() * len).next_multiple_of(16) } else { 0 }
 }
 
-/// Prints a function for CTAs of `threads`, or says what is in the way.
-pub fn emit(func: &Func, threads: usize) -> Result<Source, Illegal> {
+/// Prints a function for CTAs of `threads`, or says what is in the way. `#line` says where in the source a statement comes
+/// from, as far as `places` knows.
+pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Illegal> {
     let illegal = |reason: String| Illegal { kernel: func.name.clone(), reason };
     if !WIDTHS.contains(&func.width) || !threads.is_multiple_of(func.width.max(32)) || threads > 1024 {
         return Err(illegal(format!("no CTA of {threads} threads in groups of {}", func.width)));
@@ -52,9 +63,9 @@ pub fn emit(func: &Func, threads: usize) -> Result<Source, Illegal> {
             "the arrays of a CTA take {in_cta} bytes of shared memory, {MOST_SHARED} are there"
         )));
     }
-    let body = stmt::Printer::new(func, shared).function(threads).map_err(illegal)?;
+    let body = stmt::Printer::new(func, shared, places).function(threads).map_err(illegal)?;
     Ok(Source {
-        text: format!("{}\n{body}", include_str!("prelude.cu")),
+        text: format!("#line 1 \"{ROOT}{PRELUDE_FILE}\"\n{PRELUDE}\n#line 1 \"{ROOT}{}.cu\"\n{body}", func.name),
         entry: func.name.clone(),
         lanes: func.width,
         shared_per_group: shared,

@@ -1,6 +1,9 @@
 //! Prints functions and statements.
 use super::array_bytes;
+use super::text::Text;
+use crate::ir::Span;
 use crate::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
+use crate::places::Places;
 use std::collections::HashMap;
 
 /// Something printed, or why it cannot be.
@@ -12,13 +15,14 @@ pub(super) struct Printer<'a> {
     /// Byte offsets that have names, for what is known of their alignment.
     pub longs: HashMap<Var, &'a Expr>,
     shared: usize,
+    places: &'a Places,
 }
 
 impl<'a> Printer<'a> {
-    pub fn new(func: &'a Func, shared: usize) -> Self {
+    pub fn new(func: &'a Func, shared: usize, places: &'a Places) -> Self {
         let mut longs = HashMap::new();
         collect(func, &func.body, &mut longs);
-        Printer { func, longs, shared }
+        Printer { func, longs, shared, places }
     }
 
     pub fn function(&self, threads: usize) -> Printed<String> {
@@ -32,45 +36,62 @@ impl<'a> Printer<'a> {
         let floats = (f.ints..f.ints + f.floats).map(|i| format!("float {}", self.var(Var(i as u32))));
         let scratch = f.scratch.iter().flat_map(|_| ["u8* scratch".to_string(), "u32* counters".to_string()]);
         let params: Vec<String> = buffers.chain(dims).chain(scalars).chain(floats).chain(scratch).collect();
-        let mut out = format!(
-            "extern \"C\" __global__ void __launch_bounds__({threads}) {}(\n    {}\n) {{\n",
-            f.name,
-            params.join(",\n    ")
-        );
+        let mut out = Text::new(self.places);
+        out.line(0, &format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}(", f.name));
+        out.line(1, &params.join(",\n    "));
+        out.line(0, ") {");
         for i in f.dims..f.ints {
             let name = self.var(Var(i as u32));
-            out.push_str(&format!("    const int {name} = *{name}_at;\n"));
+            out.line(1, &format!("const int {name} = *{name}_at;"));
         }
         self.groups(threads, &mut out);
         self.stmts(&f.body, 1, &mut out)?;
-        out.push_str("}\n");
-        Ok(out)
+        out.bare(0, "}");
+        Ok(out.finish())
     }
 
     /// Who this thread is: its lane, and its group in the CTA and in the grid.
-    fn groups(&self, threads: usize, out: &mut String) {
+    fn groups(&self, threads: usize, out: &mut Text) {
         let width = self.func.width;
         let per_cta = threads / width;
         if width > 1 {
             let bits = if width == 32 { u32::MAX } else { (1 << width) - 1 };
-            out.push_str(&format!("    const int lane = threadIdx.x % {width};\n"));
-            out.push_str(&format!("    const u32 mask = {bits:#x}u << (threadIdx.x % 32 / {width} * {width});\n"));
+            out.line(1, &format!("const int lane = threadIdx.x % {width};"));
+            out.line(1, &format!("const u32 mask = {bits:#x}u << (threadIdx.x % 32 / {width} * {width});"));
         }
         if self.shared > 0 {
-            out.push_str("    extern __shared__ __align__(16) u8 shared[];\n");
-            out.push_str(&format!("    u8* mine = shared + threadIdx.x / {width} * {};\n", self.shared));
+            out.line(1, "extern __shared__ __align__(16) u8 shared[];");
+            out.line(1, &format!("u8* mine = shared + threadIdx.x / {width} * {};", self.shared));
         }
-        out.push_str(&format!("    const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};\n"));
-        out.push_str(&format!("    const int groups = gridDim.x * {per_cta};\n"));
+        out.line(1, &format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
+        out.line(1, &format!("const int groups = gridDim.x * {per_cta};"));
     }
 
     pub fn var(&self, v: Var) -> String {
         format!("{}_{}", self.func.vars[v.0 as usize].name.to_lowercase(), v.0)
     }
 
-    fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut String) -> Printed<()> {
+    /// Where the source has what a statement does.
+    fn place(&self, s: &Stmt) -> Option<Span> {
+        let of = |var: &Var| self.func.vars[var.0 as usize].span;
+        Some(match s {
+            Stmt::Set { value: Expr::Var(var), .. } => of(var),
+            Stmt::Let { var, .. }
+            | Stmt::Reg { var, .. }
+            | Stmt::Set { var, .. }
+            | Stmt::For { var, .. }
+            | Stmt::Arrive { last: var, .. } => of(var),
+            Stmt::Store { span, .. } => *span,
+            Stmt::Array { .. } | Stmt::If { .. } => return None,
+        })
+    }
+
+    fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut Text) -> Printed<()> {
         let mut used = 0;
         for s in stmts {
+            if let Some(span) = self.place(s) {
+                out.place(span);
+            }
             if let Stmt::Array { var, .. } = s {
                 let (name, bytes) = (self.var(*var), array_bytes(s));
                 let line = match self.func.width {
@@ -78,7 +99,7 @@ impl<'a> Printer<'a> {
                     _ => format!("u8* {name} = mine + {used};"),
                 };
                 used += bytes;
-                out.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
+                out.line(depth, &line);
                 continue;
             }
             self.stmt(s, depth, out)?;
@@ -86,44 +107,48 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn stmt(&self, s: &Stmt, depth: usize, out: &mut String) -> Printed<()> {
-        let pad = "    ".repeat(depth);
+    fn stmt(&self, s: &Stmt, depth: usize, out: &mut Text) -> Printed<()> {
         match s {
             Stmt::Let { var, value } => {
                 let (text, ty) = self.expr(value)?;
-                out.push_str(&format!("{pad}const {} {} = {text};\n", c_type(ty), self.var(*var)));
+                out.line(depth, &format!("const {} {} = {text};", c_type(ty), self.var(*var)));
             }
             Stmt::Reg { var, init } => {
                 let (text, ty) = self.expr(init)?;
-                out.push_str(&format!("{pad}{} {} = {text};\n", c_type(ty), self.var(*var)));
+                out.line(depth, &format!("{} {} = {text};", c_type(ty), self.var(*var)));
             }
-            Stmt::Set { var, value } => out.push_str(&format!("{pad}{} = {};\n", self.var(*var), self.text(value)?)),
+            Stmt::Set { var, value } => out.line(depth, &format!("{} = {};", self.var(*var), self.text(value)?)),
             Stmt::Array { .. } => return Err("an array that is not at the top of its function".into()),
             Stmt::For { bind, var, lo, hi, step, body } => {
                 let name = self.var(*var);
                 let head = match bind {
                     Bind::Work => {
                         let work = self.text(hi)?;
-                        format!("for (int {name} = group, end_{name} = {work}; {name} < end_{name}; {name} += groups)")
+                        format!(
+                            "for (int {name} = group, end_{name} = {work}; {name} < end_{name}; {name} += groups) {{"
+                        )
                     }
-                    Bind::Simd => format!("const int {name} = lane;\n{pad}"),
+                    Bind::Simd => {
+                        out.line(depth, &format!("const int {name} = lane;"));
+                        "{".into()
+                    }
                     Bind::Serial => {
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
-                        format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step})")
+                        format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")
                     }
                 };
-                out.push_str(&format!("{pad}{head} {{\n"));
+                out.line(depth, &head);
                 self.stmts(body, depth + 1, out)?;
-                out.push_str(&format!("{pad}}}\n"));
+                out.bare(depth, "}");
             }
             Stmt::If { cond, then, other } => {
-                out.push_str(&format!("{pad}if ({}) {{\n", self.text(cond)?));
+                out.line(depth, &format!("if ({}) {{", self.text(cond)?));
                 self.stmts(then, depth + 1, out)?;
                 if !other.is_empty() {
-                    out.push_str(&format!("{pad}}} else {{\n"));
+                    out.bare(depth, "} else {");
                     self.stmts(other, depth + 1, out)?;
                 }
-                out.push_str(&format!("{pad}}}\n"));
+                out.bare(depth, "}");
             }
             Stmt::Arrive { last, counter, of } => {
                 let (counter, of) = (self.text(counter)?, self.text(of)?);
@@ -132,9 +157,9 @@ impl<'a> Printer<'a> {
                     1 => format!("{arrive})"),
                     width => format!("{arrive}, lane, mask, {width})"),
                 };
-                out.push_str(&format!("{pad}const bool {} = {call};\n", self.var(*last)));
+                out.line(depth, &format!("const bool {} = {call};", self.var(*last)));
             }
-            Stmt::Store { to, value } => {
+            Stmt::Store { to, value, .. } => {
                 let grouped = self.func.width > 1;
                 let (value, ty) = self.expr(value)?;
                 let (how, address) = (self.how(to), self.address(to)?);
@@ -147,9 +172,11 @@ impl<'a> Printer<'a> {
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.
                 match to.mem {
                     Mem::Local(_) if grouped => {
-                        out.push_str(&format!("{pad}__syncwarp(mask);\n{pad}{store}\n{pad}__syncwarp(mask);\n"));
+                        for line in ["__syncwarp(mask);", &store, "__syncwarp(mask);"] {
+                            out.line(depth, line);
+                        }
                     }
-                    _ => out.push_str(&format!("{pad}{store}\n")),
+                    _ => out.line(depth, &store),
                 }
             }
         }

@@ -1,48 +1,75 @@
-//! Which variables expressions and statements mention.
-use super::{Axis, Block, Expr, Kind, Stmt, Var};
+//! All expressions of a kernel, for passes over them.
+use super::{Axis, Block, Expr, Kernel, Kind, Node, Place, Stmt, Var};
 use std::collections::HashSet;
 
-/// Adds the variables that an expression mentions.
-pub fn expr(e: &Expr, out: &mut HashSet<Var>) {
-    let mut all = |es: &[&Expr]| es.iter().for_each(|e| expr(e, out));
+impl Kernel {
+    /// Calls `f` for every expression of the body, those inside of others too.
+    pub fn visit(&self, f: &mut impl FnMut(&Node)) {
+        stmts(&self.body, f);
+    }
+}
+
+/// The variables that statements and expressions mention.
+pub fn mentioned<'e>(list: &[Stmt], exprs: impl IntoIterator<Item = &'e Expr>) -> HashSet<Var> {
+    let mut found = HashSet::new();
+    let mut note = |e: &Node| match e.kind {
+        Kind::Var(var) | Kind::At { array: var, .. } => drop(found.insert(var)),
+        _ => {}
+    };
+    stmts(list, &mut note);
+    exprs.into_iter().for_each(|e| node(e, &mut note));
+    found
+}
+
+fn stmts(list: &[Stmt], f: &mut impl FnMut(&Node)) {
+    for stmt in list {
+        match stmt {
+            Stmt::Let { value, .. } => node(value, f),
+            Stmt::Par { axis, body } => {
+                bounds(axis, f);
+                stmts(body, f);
+            }
+            Stmt::Store { place: to, value } => {
+                place(to, f);
+                node(value, f);
+            }
+            Stmt::Merge { axis, part, state, next } => {
+                bounds(axis, f);
+                stmts(part, f);
+                state.iter().for_each(|(_, first)| node(first, f));
+                stmts(&next.stmts, f);
+                next.values.iter().for_each(|value| node(value, f));
+            }
+        }
+    }
+}
+
+fn node(e: &Expr, f: &mut impl FnMut(&Node)) {
+    f(e);
     match &e.kind {
-        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {}
-        Kind::Var(v) => {
-            out.insert(*v);
-        }
-        Kind::Load(place) => place.index.iter().chain(&place.at).for_each(|e| expr(e, out)),
-        Kind::At { array, index } => {
-            out.insert(*array);
-            expr(index, out);
-        }
-        Kind::Unary(_, a) => all(&[a]),
-        Kind::Binary(_, a, b) => all(&[a, b]),
-        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => all(&[a, b, c]),
-        Kind::Reduce { axis, body, .. } | Kind::Map { axis, body } => over(axis, body, out),
-        Kind::Sum { axis, step, .. } => over(axis, step, out),
-    }
-}
-
-/// Adds the variables that a statement mentions.
-pub fn stmt(s: &Stmt, out: &mut HashSet<Var>) {
-    match s {
-        Stmt::Let { value, .. } => expr(value, out),
-        Stmt::Store { place, value } => {
-            place.index.iter().chain(&place.at).chain([value]).for_each(|e| expr(e, out));
-        }
-        Stmt::Par { axis, body } => {
-            [&axis.lo, &axis.hi].into_iter().for_each(|e| expr(e, out));
-            body.iter().for_each(|s| stmt(s, out));
-        }
-        Stmt::Merge { axis, part, state, next } => {
-            let starts = state.iter().map(|(_, e)| e);
-            [&axis.lo, &axis.hi].into_iter().chain(starts).chain(&next.values).for_each(|e| expr(e, out));
-            part.iter().chain(&next.stmts).for_each(|s| stmt(s, out));
+        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Var(_) => {}
+        Kind::Load(from) => place(from, f),
+        Kind::At { index, .. } => node(index, f),
+        Kind::Unary(_, a) => node(a, f),
+        Kind::Binary(_, a, b) => [a, b].into_iter().for_each(|e| node(e, f)),
+        Kind::Fma(a, b, c) | Kind::Select(a, b, c) => [a, b, c].into_iter().for_each(|e| node(e, f)),
+        Kind::Reduce { axis, body, .. } | Kind::Map { axis, body } | Kind::Sum { axis, step: body, .. } => {
+            bounds(axis, f);
+            block(body, f);
         }
     }
 }
 
-fn over(axis: &Axis, body: &Block, out: &mut HashSet<Var>) {
-    [&axis.lo, &axis.hi, &body.value].into_iter().for_each(|e| expr(e, out));
-    body.stmts.iter().for_each(|s| stmt(s, out));
+fn block(block: &Block, f: &mut impl FnMut(&Node)) {
+    stmts(&block.stmts, f);
+    node(&block.value, f);
+}
+
+fn bounds(axis: &Axis, f: &mut impl FnMut(&Node)) {
+    node(&axis.lo, f);
+    node(&axis.hi, f);
+}
+
+fn place(place: &Place, f: &mut impl FnMut(&Node)) {
+    place.index.iter().chain(&place.at).for_each(|index| node(index, f));
 }

@@ -42,7 +42,7 @@ pub enum Ty {
     I8x4,
 }
 
-/// Name and type of a [`Var`].
+/// Name, type and place of a [`Var`].
 #[derive(Clone, Debug)]
 pub struct VarInfo {
     /// What the source calls it; need not be unique.
@@ -51,6 +51,8 @@ pub struct VarInfo {
     pub ty: Ty,
     /// One value a lane.
     pub varying: bool,
+    /// Where the source says what it is computed from.
+    pub span: Span,
 }
 
 /// A lowered kernel. Its parameters are those of the algorithm IR.
@@ -161,6 +163,7 @@ pub enum Stmt {
     Store {
         to: Access,
         value: Expr,
+        span: Span,
     },
 }
 

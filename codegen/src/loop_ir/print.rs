@@ -67,7 +67,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
             format!("{bind} {} in {}..{}{step}", name(func, *var), expr(func, lo), expr(func, hi))
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
-        Stmt::Store { to, value } => format!("{} = {}", access(func, to), expr(func, value)),
+        Stmt::Store { to, value, .. } => format!("{} = {}", access(func, to), expr(func, value)),
         Stmt::Arrive { last, counter, of } => {
             format!("let {} = arrive at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }

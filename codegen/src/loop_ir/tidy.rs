@@ -1,8 +1,10 @@
 //! Puts values that are used once where they are used, so that generated code reads like code.
 //!
 //! A value moves only within its statement list, and only if nothing in between can change it: buffers that are read are
-//! never written, but registers and local arrays change.
-use super::{Expr, Func, Mem, Stmt, Var};
+//! never written, but registers and local arrays change. An operation that rounds stays a statement of its own: by
+//! the places of statements, the audit of compiled code knows what came from where.
+use super::{Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
+use crate::ir::UnOp;
 use std::collections::{HashMap, HashSet};
 
 /// Moves every value that is used once and can move.
@@ -10,7 +12,7 @@ pub fn tidy(func: &mut Func) {
     let mut uses = HashMap::new();
     let mut registers = HashSet::new();
     count(&func.body, &mut uses, &mut registers);
-    let tidier = Tidier { uses, registers };
+    let tidier = Tidier { uses, registers, vars: &func.vars };
     tidier.list(&mut func.body);
 }
 
@@ -30,19 +32,20 @@ fn count(stmts: &[Stmt], uses: &mut HashMap<Var, usize>, registers: &mut HashSet
     }
 }
 
-struct Tidier {
+struct Tidier<'f> {
     uses: HashMap<Var, usize>,
     registers: HashSet<Var>,
+    vars: &'f [VarInfo],
 }
 
-impl Tidier {
+impl Tidier<'_> {
     fn list(&self, stmts: &mut Vec<Stmt>) {
         let mut pending: HashMap<Var, Expr> = HashMap::new();
         let mut out = Vec::with_capacity(stmts.len());
         for mut s in stmts.drain(..) {
             s.exprs_mut().into_iter().for_each(|e| place(e, &mut pending));
             match s {
-                Stmt::Let { var, value } if self.uses.get(&var) == Some(&1) && self.movable(&value) => {
+                Stmt::Let { var, value } if self.uses.get(&var) == Some(&1) && self.movable(var, &value) => {
                     pending.insert(var, value);
                 }
                 mut s => {
@@ -62,8 +65,8 @@ impl Tidier {
         *stmts = out;
     }
 
-    fn movable(&self, e: &Expr) -> bool {
-        let mut ok = true;
+    fn movable(&self, var: Var, e: &Expr) -> bool {
+        let mut ok = self.vars[var.0 as usize].ty != Ty::F32 || !rounds(e);
         e.visit(&mut |e| match e {
             Expr::Var(v) => ok &= !self.registers.contains(v),
             Expr::Load(a) | Expr::LoadPack(a) => ok &= matches!(a.mem, Mem::Buffer(_)),
@@ -71,6 +74,11 @@ impl Tidier {
         });
         ok
     }
+}
+
+/// Whether a float is computed here, and not only chosen, moved or negated.
+fn rounds(e: &Expr) -> bool {
+    matches!(e, Expr::Binary(..) | Expr::Fma(..) | Expr::Unary(UnOp::Sqrt | UnOp::Rint | UnOp::ToF32, _))
 }
 
 fn mentioned(stmts: &[Stmt], vars: &mut HashSet<Var>) {

@@ -13,7 +13,7 @@ macro_rules! parts {
                     Stmt::Array { .. } => Vec::new(),
                     Stmt::For { lo, hi, .. } => vec![lo, hi],
                     Stmt::If { cond, .. } => vec![cond],
-                    Stmt::Store { to, value } => vec![& $($mutable)? *to.addr, value],
+                    Stmt::Store { to, value, .. } => vec![& $($mutable)? *to.addr, value],
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
                 }
             }

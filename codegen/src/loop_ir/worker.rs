@@ -186,7 +186,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.w.frames.push(Frame::List { stmts: taken, next: 0 });
                 Ok(())
             }
-            Stmt::Store { to, value } => self.store(to, value),
+            Stmt::Store { to, value, .. } => self.store(to, value),
             Stmt::Arrive { last, counter, of } => {
                 let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
                 let of = self.uniform(of, Ty::I32)?.lanes[0] as i32;

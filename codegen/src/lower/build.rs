@@ -13,7 +13,7 @@ impl<'a> Lower<'a> {
         let vars: Vec<VarInfo> = params
             .map(|v| {
                 let ty = if is_int(&v) { Ty::I32 } else { Ty::F32 };
-                VarInfo { name: info(v).name.clone(), ty, varying: false }
+                VarInfo { name: info(v).name.clone(), ty, varying: false, span: kernel.span }
             })
             .collect();
         Lower {
@@ -29,6 +29,7 @@ impl<'a> Lower<'a> {
             states: Default::default(),
             lane: None,
             spread: false,
+            span: kernel.span,
         }
     }
 
@@ -49,7 +50,7 @@ impl<'a> Lower<'a> {
     }
 
     pub(super) fn var(&mut self, name: &str, ty: Ty, varying: bool) -> Var {
-        self.vars.push(VarInfo { name: name.to_string(), ty, varying });
+        self.vars.push(VarInfo { name: name.to_string(), ty, varying, span: self.span });
         Var(self.vars.len() as u32 - 1)
     }
 
@@ -203,8 +204,13 @@ impl<'a> Lower<'a> {
 
     /// The integer sum over all lanes.
     pub(super) fn lane_sum(&mut self, v: Op) -> Op {
-        let call = Expr::Call { intrinsic: "hsum", args: vec![v.e], span: self.kernel.span };
+        let call = Expr::Call { intrinsic: "hsum", args: vec![v.e], span: self.span };
         self.emit(call, Ty::I32, false)
+    }
+
+    /// Writes to memory, at the place that is being lowered.
+    pub(super) fn store(&mut self, to: Access, value: Op) {
+        self.push(Stmt::Store { to, value: value.e, span: self.span });
     }
 
     /// A local array.

@@ -22,7 +22,7 @@ impl Lower<'_> {
                 };
                 let to = l.element(*array, index, stride);
                 let value = l.op(value);
-                l.push(loop_ir::Stmt::Store { to, value: value.e });
+                l.store(to, value);
             }
             Ok(())
         };
@@ -48,7 +48,7 @@ impl Lower<'_> {
             let source = l.element(from, i.clone(), stride);
             let value = l.load(source);
             let to = l.element(to, i, stride);
-            l.push(loop_ir::Stmt::Store { to, value: value.e });
+            l.store(to, value);
         })
     }
 

@@ -29,6 +29,7 @@ impl Lower<'_> {
         part: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
     ) -> Lowered<()> {
         for (var, init) in state {
+            self.span = init.span;
             let inits = self.evals(init, envs)?;
             for (env, init) in envs.iter_mut().zip(inits) {
                 let value = self.state(*var, init)?;

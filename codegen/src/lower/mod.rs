@@ -111,6 +111,8 @@ struct Lower<'a> {
     lane: Option<loop_ir::Var>,
     /// Whether the lanes do different iterations here.
     spread: bool,
+    /// Place in the source of what is being lowered.
+    span: ir::Span,
 }
 
 #[derive(Default)]

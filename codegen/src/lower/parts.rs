@@ -5,7 +5,7 @@ use super::build::{int, long};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, MergeStep, Scalar, Stmt, Var, walk};
 use crate::loop_ir::{Access, Expr, Mem, Scratch, Stmt as Out, Ty};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// A merge that is spread over workers.
 pub(super) struct Parts<'k> {
@@ -92,9 +92,7 @@ impl<'a> Lower<'a> {
 
     /// Writes what merging needs of a part to scratch memory.
     fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Kept>> {
-        let mut used = HashSet::new();
-        p.next.stmts.iter().for_each(|s| walk::stmt(s, &mut used));
-        p.next.values.iter().for_each(|e| walk::expr(e, &mut used));
+        let used = walk::mentioned(&p.next.stmts, &p.next.values);
         let mut kept: Vec<Kept> = Vec::new();
         for s in p.part {
             let Stmt::Let { var, .. } = s else { continue };
@@ -118,12 +116,12 @@ impl<'a> Lower<'a> {
                     let source = l.element(from, i.clone(), stride);
                     let value = l.load(source);
                     let to = l.scratch(&base, k.at, i, stride);
-                    l.push(Out::Store { to, value: value.e });
+                    l.store(to, value);
                 })?,
                 value => {
                     let value = self.op(value);
                     let to = self.scratch(&base, k.at, int(0), 0);
-                    self.push(Out::Store { to, value: value.e });
+                    self.store(to, value);
                 }
             }
         }
@@ -145,7 +143,7 @@ impl<'a> Lower<'a> {
                             let from = l.scratch(&base, k.at, i.clone(), stride);
                             let value = l.load(from);
                             let to = l.element(*to, i, stride);
-                            l.push(Out::Store { to, value: value.e });
+                            l.store(to, value);
                         })?;
                         Val::Array(*to)
                     }

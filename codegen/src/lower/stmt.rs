@@ -1,7 +1,6 @@
 //! Statements inside the nest.
 use super::{Env, Lower, Lowered};
 use crate::ir::{Axis, Stmt};
-use crate::loop_ir;
 
 impl Lower<'_> {
     pub(super) fn stmts(&mut self, stmts: &[Stmt], envs: &mut [Env]) -> Lowered<()> {
@@ -14,13 +13,14 @@ impl Lower<'_> {
                     });
                 }
                 Stmt::Store { place, value } => {
+                    self.span = value.span;
                     let values = self.ops(value, envs)?;
                     for (env, value) in envs.iter_mut().zip(values) {
                         let to = self.access(place, env)?;
                         if value.varying && to.lane_stride == 0 {
                             return self.illegal("all lanes store to one place");
                         }
-                        self.push(loop_ir::Stmt::Store { to, value: value.e });
+                        self.store(to, value);
                     }
                 }
                 Stmt::Par { axis, body } => self.par(axis, body, envs)?,

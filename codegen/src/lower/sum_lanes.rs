@@ -70,7 +70,7 @@ impl Lower<'_> {
                 for (r, register) in own.iter().enumerate() {
                     let to = l.element(*array, int((r * l.width()) as i32), 1);
                     let value = l.read(*register);
-                    l.push(Stmt::Store { to, value: value.e });
+                    l.store(to, value);
                 }
             }
             l.lane_elements(&arrays, n as i32, fold, (from, hi), envs)?;
@@ -109,7 +109,7 @@ impl Lower<'_> {
             for (array, value) in arrays.iter().zip(values) {
                 let to = l.element(*array, lane.clone(), 0);
                 let value = l.op(value);
-                l.push(Stmt::Store { to, value: value.e });
+                l.store(to, value);
             }
             Ok(())
         })
@@ -142,7 +142,7 @@ impl Lower<'_> {
             let array = *array;
             self.each(Bind::Serial, "lane", (int(0), int(n), 1), |l, lane| {
                 let to = l.element(array, lane, 0);
-                l.push(Stmt::Store { to, value: Expr::Float(0.0) });
+                l.store(to, float(0.0));
                 Ok(())
             })?;
         }
@@ -159,7 +159,7 @@ impl Lower<'_> {
                 let (a, b) = (l.load(a), l.load(b));
                 let sum = l.binary(BinOp::Add, a, b);
                 let to = l.element(array, lane, 0);
-                l.push(Stmt::Store { to, value: sum.e });
+                l.store(to, sum);
                 Ok(())
             })?;
             half /= 2;

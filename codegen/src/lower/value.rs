@@ -17,6 +17,13 @@ impl Lower<'_> {
 
     /// The values for all iterations, in their order.
     pub(super) fn evals(&mut self, e: &Expr, envs: &mut [Env]) -> Lowered<Vec<Val>> {
+        let outer = std::mem::replace(&mut self.span, e.span);
+        let values = self.node(e, envs);
+        self.span = outer;
+        values
+    }
+
+    fn node(&mut self, e: &Expr, envs: &mut [Env]) -> Lowered<Vec<Val>> {
         Ok(match &e.kind {
             Kind::Int(v) => vec![Val::Op(int(*v as i32)); envs.len()],
             Kind::Float(v) => vec![Val::Op(float(*v)); envs.len()],
@@ -103,7 +110,7 @@ impl Lower<'_> {
         let memory = loop_ir::Mem::Local(self.array("half", scalar, len));
         let lane_stride = if a.varying { scalar.bytes() as i32 } else { 0 };
         let access = loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, scalar };
-        self.push(loop_ir::Stmt::Store { to: access.clone(), value: a.e });
+        self.store(access.clone(), a);
         Val::Op(self.load(access))
     }
 

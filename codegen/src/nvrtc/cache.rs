@@ -76,10 +76,10 @@ impl Cache {
     }
 }
 
-/// The name of what is made from a source with these options, the architecture among them.
-pub(super) fn key(source: &str, options: &[String]) -> String {
+/// The name of what is made from a source of this name with these options, the architecture among them.
+pub(super) fn key(name: &str, source: &str, options: &[String]) -> String {
     let mut hash = Sha256::new();
-    for text in options.iter().map(String::as_str).chain([source]) {
+    for text in options.iter().map(String::as_str).chain([name, source]) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
@@ -132,11 +132,15 @@ mod tests {
     #[test]
     fn keys_differ_where_the_texts_do() {
         let options = |texts: &[&str]| texts.iter().map(|t| t.to_string()).collect::<Vec<_>>();
-        let base = key("source", &options(&["a", "b"]));
+        let base = key("k", "source", &options(&["a", "b"]));
         assert_eq!(base.len(), 64);
-        for other in
-            [key("sourc", &options(&["a", "b"])), key("source", &options(&["ab"])), key("bsource", &options(&["a"]))]
-        {
+        for other in [
+            ("k", "sourc", ["a", "b"]),
+            ("k", "source", ["ab", ""]),
+            ("bk", "source", ["a", ""]),
+            ("c", "source", ["a", "b"]),
+        ] {
+            let other = key(other.0, other.1, &options(&other.2));
             assert_ne!(base, other);
         }
     }
@@ -145,7 +149,7 @@ mod tests {
     fn gives_back_what_was_put_by_version() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().join("a/b"));
-        let key = key("source", &[]);
+        let key = key("k", "source", &[]);
         assert_eq!(cache.get(&key, None), None);
         cache.put(&key, &compiled(OLD)).unwrap();
         assert_eq!(cache.get(&key, Some(OLD)), Some(compiled(OLD)));
@@ -154,7 +158,7 @@ mod tests {
         cache.put(&key, &compiled(NEW)).unwrap();
         assert_eq!(cache.get(&key, None), Some(compiled(NEW)));
         assert_eq!(cache.size().0, 2);
-        assert_eq!(cache.get(&super::key("another", &[]), None), None);
+        assert_eq!(cache.get(&super::key("k", "another", &[]), None), None);
         cache.check_writable().unwrap();
     }
 
@@ -162,7 +166,7 @@ mod tests {
     fn damage_anywhere_counts_as_missing() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
-        let key = key("source", &[]);
+        let key = key("k", "source", &[]);
         cache.put(&key, &compiled(NEW)).unwrap();
         let path = cache.path(&key, NEW);
         let good = fs::read(&path).unwrap();
@@ -176,7 +180,7 @@ mod tests {
         }
         fs::write(&path, &good).unwrap();
         assert_eq!(cache.get(&key, Some(NEW)), Some(compiled(NEW)));
-        fs::rename(&path, cache.path(&super::key("another", &[]), NEW)).unwrap();
-        assert_eq!(cache.get(&super::key("another", &[]), Some(NEW)), None, "another's entry");
+        fs::rename(&path, cache.path(&super::key("k", "another", &[]), NEW)).unwrap();
+        assert_eq!(cache.get(&super::key("k", "another", &[]), Some(NEW)), None, "another's entry");
     }
 }

@@ -128,7 +128,7 @@ impl Nvrtc {
     ) -> Result<Compiled, NvrtcError> {
         let f = &self.functions;
         let source = text("nvrtcCreateProgram", source)?;
-        let file = text("nvrtcCreateProgram", &format!("{name}.cu"))?;
+        let file = text("nvrtcCreateProgram", &format!("{}{name}.cu", crate::cuda::ROOT))?;
         let options = options.iter().map(|o| text("nvrtcCompileProgram", o)).collect::<Result<Vec<_>, _>>()?;
         let pointers: Vec<_> = options.iter().map(|o| o.as_ptr()).collect();
         let mut program = ptr::null_mut();

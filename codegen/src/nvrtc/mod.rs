@@ -7,7 +7,7 @@ mod options;
 pub use cache::Cache;
 pub use find::{INSTALL, NotFound, OLDEST};
 pub use library::{Nvrtc, Version};
-pub use options::{Arch, UnknownArch};
+pub use options::{Arch, OPTIONS, UnknownArch};
 
 /// What a kernel compiles to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Compiler {
     pub fn compile(&self, source: &str, name: &str, arch: &Arch, extra: &[String]) -> Result<Compiled, NvrtcError> {
         let options = options::options(arch, extra)?;
         let version = self.nvrtc.as_ref().ok().map(Nvrtc::version);
-        let key = cache::key(source, &options);
+        let key = cache::key(name, source, &options);
         if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key, version)) {
             return Ok(found);
         }

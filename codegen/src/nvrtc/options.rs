@@ -2,10 +2,17 @@
 use super::NvrtcError;
 use std::{fmt, str::FromStr};
 
-/// Every operation is rounded by itself, subnormals are kept, division and square root are IEEE's.
-const MEANING: [&str; 4] = ["--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
-/// The language, and places in the source for the audit and for profilers.
-const LANGUAGE: [&str; 3] = ["--std=c++17", "-default-device", "-lineinfo"];
+/// The options of every compilation. Every operation is rounded by itself, subnormals are kept, division and square root are
+/// IEEE's; then the language, and places in the source for the audit and for profilers.
+pub const OPTIONS: [&str; 7] = [
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--std=c++17",
+    "-default-device",
+    "-lineinfo",
+];
 /// Beginnings of options that change no result.
 const HARMLESS: [&str; 6] = ["-D", "--define-macro=", "-I", "--include-path=", "--maxrregcount=", "-maxrregcount="];
 
@@ -65,7 +72,7 @@ pub(super) fn options(arch: &Arch, extra: &[String]) -> Result<Vec<String>, Nvrt
     if let Some(option) = extra.iter().find(|option| !harmless(option)) {
         return Err(NvrtcError::Option(option.clone()));
     }
-    let fixed = MEANING.into_iter().chain(LANGUAGE).map(String::from);
+    let fixed = OPTIONS.into_iter().map(String::from);
     Ok(std::iter::once(format!("--gpu-architecture={arch}")).chain(fixed).chain(extra.iter().cloned()).collect())
 }
 

@@ -5,6 +5,7 @@ use kgen::data::Random;
 use kgen::diagnostic::{Source, render};
 use kgen::ir::{Kernel, Scalar, interp};
 use kgen::loop_ir::{self, Func};
+use kgen::places::Places;
 use kgen::schedule::{self, Schedule};
 use kgen::target::Target;
 use kgen::{data, lower};
@@ -23,6 +24,8 @@ pub struct Tapes {
 /// A kernel and what it is run on.
 pub struct Case {
     pub text: String,
+    /// Where generated code says that it comes from.
+    pub places: Places,
     pub kernel: Kernel,
     pub ints: Vec<i32>,
     pub floats: Vec<f32>,
@@ -62,7 +65,7 @@ impl Case {
     fn new(name: &str, [mut kernels, mut settings, mut schedules]: [Tape; 3], targets: &[Target]) -> Checked<Case> {
         let program = generate::program(name, &mut kernels);
         let text = program.text;
-        let sources = [Source { name: "random.rs".into(), text: text.clone() }];
+        let sources = [Source { name: format!("{name}.rs"), text: text.clone() }];
         let compiled = kgen::compile(&sources);
         let kernel =
             compiled.map_err(|e| format!("the checker refuses it:\n{}", render(&e, &sources, false)))?.remove(0);
@@ -82,7 +85,8 @@ impl Case {
         let drawn = targets.iter().map(|target| (*target, legal(&kernel, *target, &mut schedules)));
         let drawn = drawn.collect();
         let tapes = Tapes { kernel: kernels.finish(), data: settings.finish(), schedules: schedules.finish() };
-        Ok(Case { text, kernel, ints, floats, buffers, schedules: drawn, tapes, turns })
+        let places = Places::new(&sources);
+        Ok(Case { text, places, kernel, ints, floats, buffers, schedules: drawn, tapes, turns })
     }
 
     /// What the buffers hold after the interpreter has run.

@@ -1,5 +1,5 @@
 //! Short ways to write loop IR.
-use kgen::ir::{BinOp, Buffer, Scalar, UnOp};
+use kgen::ir::{BinOp, Buffer, Scalar, Span, UnOp};
 use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
 
 /// A function in the making.
@@ -10,7 +10,7 @@ pub struct Build {
 impl Build {
     /// With the integer parameter `n`, the number of work items, as variable 0.
     pub fn new(name: &str, width: usize) -> Build {
-        let n = VarInfo { name: "n".into(), ty: Ty::I32, varying: false };
+        let n = VarInfo { name: "n".into(), ty: Ty::I32, varying: false, span: Span::default() };
         let func = Func {
             name: name.into(),
             width,
@@ -41,7 +41,7 @@ impl Build {
     }
 
     pub fn one(&mut self, name: &str, ty: Ty) -> Var {
-        self.func.vars.push(VarInfo { name: name.into(), ty, varying: false });
+        self.func.vars.push(VarInfo { name: name.into(), ty, varying: false, span: Span::default() });
         Var(self.func.vars.len() as u32 - 1)
     }
 
@@ -111,7 +111,7 @@ pub fn for_(bind: Bind, var: Var, lo: Expr, hi: Expr, body: Vec<Stmt>) -> Stmt {
 }
 
 pub fn store(to: Access, value: Expr) -> Stmt {
-    Stmt::Store { to, value }
+    Stmt::Store { to, value, span: Span::default() }
 }
 
 /// Little-endian bytes.

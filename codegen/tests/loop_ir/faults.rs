@@ -21,7 +21,12 @@ fn fault(make: impl Fn(&mut Build, Expr) -> Vec<Stmt>) -> String {
 fn fault_of(value: impl Fn(Expr) -> Expr) -> String {
     fault(|b, x| {
         let value = value(x);
-        b.func.vars.push(kgen::loop_ir::VarInfo { name: "v".into(), ty: Ty::I32, varying: true });
+        b.func.vars.push(kgen::loop_ir::VarInfo {
+            name: "v".into(),
+            ty: Ty::I32,
+            varying: true,
+            span: Default::default(),
+        });
         vec![let_(Var(b.func.vars.len() as u32 - 1), value)]
     })
 }

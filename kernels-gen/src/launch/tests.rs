@@ -42,6 +42,7 @@ const FEW: Cpu = Cpu { fits: |ints| ints[0] <= 1, work: |_| 0, code };
 const CUDA: Cuda = Cuda {
     fits: |_| true,
     source: "",
+    allowed: "",
     entry: "gather",
     lanes: 1,
     threads: 32,

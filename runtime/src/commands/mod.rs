@@ -1,4 +1,5 @@
 //! The commands of `apr`, one file each: their arguments and what they print.
+mod bench;
 mod bundled;
 mod cpu;
 mod device;
@@ -35,6 +36,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Parity(Box<parity::Parity>),
     #[command(after_help = EXIT_CODES)]
+    Bench(bench::Bench),
+    #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Args),
     #[command(after_help = EXIT_CODES)]
     Synth(synth::Args),
@@ -52,6 +55,10 @@ impl Cli {
             Command::Parity(parity) => {
                 exit_on_interrupt(|| ())?;
                 parity.run()
+            }
+            Command::Bench(bench) => {
+                exit_on_interrupt(|| ())?;
+                bench.run()
             }
             Command::Inspect(args) => Ok(inspect::run(&args, &mut std::io::stdout().lock())?),
             Command::Synth(args) => Ok(synth::run(&args)?),

@@ -45,6 +45,11 @@ impl<'m> Session<'m> {
         self.prefill(&[token])
     }
 
+    /// The token with the largest logit after the last one that was fed.
+    pub fn best(&self) -> Option<u32> {
+        self.executor.best().last().and_then(|&token| u32::try_from(token).ok())
+    }
+
     /// Feeds tokens and hands out the logits of all of them, `[tokens of a chunk, vocabulary]` at a time.
     pub fn prefill_all<E: From<ExecError>>(
         &mut self,

@@ -79,10 +79,7 @@ impl Machine {
             let case = Case::drawn(&format!("f{seed}"), *seed, &[Target::Cuda]);
             cases.push((*seed, case.map_err(|e| format!("seed {seed}: {e}"))?));
         }
-        // The audit knows for a whole unit whether `fma` may be there.
-        let (fused, plain): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(_, case)| case.text.contains("fma("));
-        self.unit(fused)?;
-        self.unit(plain)
+        self.unit(cases)
     }
 
     fn unit(&self, cases: Vec<(u64, Case)>) -> Checked<()> {
@@ -106,8 +103,8 @@ impl Machine {
         let written = cases.iter().map(|case| write(case)).collect::<Checked<Vec<Written>>>()?;
         let text = together(&written);
         let compiled = self.compiler.compile(&text, "random.cu", &self.arch, &[]).map_err(|e| e.to_string())?;
-        let allowed = Allowed { fma: text.contains("__fmaf_rn") };
-        audit(&compiled.ptx, &allowed).map_err(|violations| {
+        let allowed = cases.iter().map(|case| Allowed::of(&case.kernel, &case.places)).reduce(Allowed::and);
+        audit(&compiled.ptx, &allowed.unwrap_or_default()).map_err(|violations| {
             let shown: Vec<String> = violations.iter().take(SHOWN).map(|v| v.to_string()).collect();
             format!("the audit refuses the code: {}", shown.join("; "))
         })?;
@@ -126,7 +123,7 @@ impl Machine {
 fn write(case: &Case) -> Checked<Written> {
     let [(_, schedule)] = &case.schedules[..] else { return Err("a case for CUDA has one schedule".into()) };
     let func = case.lowered(schedule)?;
-    let source = cuda::emit(&func, schedule.threads).map_err(|e| e.to_string())?;
+    let source = cuda::emit(&func, schedule.threads, &case.places).map_err(|e| e.to_string())?;
     Ok(Written { func, threads: schedule.threads, source })
 }
 

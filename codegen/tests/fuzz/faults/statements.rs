@@ -111,7 +111,7 @@ fn maximum_from_zero(func: &mut Func) -> usize {
 
 fn wrong_lane(func: &mut Func) -> usize {
     each(func, |s| match s {
-        Stmt::Store { to, value } if to.lane_stride != 0 => {
+        Stmt::Store { to, value, .. } if to.lane_stride != 0 => {
             *value = Expr::Shuffle { mask: 1, value: Box::new(value.clone()) };
             true
         }
@@ -121,7 +121,7 @@ fn wrong_lane(func: &mut Func) -> usize {
 
 fn truncated_half(func: &mut Func) -> usize {
     each(func, |s| match s {
-        Stmt::Store { to, value } if to.scalar == Scalar::F16 => {
+        Stmt::Store { to, value, .. } if to.scalar == Scalar::F16 => {
             let bits = Box::new(Expr::Unary(UnOp::Bits, Box::new(value.clone())));
             let kept = Expr::Binary(BinOp::And, bits, Box::new(Expr::Int(!0x1fff)));
             *value = Expr::Unary(UnOp::FromBits, Box::new(kept));

@@ -129,9 +129,8 @@ fn compile(compiler: &Compiler, codes: &[&'static Cuda], arch: &Arch) -> Result<
 }
 
 fn compile_one(compiler: &Compiler, code: &Cuda, arch: &Arch) -> Result<Vec<u8>, CudaError> {
-    let source = code.source;
-    let compiled = compiler.compile(source, code.entry, arch, &[]).map_err(not_compiled)?;
-    let allowed = Allowed { fma: source.contains("__fmaf_rn") };
+    let allowed: Allowed = code.allowed.parse().map_err(|error| CudaError::new(format!("{error}"), USE_CPU))?;
+    let compiled = compiler.compile(code.source, code.entry, arch, &[]).map_err(not_compiled)?;
     audit(&compiled.ptx, &allowed).map_err(|violations| {
         let shown: Vec<_> = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
         let (name, count, version) = (code.entry, violations.len(), compiled.nvrtc_version);

@@ -1,0 +1,90 @@
+//! PTX and cubins of kernels, by all threads of the machine, each audited.
+use super::{Unit, folder::Files};
+use crate::commands::{Failure, audited};
+use kgen::nvrtc::{Arch, Compiled, Compiler};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Compiles every kernel for every architecture. The first failure, in this order, is told, once the others have ended.
+pub fn compile(compiler: &Compiler, units: &[Unit], archs: &[Arch], files: &mut Files) -> Result<(), Failure> {
+    let work: Vec<(&Unit, &Arch)> = archs.iter().flat_map(|arch| units.iter().map(move |unit| (unit, arch))).collect();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<Compiled, Failure>)>> = Mutex::default();
+    let take = || {
+        let i = next.fetch_add(1, Ordering::Relaxed);
+        work.get(i).map(|(unit, arch)| (i, *unit, *arch))
+    };
+    let worker = || {
+        while let Some((i, unit, arch)) = take() {
+            let result = one(compiler, unit, arch);
+            let Ok(mut done) = done.lock() else { return };
+            done.push((i, result));
+            progress(done.len(), work.len(), unit, arch);
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(work.len());
+        (0..threads).for_each(|_| drop(scope.spawn(worker)));
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(i, _)| *i);
+    if done.len() < work.len() && done.iter().all(|(_, result)| result.is_ok()) {
+        return Err(Failure::Failed("a kernel was not compiled".into()));
+    }
+    for (i, result) in done {
+        let (unit, arch) = work[i];
+        let Compiled { ptx, cubin, .. } = result?;
+        files.add(format!("ptx/{arch}/{}.ptx", unit.source.entry), ptx);
+        files.add(format!("cubin/{arch}/{}.cubin", unit.source.entry), cubin);
+    }
+    Ok(())
+}
+
+fn one(compiler: &Compiler, unit: &Unit, arch: &Arch) -> Result<Compiled, Failure> {
+    let compiled = compiler.compile(&unit.source.text, &unit.source.entry, arch, &[])?;
+    audited(&compiled, &unit.allowed, arch)?;
+    Ok(compiled)
+}
+
+/// A line that writes over itself, for people who watch.
+fn progress(done: usize, all: usize, unit: &Unit, arch: &Arch) {
+    let mut err = io::stderr();
+    if err.is_terminal() {
+        let end = if done == all { "\n" } else { "" };
+        // Nothing can be done where standard error is closed.
+        let _ = write!(err, "\r\x1b[Kcompiled {done} of {all}: {} for {arch}{end}", unit.source.entry);
+        let _ = err.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kgen::audit::Allowed;
+    use kgen::cuda::Source;
+
+    #[test]
+    fn a_kernel_that_the_audit_refuses_fails_the_build() {
+        let compiler = Compiler::with_cache(None);
+        if let Err(error) = compiler.nvrtc() {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let unit = |name: &str, value: &str| {
+            let text = format!("extern \"C\" __global__ void {name}(float *x) {{\n    x[0] = {value};\n}}\n");
+            let source = Source { text, entry: name.into(), lanes: 1, shared_per_group: 0, scratch_per_item: 0 };
+            Unit { source, allowed: Allowed::default() }
+        };
+        let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());
+        let compiled = compile(&compiler, &[unit("fine", "x[1]")], &archs, &mut files);
+        assert!(compiled.is_ok() && files.iter().count() == 2);
+        let units = [unit("fine", "x[1]"), unit("approximate", "expf(x[1])")];
+        let Err(Failure::Failed(message)) = compile(&compiler, &units, &archs, &mut files) else {
+            panic!("the approximation was not refused");
+        };
+        let words = ["the audit refuses", "approximate at approximate.cu:2: an approximation: `ex2.approx"];
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+}
