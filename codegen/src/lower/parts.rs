@@ -43,6 +43,10 @@ impl<'a> Lower<'a> {
         let Some((i, axis, part, state, next)) = found else {
             return self.illegal(format!("there is no merge over `{name}` right inside of the outer axes"));
         };
+        if body[..i].iter().any(|s| matches!(s, Stmt::Store { .. } | Stmt::Par { .. })) {
+            return self
+                .illegal(format!("what is stored before the merge over `{name}` would be stored by all workers"));
+        }
         let mut known: HashMap<Var, Bound> = HashMap::new();
         known.extend(outer.iter().map(|axis| (axis.var, Bound::Below(&axis.hi))));
         known.extend(body[..i].iter().filter_map(|s| match s {

@@ -170,7 +170,7 @@ impl Body<'_> {
                 return self.line(depth, &text);
             }
             4 => {
-                let text = format!("let {name} = {};", self.writer.truth(2));
+                let text = format!("let {name} = {};", self.writer.truth(3));
                 self.writer.bools.push(name);
                 return self.line(depth, &text);
             }
