@@ -114,7 +114,7 @@ fn entry<'p>(statement: &Statement<'p>) -> Option<&'p str> {
 
 /// The lines that an instruction comes from: that of the innermost function first, then those where functions are inlined.
 fn lines<'a>(parsed: &'a Parsed, statement: &Statement) -> Vec<Line<'a>> {
-    let name = |file| Some(parsed.files.get(&file)?.strip_prefix(cuda::ROOT)?);
+    let name = |file| parsed.files.get(&file)?.strip_prefix(cuda::ROOT);
     statement.places.iter().filter_map(|place| Some(Line { file: name(place.file)?, number: place.line })).collect()
 }
 
