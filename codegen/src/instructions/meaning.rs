@@ -1,4 +1,4 @@
-//! Evaluates what the table says that an instruction means: its text becomes a small kernel, which the interpreter runs.
+//! Evaluates what an instruction's file says that it means: its text becomes a small kernel, which the interpreter runs.
 use super::Instruction;
 use crate::cpu::row::Slot;
 use crate::diagnostic::Source;
