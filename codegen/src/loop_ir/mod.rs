@@ -131,7 +131,7 @@ pub enum Stmt {
         var: Var,
         value: Expr,
     },
-    /// An array of numbers, uniform, zero at first; at the top of the function.
+    /// An array of numbers, uniform, of no value at first; at the top of the function.
     Array {
         var: Var,
         scalar: Scalar,

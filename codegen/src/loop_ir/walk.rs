@@ -1,5 +1,6 @@
 //! The parts of statements and expressions, for passes over all of them.
 use super::{Expr, Stmt};
+use crate::instructions::instruction;
 
 /// One list of a node's parts, shared or mutable.
 macro_rules! parts {
@@ -53,6 +54,15 @@ parts!(exprs, lists, children,);
 parts!(exprs_mut, lists_mut, children_mut, mut);
 
 impl Expr {
+    /// Whether this expression itself takes all lanes to compute.
+    pub fn across_lanes(&self) -> bool {
+        match self {
+            Expr::Shuffle { .. } | Expr::First(_) => true,
+            Expr::Call { intrinsic, .. } => instruction(intrinsic).is_some_and(|i| i.across),
+            _ => false,
+        }
+    }
+
     /// Calls `f` for this expression and all in it.
     pub fn visit(&self, f: &mut impl FnMut(&Expr)) {
         f(self);

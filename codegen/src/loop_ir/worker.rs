@@ -39,6 +39,9 @@ impl Stop {
     }
 }
 
+/// What every byte of an array is before it is written.
+const POISON: u8 = 0xa5;
+
 /// Why a worker has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
@@ -177,7 +180,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             }
             Stmt::Array { var, scalar, len } => {
                 let local = self.w.locals.get_mut(var.0 as usize).ok_or("no such variable")?;
-                *local = vec![0; len * scalar.bytes()];
+                *local = vec![POISON; len * scalar.bytes()];
                 Ok(())
             }
             Stmt::For { bind, var, lo, hi, step, body } => self.for_(*bind, *var, [lo, hi], *step, body),
@@ -249,6 +252,9 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             Expr::Fma(a, b, c) => lanes::fma(&self.eval(a)?, &self.eval(b)?, &self.eval(c)?)?,
             Expr::Select(c, a, b) => {
                 let c = self.eval(c)?;
+                if [a, b].into_iter().any(|side| self.exchanges(side)) {
+                    return Err("lanes exchange numbers in a choice, where only some may be".into());
+                }
                 match (c.ty, c.n) {
                     (Ty::Bool, 1) if c.lanes[0] != 0 => self.eval(a)?,
                     (Ty::Bool, 1) => self.eval(b)?,
@@ -273,6 +279,13 @@ impl<'a> Turn<'_, 'a, '_, '_> {
         })
     }
 
+    /// Whether computing this takes all lanes.
+    fn exchanges(&self, e: &Expr) -> bool {
+        let mut found = false;
+        e.visit(&mut |e| found |= e.across_lanes());
+        found && self.w.func.width > 1
+    }
+
     fn uniform(&mut self, e: &Expr, ty: Ty) -> Result<Value, Stop> {
         let v = self.eval(e)?;
         if v.ty != ty || v.n > 1 {
@@ -286,6 +299,9 @@ impl<'a> Turn<'_, 'a, '_, '_> {
 
     /// The first byte of every lane in memory: `size` bytes from there are inside.
     fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
+        if self.exchanges(&a.addr) {
+            return Err("lanes exchange numbers in an address, which only some may compute".into());
+        }
         let addr = self.uniform(&a.addr, Ty::I64)?.as_long();
         let memory = match a.mem {
             Mem::Local(var) => self.w.locals.get(var.0 as usize).map(Vec::as_slice),

@@ -43,7 +43,7 @@ impl<'a> Lower<'a> {
         let Some((i, axis, part, state, next)) = found else {
             return self.illegal(format!("there is no merge over `{name}` right inside of the outer axes"));
         };
-        if body[..i].iter().any(|s| matches!(s, Stmt::Store { .. } | Stmt::Par { .. })) {
+        if body[..i].iter().any(stores) {
             return self
                 .illegal(format!("what is stored before the merge over `{name}` would be stored by all workers"));
         }
@@ -60,6 +60,8 @@ impl<'a> Lower<'a> {
         let Some(most) = most else {
             return self.illegal(format!("the most iterations of `{name}` are no size known at launch"));
         };
+        // An iteration without parts has an item, too: someone must merge nothing and go on.
+        let most = Expr::Binary(BinOp::Max, Box::new(most), Box::new(Expr::Int(1)));
         let iterations = iterations.clone();
         Ok(Some(Parts { axis, most, iterations, before: &body[..i], part, state, next, after: &body[i + 1..] }))
     }
@@ -98,20 +100,22 @@ impl<'a> Lower<'a> {
     fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Kept>> {
         let used = walk::mentioned(&p.next.stmts, &p.next.values);
         let mut kept: Vec<Kept> = Vec::new();
-        for s in p.part {
-            let Stmt::Let { var, .. } = s else { continue };
-            if !used.contains(var) {
-                continue;
-            }
+        let made = p.part.iter().flat_map(|s| match s {
+            Stmt::Let { var, .. } => vec![*var],
+            Stmt::Merge { state, .. } => state.iter().map(|(var, _)| *var).collect(),
+            Stmt::Par { .. } | Stmt::Store { .. } => Vec::new(),
+        });
+        for var in made.filter(|var| used.contains(var)) {
             let at = kept.iter().map(|k| k.len).sum();
-            let (len, array) = match &envs[0][var] {
+            let (len, array) = match &envs[0][&var] {
                 Val::Array(array) => (self.array_len(*array), true),
                 _ if self.kernel.vars[var.0 as usize].ty == ir::Ty::F32 => (self.width(), false),
                 _ => return self.illegal("a part that is spread over workers is made of floats"),
             };
-            kept.push(Kept { var: *var, at, len, array });
+            kept.push(Kept { var, at, len, array });
         }
-        let item_bytes = 4 * kept.iter().map(|k| k.len).sum::<usize>();
+        // Merging may need nothing of a part but that it was there.
+        let item_bytes = 4 * kept.iter().map(|k| k.len).sum::<usize>().max(1);
         self.scratch = Some(Scratch { item_bytes, counters: p.iterations.clone() });
         let base = self.scratch_base(item);
         for k in &kept {
@@ -208,4 +212,14 @@ enum Bound<'k> {
     Is(&'k ir::Expr),
     /// An index from 0 to below this.
     Below(&'k ir::Expr),
+}
+
+/// Whether a statement writes memory.
+fn stores(s: &Stmt) -> bool {
+    match s {
+        Stmt::Store { .. } => true,
+        Stmt::Let { .. } => false,
+        Stmt::Par { body, .. } => body.iter().any(stores),
+        Stmt::Merge { part, next, .. } => part.iter().chain(&next.stmts).any(stores),
+    }
 }

@@ -106,7 +106,9 @@ fn under(target: Target, kernel: &Kernel, schedule: &Schedule, case: &Case, expe
     let mut buffers = case.buffers.clone();
     let failed = |e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints);
     if target == Target::Cuda {
-        let workers = 1 + rng.below(6);
+        // Few workers meet often; one for each item races with all.
+        let items = func.work_items(&case.ints).expect("a number of items") as usize;
+        let workers = [2, 3, 5, items.clamp(1, 64)][rng.below(4)];
         let turn = |n| rng.below(n);
         loop_ir::interp::run_at_once(&func, &case.ints, &case.floats, &mut buffers, workers, turn)
             .unwrap_or_else(failed);

@@ -99,7 +99,6 @@ impl Parity {
                 printed = out.write(&format!("{row}\n"));
             }
         });
-        printed?;
         // Its memory may be needed for the bisection.
         drop(tested);
         let bisection = self.bisect.as_ref().map(|stage| {
@@ -112,26 +111,36 @@ impl Parity {
                 Ok(executor)
             })
         });
-        let bisection = bisection.transpose()?;
-        if self.json {
-            let object = Object {
-                model: path.display().to_string(),
-                reference: &sides.reference,
-                tested: &sides.tested,
-                planted: self.plant.as_ref().map(Fault::to_string),
-                tokens: &tokens,
-                report: &report,
-                bisection: bisection.as_ref(),
-            };
-            let json = serde_json::to_string_pretty(&object).map_err(|error| Error::Failure(error.to_string()))?;
-            out.write(&format!("{json}\n"))?;
-        } else {
-            out.write(&text::summary(&report, bisection.as_ref()))?;
+        let (bisection, not_bisected) = match bisection.transpose() {
+            Ok(bisection) => (bisection, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let object = Object {
+            model: path.display().to_string(),
+            reference: &sides.reference,
+            tested: &sides.tested,
+            planted: self.plant.as_ref().map(Fault::to_string),
+            tokens: &tokens,
+            report: &report,
+            bisection: bisection.as_ref(),
+        };
+        let written = printed.and_then(|()| self.write(&mut out, &object));
+        // A mismatch is one, whether or not anybody reads on.
+        if !report.equal {
+            if let Err(error) = not_bisected {
+                eprintln!("not bisected: {error}");
+            }
+            return Err(Error::Parity(text::refusal(&sides.tested, &sides.reference)));
         }
-        match report.equal {
-            true => Ok(()),
-            false => Err(Error::Parity(text::refusal(&sides.tested, &sides.reference))),
+        written.and(not_bisected)
+    }
+
+    fn write(&self, out: &mut Output, object: &Object) -> Result<(), Error> {
+        if !self.json {
+            return out.write(&text::summary(object.report, object.bisection));
         }
+        let json = serde_json::to_string_pretty(object).map_err(|error| Error::Failure(error.to_string()))?;
+        out.write(&format!("{json}\n"))
     }
 
     fn tokens(&self, file: &Gguf) -> Result<Vec<u32>, Error> {

@@ -147,6 +147,7 @@ impl Cuda {
             let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
             check_indices(kernel, &ints, i, &self.tokens.bytes()[offset..offset + len]).map_err(refused)?;
         }
+        self.scratch.lend(kernel.cuda(&ints), &ints)?;
         Ok((ints, extents))
     }
 
@@ -160,10 +161,14 @@ impl Cuda {
         let Ok(items) = u32::try_from((code.work)(&most)) else {
             return Err(CudaError::new(format!("stage {name}: too many work items"), USE_CPU).into());
         };
-        if items == 0 {
+        if items == 0 && !is_decode(step) {
             return Ok(());
         }
-        let kernels::Shape { grid, threads, shared } = kernels::shape(code, items);
+        let kernels::Shape { grid, threads, shared } = kernels::shape(code, items.max(1));
+        // A group's next item is as far as there are groups, and must be an `int`, too.
+        if i64::from(items) + i64::from(grid) * i64::from(threads) > i64::from(i32::MAX) {
+            return Err(CudaError::new(format!("stage {name}: {items} work items are too many"), USE_CPU).into());
+        }
         let (dims, scalars) = ints.split_at(kernel.dims);
         let mut values: Vec<u64> = extents.iter().map(|extent| extent.address).collect();
         values.extend(dims.iter().map(|&int| u64::from(int as u32)));

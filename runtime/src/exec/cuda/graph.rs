@@ -15,8 +15,14 @@ impl Graph {
         let done = work();
         // SAFETY: begun above. It is ended also where the work has failed.
         let graph = unsafe { result::stream::end_capture(stream.handle()) };
-        done?;
-        let graph = graph.map_err(failed)?;
+        let graph = match (done, graph) {
+            (Ok(()), graph) => graph.map_err(failed)?,
+            (Err(error), graph) => {
+                // SAFETY: what was recorded until then is given back.
+                let _ = graph.map(|graph| unsafe { result::graph::destroy(graph) });
+                return Err(error);
+            }
+        };
         // SAFETY: the graph was just made, and is given back once it was instantiated.
         unsafe {
             let flags = sys::CUgraphInstantiate_flags(0);

@@ -32,7 +32,8 @@ impl Tensors {
     ) -> Result<Tensors, ExecError> {
         let take = |buffer: &Buffer| Ok(DeviceMemory::new(gpu, most_bytes(buffer, limits)?, &buffer.name)?);
         let memory = plan.buffers.iter().map(take).collect::<Result<Vec<_>, ExecError>>()?;
-        let mut upload = Upload::new(gpu, stream, weights)?;
+        let largest = memory.iter().map(DeviceMemory::len).max().unwrap_or(0);
+        let mut upload = Upload::new(gpu, stream, weights, largest)?;
         for (buffer, memory) in plan.buffers.iter().zip(&memory) {
             match &buffer.role {
                 Role::Weight => {
@@ -46,8 +47,9 @@ impl Tensors {
                     // SAFETY: as above.
                     unsafe { upload.copy(memory.address(), &table, |_| ())? };
                 }
-                Role::Cache => stream.zero(memory)?,
-                Role::Input | Role::Activation => {}
+                // Of activations, the bytes that fill blocks up are compared, too.
+                Role::Cache | Role::Activation => stream.zero(memory)?,
+                Role::Input => {}
             }
         }
         upload.finish()?;

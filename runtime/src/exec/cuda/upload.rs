@@ -23,9 +23,9 @@ pub struct Upload<'s> {
 }
 
 impl<'s> Upload<'s> {
-    /// For `total` bytes.
-    pub fn new(gpu: &Gpu, stream: &'s Stream, total: usize) -> Result<Self, CudaError> {
-        let len = CHUNK.min(total);
+    /// For `total` bytes, in pieces of at most `largest`.
+    pub fn new(gpu: &Gpu, stream: &'s Stream, total: usize, largest: usize) -> Result<Self, CudaError> {
+        let len = CHUNK.min(largest);
         let buffers = [(Pinned::new(gpu, len)?, Event::new()?), (Pinned::new(gpu, len)?, Event::new()?)];
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
         let style = ProgressStyle::with_template("weights to the GPU {bar:40} {bytes}/{total_bytes} {bytes_per_sec}")
