@@ -178,7 +178,7 @@ fn kind(operation: &str, parts: &[&str]) -> Option<Operation> {
 /// What instructions are compared with.
 struct Source<'a> {
     allowed: &'a Allowed,
-    /// Whether an instruction that was moved out of a loop or a branch may have lost its line.
+    /// Whether an instruction that was moved out of a loop or a branch may have another line.
     moves: bool,
 }
 
@@ -187,7 +187,7 @@ impl Source<'_> {
     fn refuses(&self, operation: Operation, lines: &[Line]) -> Option<Fault> {
         let line = lines.iter().find(|line| line.number > 0 && self.allowed.knows(line.file));
         let found = line.is_some_and(|line| self.allowed.has(*line, operation));
-        if found || self.moves && self.moved(operation, line) {
+        if found || (self.moves || lines.iter().any(is_lost)) && self.moved(operation, line) {
             return None;
         }
         Some(match line {
@@ -204,7 +204,13 @@ impl Source<'_> {
     }
 }
 
-/// The last compiler that keeps the line of whatever it moves. Later ones, which NVRTC has for `sm_100` and newer, give it
+/// Whether an instruction has lost its line, as any compiler does: one that stands for several lines is at line 0, and one
+/// that was moved to the head of the function is in the generated file, where nothing else computes.
+fn is_lost(line: &Line) -> bool {
+    line.number == 0 || line.file.ends_with(".cu") && line.file != cuda::PRELUDE_FILE
+}
+
+/// The last compiler that gives nothing another line than its own. Later ones, which NVRTC has for `sm_100` and newer, give it
 /// the line of what stands before it, or line 0.
 const KEEPS_LINES: u32 = 7;
 

@@ -155,20 +155,24 @@ fn inlined_code_belongs_to_the_innermost_line_that_is_known() {
 }
 
 #[test]
-fn what_a_newer_compiler_moves_may_lose_its_line_but_is_no_contraction() {
-    let fault = |nvvm: &str, line: u32, instruction: &str| {
-        let header = format!("// Based on NVVM {nvvm}\n.file 1 \"/kgen/k.rs\"\n");
-        let ptx = format!("{header}.entry k() {{\n.loc 1 {line} 2\n{instruction}\n}}\n");
+fn what_a_compiler_moves_may_lose_its_line_but_is_no_contraction() {
+    let at = |nvvm: &str, file: u32, line: u32, instruction: &str| {
+        let header = format!("// Based on NVVM {nvvm}\n.file 1 \"/kgen/k.rs\"\n.file 2 \"/kgen/k.cu\"\n");
+        let ptx = format!("{header}.entry k() {{\n.loc {file} {line} 2\n{instruction}\n}}\n");
         audit(&ptx, &allowed("fma 3 k.rs\nadd 5 k.rs\nmul 7 k.rs")).err().map(|violations| violations[0].fault)
     };
-    let (fma, mul) = ("fma.rn.f32 %f1, %f2, %f3, %f4;", "mul.rn.f32 %f1, %f2, %f3;");
+    let fault = |nvvm, line, instruction| at(nvvm, 1, line, instruction);
+    let (fma, mul, div) = ("fma.rn.f32 %f1, %f2, %f3, %f4;", "mul.rn.f32 %f1, %f2, %f3;", "div.rn.f32 %f1, %f2, %f3;");
     for (instruction, strict) in [(fma, Fault::Contraction), (mul, Fault::Foreign)] {
         assert_eq!(fault("7.0.1", 2, instruction), Some(strict));
-        assert_eq!(fault("7.0.1", 0, instruction), Some(Fault::Nowhere));
-        assert_eq!((fault("20.0.0", 2, instruction), fault("20.0.0", 0, instruction)), (None, None));
+        assert_eq!(fault("20.0.0", 2, instruction), None);
+        for nvvm in ["7.0.1", "20.0.0"] {
+            assert_eq!((fault(nvvm, 0, instruction), at(nvvm, 2, 13, instruction)), (None, None));
+        }
     }
     assert_eq!(fault("20.0.0", 5, fma), Some(Fault::Contraction));
-    assert_eq!(fault("20.0.0", 5, "div.rn.f32 %f1, %f2, %f3;"), Some(Fault::Foreign));
+    assert_eq!(fault("20.0.0", 5, div), Some(Fault::Foreign));
+    assert_eq!((fault("7.0.1", 0, div), at("7.0.1", 2, 13, div)), (Some(Fault::Nowhere), Some(Fault::Nowhere)));
 }
 
 #[test]
