@@ -3,11 +3,13 @@ mod cache;
 mod find;
 mod library;
 mod options;
+mod parallel;
 
 pub use cache::Cache;
 pub use find::{INSTALL, NotFound, OLDEST};
 pub use library::{Nvrtc, Version};
 pub use options::{Arch, OPTIONS, UnknownArch};
+pub use parallel::by_all_threads;
 
 /// What a kernel compiles to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,40 +1,20 @@
 //! PTX and cubins of kernels, by all threads of the machine, each audited.
 use super::{Unit, folder::Files};
 use crate::commands::{Failure, audited};
-use kgen::nvrtc::{Arch, Compiled, Compiler};
+use kgen::nvrtc::{Arch, Compiled, Compiler, by_all_threads};
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 /// Compiles every kernel for every architecture. The first failure, in this order, is told, once the others have ended.
 pub fn compile(compiler: &Compiler, units: &[Unit], archs: &[Arch], files: &mut Files) -> Result<(), Failure> {
     let work: Vec<(&Unit, &Arch)> = archs.iter().flat_map(|arch| units.iter().map(move |unit| (unit, arch))).collect();
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Compiled, Failure>)>> = Mutex::default();
-    let take = || {
-        let i = next.fetch_add(1, Ordering::Relaxed);
-        work.get(i).map(|(unit, arch)| (i, *unit, *arch))
-    };
-    let worker = || {
-        while let Some((i, unit, arch)) = take() {
-            let result = one(compiler, unit, arch);
-            let Ok(mut done) = done.lock() else { return };
-            done.push((i, result));
-            progress(done.len(), work.len(), unit, arch);
-        }
-    };
-    thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(work.len());
-        (0..threads).for_each(|_| drop(scope.spawn(worker)));
+    let done = AtomicUsize::new(0);
+    let results = by_all_threads(&work, |(unit, arch)| {
+        let result = one(compiler, unit, arch);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, work.len(), unit, arch);
+        result
     });
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|(i, _)| *i);
-    if done.len() < work.len() && done.iter().all(|(_, result)| result.is_ok()) {
-        return Err(Failure::Failed("a kernel was not compiled".into()));
-    }
-    for (i, result) in done {
-        let (unit, arch) = work[i];
+    for ((unit, arch), result) in work.into_iter().zip(results) {
         let Compiled { ptx, cubin, .. } = result?;
         files.add(format!("ptx/{arch}/{}.ptx", unit.source.entry), ptx);
         files.add(format!("cubin/{arch}/{}.cubin", unit.source.entry), cubin);

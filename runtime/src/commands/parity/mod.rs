@@ -130,7 +130,7 @@ impl Parity {
             if let Err(error) = not_bisected {
                 eprintln!("not bisected: {error}");
             }
-            return Err(Error::Parity(text::refusal(&sides.tested, &sides.reference)));
+            return Err(Error::Parity(text::refusal(&report, &sides.tested, &sides.reference)));
         }
         written.and(not_bisected)
     }

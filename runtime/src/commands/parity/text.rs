@@ -1,5 +1,5 @@
 //! What `apr parity` prints after the table.
-use crate::parity::{Bisection, Report};
+use crate::parity::{Bisection, Report, Row};
 
 /// One word for an outcome.
 pub fn outcome(equal: bool) -> &'static str {
@@ -40,9 +40,12 @@ fn bisected(found: &Bisection) -> [String; 6] {
 }
 
 /// The error of a check that found something.
-pub fn refusal(tested: &str, reference: &str) -> String {
-    format!(
-        "PARITY FAILED: {tested} computes a DIFFERENT function than {reference}.\n  \
-         help: run the model with --device cpu, and report this with what was printed"
-    )
+pub fn refusal(report: &Report, tested: &str, reference: &str) -> String {
+    let what = match &report.failure {
+        Some(failure) if report.steps.iter().all(Row::equal) => {
+            format!("{tested} could not be compared with {reference} to the end: {failure}")
+        }
+        _ => format!("{tested} computes a DIFFERENT function than {reference}."),
+    };
+    format!("PARITY FAILED: {what}\n  help: run the model with --device cpu, and report this with what was printed")
 }

@@ -1,8 +1,8 @@
 //! A planted fault on the GPU: edits on the stream, between the stages.
 use super::{
     CudaError, Gpu,
+    compile::not_compiled,
     driver::{DeviceMemory, Module, Stream},
-    kernels,
 };
 use crate::{
     exec::{
@@ -25,7 +25,7 @@ pub struct Faulty {
 impl Faulty {
     /// Compiles the kernel that flips a bit.
     pub fn new(gpu: &Gpu, fault: Planted) -> Result<Faulty, CudaError> {
-        let compiled = Compiler::new().compile(&source(), FLIP, &gpu.arch(), &[]).map_err(kernels::not_compiled)?;
+        let compiled = Compiler::new().compile(&source(), FLIP, &gpu.arch(), &[]).map_err(not_compiled)?;
         Ok(Faulty { fault, flip: Module::load(gpu, &compiled.cubin, FLIP)? })
     }
 
