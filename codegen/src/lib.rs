@@ -47,6 +47,7 @@ pub mod lower;
 mod nesting;
 pub mod nvrtc;
 pub mod places;
+pub mod random;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

@@ -6,6 +6,7 @@ mod arith;
 mod bounds;
 mod builtin;
 mod call;
+mod convert;
 mod expr;
 mod kernel;
 mod memory;

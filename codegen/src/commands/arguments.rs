@@ -1,8 +1,9 @@
 //! The numbers and data that `kgen run` is given, as a kernel's parameters.
 use super::Failure;
-use kgen::data::{Filler, Random, bytes};
+use kgen::data::{Filler, bytes};
 use kgen::diagnostic::Source;
 use kgen::ir::{Buffer, Kernel, Scalar, Ty, Var, interp};
+use kgen::random::Random;
 use kgen::{float, text};
 use std::str::FromStr;
 

@@ -1,11 +1,11 @@
 //! One kernel with sizes, data and schedules, made from three tapes, and whether all that runs it agrees.
 use crate::generate;
 use crate::tape::{Recording, Tape};
-use kgen::data::Random;
 use kgen::diagnostic::{Source, render};
 use kgen::ir::{Kernel, Scalar, interp};
 use kgen::loop_ir::{self, Func};
 use kgen::places::Places;
+use kgen::random::Random;
 use kgen::schedule::{self, Schedule};
 use kgen::target::Target;
 use kgen::{data, lower};

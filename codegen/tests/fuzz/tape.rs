@@ -1,6 +1,6 @@
 //! Choices: drawn from a seed and written down, or read back. Whatever is drawn, 0 is the simplest, so a shorter or smaller
 //! tape is a simpler kernel.
-use kgen::data::Random;
+use kgen::random::Random;
 
 /// The choices of one drawing.
 pub struct Tape {

@@ -3,10 +3,11 @@
 mod lowered;
 mod mutate;
 
-use kgen::data::{Filler, Random, bytes};
+use kgen::data::{Filler, bytes};
 use kgen::diagnostic::{Source, render};
 use kgen::ir::{Kernel, Ty, interp};
 use kgen::library;
+use kgen::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};

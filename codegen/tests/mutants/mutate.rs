@@ -1,5 +1,5 @@
 //! Changes to a few tokens of a source text.
-use kgen::data::Random;
+use kgen::random::Random;
 use std::ops::Range;
 
 /// Words that mean something to the checker.

@@ -1,22 +1,9 @@
-//! What all executors do alike with a plan's buffers: which bytes a stage takes, where constants come from, which steps fit.
+//! What all executors do alike with a plan's buffers: which bytes a stage takes, and where constants come from.
 use super::ExecError;
 use crate::{
     gguf::Gguf,
-    plan::{Arg, Buffer, RowFn, Size, Step},
+    plan::{Arg, Buffer, RowFn, Step},
 };
-
-/// Refuses a step that is empty, or larger than `limits`.
-pub fn check_step(limits: &Step, tokens: usize, position: usize, outputs: usize) -> Result<(), ExecError> {
-    let &Step { tokens: most_tokens, outputs: most_outputs, .. } = limits;
-    if tokens == 0 || tokens > most_tokens || outputs > most_outputs.min(tokens) {
-        return Err(ExecError::StepSize { tokens, outputs, most_tokens, most_outputs });
-    }
-    let capacity = limits.get(Size::Capacity);
-    if position > capacity || tokens > capacity - position {
-        return Err(ExecError::ContextFull { tokens, position, capacity });
-    }
-    Ok(())
-}
 
 /// The offset and length in bytes of an argument in its buffer. Where sizes overflow it is empty, which a launch refuses.
 pub fn part(buffer: &Buffer, arg: Arg, step: &Step) -> (usize, usize) {
@@ -24,11 +11,6 @@ pub fn part(buffer: &Buffer, arg: Arg, step: &Step) -> (usize, usize) {
     let rows = step.get(buffer.shape[0]);
     let taken = if arg.outputs_only { rows.min(step.outputs) } else { rows };
     ((rows - taken) * row, taken * row)
-}
-
-/// The values of integer parameters. A size that does not fit is one that no kernel accepts.
-pub fn ints(sizes: &[Size], step: &Step) -> Vec<i32> {
-    sizes.iter().map(|&size| i32::try_from(step.get(size)).unwrap_or(-1)).collect()
 }
 
 /// All bytes of a buffer in the largest step.

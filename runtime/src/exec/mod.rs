@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod cuda;
 mod fault;
 mod session;
+mod step;
 
 pub use fault::{Fault, Planted};
 pub use session::Session;

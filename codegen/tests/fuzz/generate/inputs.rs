@@ -1,6 +1,6 @@
 //! The inputs that a kernel may have, and random numbers for them, with a liking for what goes wrong.
-use kgen::data::Random;
 use kgen::ir::Scalar;
+use kgen::random::Random;
 
 /// Numbers of one kind in an element of a buffer.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@ use super::{Pool, memory::Memory, share};
 use crate::{
     exec::{
         ExecError, Executor, Planted,
-        buffers::{check_step, fill_table, ints, most_bytes, part, weight},
+        buffers::{fill_table, most_bytes, part, weight},
         fault::{Edit, flip},
+        step::{check_step, ints},
     },
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},

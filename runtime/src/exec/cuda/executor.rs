@@ -13,7 +13,8 @@ use super::{
 use crate::{
     exec::{
         ExecError, Executor, Planted,
-        buffers::{check_step, ints, most_bytes, part},
+        buffers::{most_bytes, part},
+        step::{check_step, ints},
     },
     gguf::Gguf,
     plan::{BEST, BoundStage, BufferId, LOGITS, Plan, Role, Size, Step},
@@ -157,7 +158,7 @@ impl Cuda {
         let (ints, extents) = self.checked(stage, step)?;
         let (code, function) = self.kernels[stage.kernel].code(&ints);
         let last = Step { position: self.limits.get(Size::Capacity) - step.tokens, ..*step };
-        let most = crate::exec::buffers::ints(sizes, if is_decode(step) { &last } else { step });
+        let most = crate::exec::step::ints(sizes, if is_decode(step) { &last } else { step });
         let Ok(items) = u32::try_from((code.work)(&most)) else {
             return Err(CudaError::new(format!("stage {name}: too many work items"), USE_CPU).into());
         };

@@ -3,7 +3,7 @@
 //! One of each serves all stages: they run one after the other, and every launch leaves its counters at 0.
 use super::{CudaError, Gpu, driver::DeviceMemory, driver::Stream, error::USE_CPU};
 use crate::{
-    exec::buffers::ints,
+    exec::step::ints,
     plan::{BoundStage, Step},
 };
 use kernels_gen::Cuda;
