@@ -129,7 +129,11 @@ fn write(case: &Case) -> Checked<Written> {
 
 /// One translation unit: what all begin with, once, and the kernels.
 fn together(written: &[Written]) -> String {
-    let begin = |text: &str| text.find("extern \"C\" __global__").expect("a kernel");
+    // With the `#line` that says where the lines before its first statement are.
+    let begin = |text: &str| {
+        let kernel = text.find("extern \"C\" __global__").expect("a kernel");
+        text[..kernel].rfind("#line").expect("the name of the generated file")
+    };
     let first = &written[0].source.text;
     let kernels = written.iter().map(|w| &w.source.text[begin(&w.source.text)..]);
     std::iter::once(&first[..begin(first)]).chain(kernels).collect()
