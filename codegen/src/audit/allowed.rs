@@ -66,6 +66,8 @@ impl fmt::Display for Operation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     lines: BTreeMap<(String, u32), BTreeSet<Operation>>,
+    /// Whether an operation may stand at the line of another.
+    any_line: bool,
 }
 
 impl Allowed {
@@ -78,6 +80,17 @@ impl Allowed {
             }
         });
         allowed
+    }
+
+    /// The same operations, each at any line of the kernel: for source that was not seen to keep its lines. What a compiler
+    /// moves out of a loop may come to stand at the line of a neighbour.
+    pub fn at_any_line(self) -> Allowed {
+        Allowed { any_line: true, ..self }
+    }
+
+    /// Whether an operation may stand at another line than its own.
+    pub(super) fn moves(&self) -> bool {
+        self.any_line
     }
 
     /// What either has: of several kernels in one text.
@@ -166,7 +179,7 @@ impl FromStr for Allowed {
             Some(((part()?.to_string(), number), operations))
         };
         let parsed = text.lines().map(|text| line(text).ok_or_else(|| NotAllowed(text.into())));
-        Ok(Allowed { lines: parsed.collect::<Result<_, _>>()? })
+        Ok(Allowed { lines: parsed.collect::<Result<_, _>>()?, any_line: false })
     }
 }
 

@@ -84,7 +84,7 @@ impl fmt::Display for Violation {
 /// Looks at every instruction; all that are refused come in the order of the text.
 pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
     let parsed = ptx::parse(ptx);
-    let source = Source { allowed, moves: moves(ptx) };
+    let source = Source { allowed, moves: moves(ptx) || allowed.moves() };
     let kernel = parsed.statements.iter().find_map(entry).unwrap_or_default();
     let violation = |fault, text: &str, line, lines: Vec<Line>| {
         // The outermost is what the kernel's author wrote.
