@@ -92,5 +92,11 @@ DEVICE void store_f32_bytes(u8* p, float x) { put_four_bytes(p, __float_as_uint(
 DEVICE void store_i32_bytes(u8* p, int x) { put_four_bytes(p, (u32)x); }
 DEVICE void store_i16_bytes(u8* p, int x) { put_two_bytes(p, (u16)x); }
 DEVICE void store_u16_bytes(u8* p, int x) { put_two_bytes(p, (u16)x); }
-DEVICE void store_f16_bytes(u8* p, float x) { u16 h; store_f16((u8*)&h, x); put_two_bytes(p, h); }
+// By way of 32 bits: ptxas 13.0 stores (u8)1.0 and not the low byte of 1.0's half where the bytes of a `cvt` are stored at once.
+DEVICE u32 half_bits(float x) {
+    u32 h;
+    asm("{.reg .b16 h, z; mov.b16 z, 0; cvt.rn.f16.f32 h, %1; mov.b32 %0, {h, z};}" : "=r"(h) : "f"(x));
+    return is_nan(x) ? 0x7e00u : h;
+}
+DEVICE void store_f16_bytes(u8* p, float x) { put_two_bytes(p, (u16)half_bits(x)); }
 DEVICE void store_bf16_bytes(u8* p, float x) { u16 h; store_bf16((u8*)&h, x); put_two_bytes(p, h); }
