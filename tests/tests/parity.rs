@@ -173,3 +173,11 @@ fn a_healthy_gpu_is_equal_to_the_cpu() {
     assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
     assert!(run.out.contains("equal: every bit") && run.err.contains("tested: cuda:0"), "{}", run.err);
 }
+
+#[test]
+fn a_mismatch_is_one_although_nobody_reads_on() {
+    let args = ["parity", "--device", "cpu:scalar", "--plant", "head:0", "--steps", "1", "--tokens", "1,2,3"];
+    let mut child = apr(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+}

@@ -79,6 +79,11 @@ pub fn bisect<'m>(
     })
 }
 
+/// Refuses the name of a stage that cannot be bisected, with the names of those that can.
+pub fn check_bisected(plan: &Plan, stage: Option<&str>) -> Result<(), Error> {
+    pick(&plan.bind(kernels_gen::kernel)?, &Report::default(), stage).map(drop)
+}
+
 fn pick(stages: &[BoundStage], report: &Report, name: Option<&str>) -> Result<usize, Error> {
     let product = |name: &str| stages.iter().position(|stage| stage.name == name && format(stage).is_some());
     let first = || stages.iter().position(|stage| format(stage).is_some());

@@ -8,7 +8,7 @@ mod product;
 mod report;
 mod verdict;
 
-pub use bisect::{Bisection, Distance, bisect};
+pub use bisect::{Bisection, Distance, bisect, check_bisected};
 pub use check::{Feed, check};
 pub use element::Element;
 pub use gate::{Case, FailedCase, GATE_POSITIONS, GATE_TOKENS, gate};

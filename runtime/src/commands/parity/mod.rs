@@ -8,7 +8,7 @@ use crate::{
     exec::Fault,
     gguf::{Gguf, ModelError},
     model::Model,
-    parity::{Bisection, Feed, Report, Row, bisect, check},
+    parity::{Bisection, Feed, Report, Row, bisect, check, check_bisected},
     plan::{CHUNK, Step, transformer},
     text::{Special, Tokenizer, Vocabulary},
 };
@@ -80,6 +80,7 @@ impl Parity {
         check_tokens(&tokens, positions, &model.config)?;
         let plan = transformer(&model);
         let planted = self.plant.as_ref().map(|fault| fault.place(&plan)).transpose()?;
+        self.bisect.as_ref().map_or(Ok(()), |stage| check_bisected(&plan, stage.as_deref()))?;
         let chunk = tokens.len().min(self.chunk as usize);
         let limits = Step { tokens: chunk, outputs: 1, position: 0, chunks: positions.div_ceil(CHUNK) };
         eprintln!("reference: {}; tested: {}", sides.reference, sides.tested);
