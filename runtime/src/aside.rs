@@ -10,5 +10,6 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(".apr-").suffix(".partial");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    // What is wrong with the folder is of interest, and not the name of the file that could not be made in it.
+    builder.tempfile_in(folder).map_err(|error| error.kind().into())
 }

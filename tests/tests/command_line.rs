@@ -326,3 +326,19 @@ fn bench_refuses_what_it_cannot_measure() {
     assert_eq!(run(&["bench", "-d", "99999999"]).code, Some(3));
     assert_eq!(run(&["bench", "--device", "cuda:99"]).code, Some(5));
 }
+
+#[test]
+fn an_answer_that_is_cut_says_so() {
+    let run = run(&["run", "--device", "cpu", "--max-tokens", "3", "Spell cat."]);
+    assert_eq!((run.code, run.out.lines().count()), (Some(0), 1), "{}", run.err);
+    assert!(run.err.contains("stopped after 3 tokens: --max-tokens"), "{}", run.err);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named_with_a_way_out() {
+    let tiny = bundled("qwen2-tiny.gguf");
+    let run = run(&["logits", tiny.to_str().unwrap(), "--tokens", "1", "--out", "no-such-folder/x.f32"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains("no-such-folder/x.f32") && run.err.contains("help: "), "{}", run.err);
+    assert!(!run.err.contains("partial"), "{}", run.err);
+}

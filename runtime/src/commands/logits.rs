@@ -84,5 +84,6 @@ impl Out {
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::Failure(format!("cannot write {}: {error}", path.display()))
+    let help = "check that the folder exists and may be written to, and that there is room";
+    Error::Failure(format!("cannot write {}: {error}\n  help: {help}", path.display()))
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error,
     exec::Session,
-    generate::{Request, generate},
+    generate::{Finish, Request, generate},
     gguf::{Fault, Gguf, ModelError},
     model::Model,
     parity::{GATE_POSITIONS, GATE_TOKENS},
@@ -99,6 +99,12 @@ impl Run {
         let mut sampler = self.sampling.sampler()?;
         let found = self.device.find()?;
         let input = Input::sort(self.model.clone(), self.prompt.clone(), self.prompt_option.clone())?;
+        if let (Some(model), None, None) = (&input.model, &input.prompt, &self.prompt_option)
+            && !model.exists()
+        {
+            let model = model.display().to_string();
+            eprintln!("{model:?} looks like a file, so it is taken for the model; a prompt like that needs --prompt");
+        }
         let path = bundled::or_default(input.model)?;
         let start = Instant::now();
         let file = Gguf::open(&path)?;
@@ -127,10 +133,14 @@ impl Run {
         let mut show = |piece: &str| if self.json { Ok(()) } else { out.write(piece) };
         let answer = generate(&mut session, &tokenizer, &mut sampler, &request, &mut show)?;
         let report = Report { answer: &answer, prompt: &prompt, placement: &placement, seed: self.sampling.seed, load };
+        out.write(&if self.json { format!("{}\n", report.json()) } else { "\n".into() })?;
+        if answer.finish == Finish::Length && !self.json {
+            eprintln!("stopped after {} tokens: --max-tokens and the context allow no more", answer.tokens.len());
+        }
         if self.verbose {
             eprint!("{}", report.timings());
         }
-        out.write(&if self.json { format!("{}\n", report.json()) } else { "\n".into() })
+        Ok(())
     }
 
     /// The prompt as the model reads it.
