@@ -24,6 +24,11 @@ impl Random {
         lo + (self.bits() % count) as i64
     }
 
+    /// A number below `n`, which is at least 1.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+
     /// A float in -1.0..1.0, a multiple of 2^-23.
     pub fn float(&mut self) -> f32 {
         self.int(-(1 << 23), (1 << 23) - 1) as f32 / (1 << 23) as f32

@@ -1,14 +1,11 @@
 //! Small kernels in which a careless lowering for a GPU would change a bit, skip an output, or hang.
 mod common;
 
-use common::{compile, meaning};
+use common::{compile, f32s, meaning};
 use kgen::loop_ir::interp;
+use kgen::random::Random;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
-
-fn f32s(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
 
 /// The kernel gives what it means under every legal schedule of the kind, with few and many workers, in any turns.
 fn agrees(text: &str, parts: Option<&str>, ints: &[i32], buffers: &[Vec<u8>]) {
@@ -22,12 +19,8 @@ fn agrees(text: &str, parts: Option<&str>, ints: &[i32], buffers: &[Vec<u8>]) {
         legal += 1;
         for workers in [1, 2, 3, 40] {
             for seed in 1..6 {
-                let (mut out, mut state) = (buffers.to_vec(), seed);
-                let turn = |n: usize| {
-                    state = state * 48271 % 0x7fff_ffff;
-                    state % n
-                };
-                interp::run_at_once(&func, ints, &[], &mut out, workers, turn)
+                let (mut out, mut turns) = (buffers.to_vec(), Random::new(seed));
+                interp::run_at_once(&func, ints, &[], &mut out, workers, |n| turns.below(n))
                     .unwrap_or_else(|e| panic!("{width} lanes, {workers} workers: {e}\n{text}"));
                 assert_eq!(out, expected, "{width} lanes, {workers} workers\n{text}");
             }

@@ -1,7 +1,7 @@
 //! Small kernels in which a careless lowering would change a bit or leave a proved range.
 mod common;
 
-use common::{WIDTHS, compile, legal, lowered, meaning, schedule};
+use common::{WIDTHS, compile, f32s, i32s, legal, lowered, meaning, schedule};
 use kgen::schedule::Schedule;
 
 /// The kernel means `expected`, and every width that is legal agrees; there are `widths` of them.
@@ -25,14 +25,6 @@ fn agrees(text: &str, ints: &[i32], buffers: &[Vec<u8>], widths: usize) -> Vec<u
     }
     assert!(legal_ones >= widths, "{legal_ones} schedules are legal\n{text}");
     expected.last().unwrap().clone()
-}
-
-fn f32s(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn i32s(values: &[i32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The CUDA executor against the CPU: the same bits, whatever the way of feeding. Without a GPU nothing can be shown.
 mod engine_support;
+mod gpu_support;
 
 use apr::{
     exec::{
@@ -13,18 +14,8 @@ use apr::{
     synth::Quant,
 };
 use engine_support::model;
+use gpu_support::gpu;
 use kernels_gen::Isa;
-
-/// The first GPU, or a line that says why a test does nothing.
-fn gpu() -> Option<Gpu> {
-    match cuda::list() {
-        Ok(_) => Some(Gpu::open(0).unwrap()),
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
-}
 
 fn limits(chunk: usize) -> Step {
     Step { tokens: chunk, outputs: chunk, position: 0, chunks: 2 }

@@ -1,6 +1,7 @@
 //! Parity between a GPU and the CPU: silent on a healthy pair, every planted fault found and named on the GPU, the gate and
 //! its verdict. Without a GPU nothing can be shown.
 mod engine_support;
+mod gpu_support;
 
 use apr::{
     exec::{
@@ -15,18 +16,8 @@ use apr::{
     synth::Quant,
 };
 use engine_support::model;
+use gpu_support::gpu;
 use kernels_gen::Isa;
-
-/// The first GPU, or a line that says why a test does nothing.
-fn gpu() -> Option<Gpu> {
-    match cuda::list() {
-        Ok(_) => Some(Gpu::open(0).unwrap()),
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
-}
 
 fn limits(tokens: usize) -> Step {
     Step { tokens, outputs: 1, position: 0, chunks: GATE_POSITIONS.div_ceil(CHUNK) }

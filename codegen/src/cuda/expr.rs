@@ -2,7 +2,6 @@
 use super::stmt::{Printed, Printer};
 use crate::instructions::instruction;
 use crate::ir::{BinOp, Scalar, UnOp};
-use crate::loop_ir::print;
 use crate::loop_ir::{Access, Expr, Mem, Ty};
 
 impl Printer<'_> {
@@ -30,8 +29,6 @@ impl Printer<'_> {
                 (format!("__fmaf_rn({}, {}, {})", self.text(a)?, self.text(b)?, self.text(c)?), Ty::F32)
             }
             Expr::Select(c, a, b) => {
-                self.by_all_lanes(a)?;
-                self.by_all_lanes(b)?;
                 let (text, ty) = self.expr(a)?;
                 (format!("({} ? {text} : {})", self.text(c)?, self.text(b)?), ty)
             }
@@ -56,16 +53,6 @@ impl Printer<'_> {
         })
     }
 
-    /// Refuses what lanes exchange where only some of them may be.
-    fn by_all_lanes(&self, e: &Expr) -> Printed<()> {
-        let mut exchange = false;
-        e.visit(&mut |e| exchange |= e.across_lanes());
-        if exchange && self.func.width > 1 {
-            return Err(format!("lanes exchange numbers where only some are: {}", print::expr(self.func, e)));
-        }
-        Ok(())
-    }
-
     pub(super) fn text(&self, e: &Expr) -> Printed<String> {
         Ok(self.expr(e)?.0)
     }
@@ -82,7 +69,6 @@ impl Printer<'_> {
             Mem::Local(v) => self.var(v),
             Mem::Scratch => "scratch".into(),
         };
-        self.by_all_lanes(&a.addr)?;
         let addr = self.operand(&a.addr)?;
         Ok(match (a.lane_stride, self.func.width) {
             (0, _) | (_, 1) => format!("{base} + {addr}"),

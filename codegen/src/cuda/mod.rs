@@ -54,6 +54,9 @@ pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Ille
     if !WIDTHS.contains(&func.width) || !threads.is_multiple_of(func.width.max(32)) || threads > 1024 {
         return Err(illegal(format!("no CTA of {threads} threads in groups of {}", func.width)));
     }
+    if let Some(exchange) = func.misplaced_exchange() {
+        return Err(illegal(format!("lanes exchange numbers where only some may be: `{exchange}`")));
+    }
     let arrays: usize = func.body.iter().map(array_bytes).sum();
     // A group of one thread keeps its arrays for itself.
     let shared = if func.width > 1 { arrays } else { 0 };

@@ -22,7 +22,7 @@ pub struct Fault {
 /// each buffer.
 ///
 /// Faults: reading or writing outside of memory, a variable used before it is set, one value where one a lane is needed or
-/// the reverse, mixed types, an integer that leaves its type, a bad shift or divisor, a store to what is only read, a part of
+/// the reverse, an exchange between lanes where only some may be, mixed types, an integer that leaves its type, a bad shift or divisor, a store to what is only read, a part of
 /// the items of a function whose workers meet.
 pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], lo: i32, hi: i32) -> Result<(), Fault> {
     check(func, ints, floats, buffers)?;
@@ -74,6 +74,9 @@ fn check(func: &Func, ints: &[i32], floats: &[f32], buffers: &[Vec<u8>]) -> Resu
     }
     if !(1..=MAX_LANES).contains(&func.width) || func.vars.len() < func.ints + func.floats {
         return Err(fault(func, format!("{} lanes, {} variables", func.width, func.vars.len())));
+    }
+    if let Some(node) = func.misplaced_exchange() {
+        return Err(Fault { node, reason: "lanes exchange numbers where only some may be".into() });
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! A worker is `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
+mod divergence;
 pub mod interp;
 mod lanes;
 pub mod memory;

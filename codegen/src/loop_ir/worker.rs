@@ -252,9 +252,6 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             Expr::Fma(a, b, c) => lanes::fma(&self.eval(a)?, &self.eval(b)?, &self.eval(c)?)?,
             Expr::Select(c, a, b) => {
                 let c = self.eval(c)?;
-                if [a, b].into_iter().any(|side| self.exchanges(side)) {
-                    return Err("lanes exchange numbers in a choice, where only some may be".into());
-                }
                 match (c.ty, c.n) {
                     (Ty::Bool, 1) if c.lanes[0] != 0 => self.eval(a)?,
                     (Ty::Bool, 1) => self.eval(b)?,
@@ -279,13 +276,6 @@ impl<'a> Turn<'_, 'a, '_, '_> {
         })
     }
 
-    /// Whether computing this takes all lanes.
-    fn exchanges(&self, e: &Expr) -> bool {
-        let mut found = false;
-        e.visit(&mut |e| found |= e.across_lanes());
-        found && self.w.func.width > 1
-    }
-
     fn uniform(&mut self, e: &Expr, ty: Ty) -> Result<Value, Stop> {
         let v = self.eval(e)?;
         if v.ty != ty || v.n > 1 {
@@ -299,9 +289,6 @@ impl<'a> Turn<'_, 'a, '_, '_> {
 
     /// The first byte of every lane in memory: `size` bytes from there are inside.
     fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
-        if self.exchanges(&a.addr) {
-            return Err("lanes exchange numbers in an address, which only some may compute".into());
-        }
         let addr = self.uniform(&a.addr, Ty::I64)?.as_long();
         let memory = match a.mem {
             Mem::Local(var) => self.w.locals.get(var.0 as usize).map(Vec::as_slice),

@@ -4,6 +4,7 @@ use kgen::cpu::Isa;
 use kgen::diagnostic::{Source, render};
 use kgen::ir::{Kernel, interp};
 use kgen::loop_ir::{self, Func};
+use kgen::random::Random;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
 
@@ -25,12 +26,8 @@ pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec
     let mut out = buffers.to_vec();
     let work = func.work_items(ints).expect("work is made of sizes");
     if func.scratch.is_some() {
-        let mut turn = 7usize;
-        let choose = |n| {
-            turn = turn.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            (turn >> 33) % n
-        };
-        loop_ir::interp::run_at_once(func, ints, &[], &mut out, 3, choose).map_err(|e| e.to_string())?;
+        let mut turns = Random::new(7);
+        loop_ir::interp::run_at_once(func, ints, &[], &mut out, 3, |n| turns.below(n)).map_err(|e| e.to_string())?;
         return Ok(out);
     }
     for (lo, hi) in [(work / 2, work), (0, work / 2)] {
@@ -50,4 +47,14 @@ pub const WIDTHS: [usize; 4] = [1, 4, 8, 16];
 /// Whether [`Isa::Avx512`] can be given the schedule.
 pub fn legal(kernel: &Kernel, schedule: &Schedule) -> Result<(), String> {
     Target::Cpu(Isa::Avx512).legal(kernel, schedule)
+}
+
+/// Little-endian bytes.
+pub fn f32s(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Little-endian bytes.
+pub fn i32s(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }

@@ -5,6 +5,7 @@ use crate::operations::{self, INPUTS};
 use kgen::cpu::Isa;
 use kgen::cpu::operations::{find, rows};
 use kgen::loop_ir::{Func, Ty, interp, print};
+use kgen::random::Random;
 
 /// A function, what it is run on, and where.
 struct Case {
@@ -15,15 +16,16 @@ struct Case {
     buffers: Vec<Vec<u8>>,
 }
 
-/// Random numbers (SplitMix64), with a liking for the corners of `f32`.
-struct Random(u64);
+/// Random numbers, with a liking for the corners of `f32`.
+struct Inputs(Random);
 
-impl Random {
+impl Inputs {
+    fn new(seed: u64) -> Inputs {
+        Inputs(Random::new(seed))
+    }
+
     fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z >> 32) as u32
+        (self.0.bits() >> 32) as u32
     }
 
     fn bytes(&mut self, len: usize) -> Vec<u8> {
@@ -95,7 +97,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
-    let mut random = Random(width as u64);
+    let mut random = Inputs::new(width as u64);
     let func = operations::arithmetic(width, unit, mixed);
     let items = 4096 / width;
     let mut buffers: Vec<Vec<u8>> = INPUTS.map(|(name, ty)| words(4096, |_| random.input(name, ty))).into();
@@ -104,7 +106,7 @@ fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
 }
 
 fn copies(isa: Isa, width: usize) -> Case {
-    let mut random = Random(7);
+    let mut random = Inputs::new(7);
     let items = 64;
     let sizes = operations::SCALARS.map(|s| 3 * width * items * s.bytes());
     let mut buffers: Vec<Vec<u8>> = sizes.map(|size| random.bytes(size)).into();
@@ -114,7 +116,7 @@ fn copies(isa: Isa, width: usize) -> Case {
 
 /// Around every value halfway between two binary16 numbers, where rounding decides, and random ones; every half.
 fn halves(isa: Isa, width: usize) -> Case {
-    let mut random = Random(9);
+    let mut random = Inputs::new(9);
     let x = words(6 * 65536, |i| {
         let x = half::f16::from_bits((i / 6) as u16).to_f32().to_bits();
         [x, x + 0xfff, x + 0x1000, x + 0x1001, random.next(), random.float()][i % 6]
@@ -127,19 +129,19 @@ fn halves(isa: Isa, width: usize) -> Case {
 }
 
 fn add(isa: Isa, width: usize) -> Case {
-    let mut random = Random(3);
+    let mut random = Inputs::new(3);
     let buffers = vec![words(1003, |_| random.float()), words(1003, |_| random.float()), vec![0; 4012]];
     Case { isa, func: kernels::add(width), items: 1003, buffers }
 }
 
 fn dot(isa: Isa, width: usize, unit: &'static str) -> Case {
-    let mut random = Random(5);
+    let mut random = Inputs::new(5);
     let buffers = vec![random.bytes(100 * kernels::ROW / 2), random.bytes(100 * kernels::ROW), vec![0; 400]];
     Case { isa, func: kernels::dot(width, unit), items: 100, buffers }
 }
 
 fn tree(isa: Isa, width: usize) -> Case {
-    let mut random = Random(6);
+    let mut random = Inputs::new(6);
     Case { isa, func: kernels::tree(width), items: 300, buffers: vec![random.bytes(300 * 128), vec![0; 600]] }
 }
 

@@ -129,3 +129,32 @@ fn the_printer_refuses_with_reasons() {
     assert_eq!("avx512".parse(), Ok(Isa::Avx512));
     assert!("sse".parse::<Isa>().unwrap_err().contains("scalar, avx2, avx512"));
 }
+
+#[test]
+fn exchanges_where_only_some_lanes_may_be() {
+    let func = |make: &dyn Fn(Expr) -> (Expr, Expr)| {
+        let mut b = Build::new("f", 8);
+        let x = b.buffer("x", Scalar::I32, false);
+        let y = b.buffer("y", Scalar::I32, true);
+        let item = b.one("item", Ty::I32);
+        let (addr, value) = make(Expr::Load(at(x, Expr::Long(0), 4, Scalar::I32)));
+        b.items(item, vec![store(at(y, addr, 4, Scalar::I32), value)])
+    };
+    let run = |func: &kgen::loop_ir::Func| {
+        let mut buffers = vec![i32s(&[0, 1, 2, 3, 4, 5, 6, 7]), vec![0; 32]];
+        interp::run(func, &[1], &[], &mut buffers, 0, 1).map_err(|fault| fault.reason)
+    };
+    let fine = func(&|x| (Expr::Long(0), shuffle(1, x)));
+    assert_eq!(run(&fine), Ok(()));
+    kgen::cuda::emit(&fine, 32, &Default::default()).unwrap();
+    let chosen = func(&|x| {
+        let first = Expr::First(Box::new(x.clone()));
+        (Expr::Long(0), select(bin(BinOp::Lt, x.clone(), int(3)), bin(BinOp::Add, x, first), int(0)))
+    });
+    let addressed = func(&|x| (offset(call("hsum", vec![x]), 0, 0), int(1)));
+    for func in [chosen, addressed] {
+        assert_eq!(run(&func), Err("lanes exchange numbers where only some may be".into()));
+        let refused = kgen::cuda::emit(&func, 32, &Default::default()).unwrap_err();
+        assert!(refused.reason.contains("only some may be"), "{refused}");
+    }
+}

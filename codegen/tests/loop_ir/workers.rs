@@ -2,6 +2,7 @@
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar};
 use kgen::loop_ir::{Bind, Expr, Func, Mem, Scratch, Stmt, Ty, Var, interp};
+use kgen::random::Random;
 
 /// Items in a sum.
 const ITEMS: i32 = 6;
@@ -64,12 +65,8 @@ fn sum(wrong: Wrong) -> Func {
 fn run(wrong: Wrong, workers: usize, seed: u64) -> Result<f32, String> {
     let x: Vec<f32> = (0..ITEMS).map(|i| 0.1 + 1e7f32.powi(i % 3) * i as f32).collect();
     let mut buffers = vec![f32s(&x), f32s(&[-1.0])];
-    let mut state = seed;
-    let turn = |n: usize| {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 33) as usize % n
-    };
-    let done = interp::run_at_once(&sum(wrong), &[ITEMS], &[], &mut buffers, workers, turn);
+    let mut turns = Random::new(seed);
+    let done = interp::run_at_once(&sum(wrong), &[ITEMS], &[], &mut buffers, workers, |n| turns.below(n));
     done.map(|()| f32::from_bits(bits(&buffers[1])[0])).map_err(|fault| fault.reason)
 }
 

@@ -1,19 +1,21 @@
 //! Inputs for every kernel: small shapes that leave remainders everywhere, tame numbers and wild ones.
 use kgen::ir::{self, Kernel, interp};
+use kgen::random::Random;
 
-/// A counter-based generator (splitmix64): the same inputs on every machine.
-pub struct Rng(pub u64);
+/// Random numbers, and the floats that kernels are run on.
+pub struct Rng(Random);
 
 impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub fn new(seed: u64) -> Rng {
+        Rng(Random::new(seed))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0.bits()
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
+        self.0.below(n)
     }
 
     /// Roughly normal, or any bits at all.

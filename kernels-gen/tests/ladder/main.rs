@@ -45,7 +45,7 @@ fn generated_code_is_the_interpreter() {
     for kernel in &library.kernels {
         let code = kernels_gen::kernel(&kernel.name).expect("every kernel is generated");
         for seed in 0..24 {
-            let case = case(kernel, seed % 3 == 2, &mut Rng(seed));
+            let case = case(kernel, seed % 3 == 2, &mut Rng::new(seed));
             let expected = meaning(kernel, &case);
             for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
                 let mut buffers = case.buffers.clone();
@@ -81,7 +81,7 @@ fn no_schedule_changes_a_bit() {
 }
 
 fn under_schedules(kernel: &Kernel) {
-    let mut rng = Rng(kernel.name.len() as u64);
+    let mut rng = Rng::new(kernel.name.len() as u64);
     let mut drawn = 0;
     for number in 0..SCHEDULES / SCHEDULES_A_CASE {
         let case = case(kernel, number % 4 == 3, &mut rng);
