@@ -6,7 +6,6 @@ mod error;
 pub mod exec;
 pub mod generate;
 pub mod gguf;
-mod hex;
 pub mod math;
 pub mod model;
 pub mod parity;

@@ -1,5 +1,6 @@
 //! Compiled kernels on disk: a file each, named by what it was made from, with a hash of what is in it.
 use super::{Compiled, Version};
+use crate::text;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -83,7 +84,7 @@ pub(super) fn key(name: &str, source: &str, options: &[String]) -> String {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    text::hex(&hash.finalize())
 }
 
 /// The magic, a hash of the rest, and the parts, each after its length. The key is a part, so that a file under

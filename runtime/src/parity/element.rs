@@ -1,6 +1,6 @@
 //! An element of a buffer, as people read it: a number with its bits, or a block's bytes.
-use crate::hex::hex;
 use half::f16;
+use kgen::text::hex;
 use serde::Serialize;
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Verdicts of the gate on disk: that it was passed, under a hash of everything that the verdict depends on.
-use crate::{Error, gguf::Gguf, hex::hex, plan::Plan};
-use kgen::nvrtc::Cache;
+use crate::{Error, gguf::Gguf, plan::Plan};
+use kgen::{nvrtc::Cache, text::hex};
 use sha2::{Digest, Sha256};
 use std::{
     env, fs, io,

@@ -2,6 +2,7 @@
 use super::folder::Files;
 use crate::commands::Failure;
 use kgen::nvrtc::{self, Arch, Version};
+use kgen::text;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ impl Manifest {
     /// The text of the manifest, with the hashes of these files.
     pub fn text(mut self, files: &Files) -> Result<String, Failure> {
         let entry = |(path, data): (&String, &Vec<u8>)| {
-            let sha256 = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+            let sha256 = text::hex(&Sha256::digest(data));
             (path.clone(), File { bytes: data.len(), sha256 })
         };
         self.files = files.iter().map(entry).collect();

@@ -1,11 +1,10 @@
 //! A GPU: whether it is there, what it is, and its context.
 use super::{CudaError, error::USE_CPU};
-use crate::hex::hex;
 use cudarc::driver::{
     DriverError, result,
     sys::{self, CUdevice, CUdevice_attribute as Attribute},
 };
-use kgen::nvrtc::Arch;
+use kgen::{nvrtc::Arch, text::hex};
 use std::{fmt, sync::Arc};
 
 /// Compute capabilities before this lack instructions that the kernels have.

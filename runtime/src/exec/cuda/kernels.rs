@@ -1,9 +1,8 @@
 //! The kernels of a plan on a GPU: loaded, and how they are started.
 use super::{CudaError, Gpu, compile::compile, driver::Module, error::USE_CPU};
-use crate::hex::hex;
 use cudarc::driver::sys::CUfunction;
 use kernels_gen::{Cuda, Kernel};
-use kgen::nvrtc::Compiler;
+use kgen::{nvrtc::Compiler, text::hex};
 use sha2::{Digest, Sha256};
 /// More dynamic shared memory than this must be asked for.
 const FREE_SHARED: u32 = 48 << 10;
