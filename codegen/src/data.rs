@@ -57,7 +57,7 @@ impl Filler {
         let info = &kernel.buffers[buffer];
         let Some(scalar) = info.scalar else {
             let format = self.program.formats.get(&info.elem).ok_or_else(|| format!("no format `{}`", info.elem))?;
-            let run = |f: &syntax::Field| Run {
+            let run = |f: &crate::ir::Field| Run {
                 offset: f.offset,
                 count: f.len.unwrap_or(1),
                 scalar: f.scalar,

@@ -41,6 +41,7 @@ pub mod diagnostic;
 pub mod float;
 pub mod instructions;
 pub mod ir;
+pub mod layout;
 pub mod library;
 pub mod loop_ir;
 pub mod lower;

@@ -1,6 +1,6 @@
 //! Source text to items: formats, functions, kernels and constants. The grammar is Rust's, through syn.
 use crate::diagnostic::{Code, Diagnostic, Source};
-use crate::ir::{Scalar, Span};
+use crate::ir::{Field, Scalar, Span};
 use crate::nesting;
 use std::collections::BTreeMap;
 use syn::spanned::Spanned;
@@ -33,21 +33,6 @@ pub struct Format {
     pub fields: Vec<Field>,
     /// Where.
     pub span: Span,
-}
-
-/// A number or an array of numbers in a block.
-#[derive(Clone, Debug)]
-pub struct Field {
-    /// Name.
-    pub name: String,
-    /// Byte offset in the block.
-    pub offset: usize,
-    /// How one number lies in memory.
-    pub scalar: Scalar,
-    /// Values it may hold where the declaration narrows them.
-    pub range: Option<(i64, i64)>,
-    /// Length of an array.
-    pub len: Option<usize>,
 }
 
 /// A function of the language; it is inlined where it is called.

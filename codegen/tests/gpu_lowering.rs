@@ -20,8 +20,10 @@ fn agrees(text: &str, parts: Option<&str>, ints: &[i32], buffers: &[Vec<u8>]) {
         for workers in [1, 2, 3, 40] {
             for seed in 1..6 {
                 let (mut out, mut turns) = (buffers.to_vec(), Random::new(seed));
-                interp::run_at_once(&func, ints, &[], &mut out, workers, |n| turns.below(n))
-                    .unwrap_or_else(|e| panic!("{width} lanes, {workers} workers: {e}\n{text}"));
+                func.with_layouts(ints, &mut out, |out| {
+                    interp::run_at_once(&func, ints, &[], out, workers, |n| turns.below(n))
+                })
+                .unwrap_or_else(|e| panic!("{width} lanes, {workers} workers: {e}\n{text}"));
                 assert_eq!(out, expected, "{width} lanes, {workers} workers\n{text}");
             }
         }

@@ -246,11 +246,16 @@ impl Checker<'_> {
             Elem::Block(f) => (None, self.program.formats[f].bytes, None, f.clone()),
             Elem::Index(below) => (Some(Scalar::I32), 4, Some(below.clone()), "i32".to_string()),
         };
+        let fields = match &elem {
+            Elem::Block(f) => self.program.formats[f].fields.clone(),
+            _ => Vec::new(),
+        };
         self.buffers.push(ir::Buffer {
             name: name.clone(),
             elem_bytes,
             elem: text,
             scalar,
+            fields,
             shape,
             written,
             index_below,

@@ -1,8 +1,7 @@
 //! Tensors, blocks and their fields: indexing, reading, and the places that are stored to.
 use super::{Checked, Checker, Elem, Value, View, int, node, range};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, Kind, Place, Scalar, Span, Ty};
-use crate::syntax::Field;
+use crate::ir::{Expr, Field, Kind, Place, Scalar, Span, Ty};
 
 impl Checker<'_> {
     pub(super) fn index(&mut self, i: &syn::ExprIndex) -> Checked<Value> {

@@ -18,8 +18,8 @@ mod stmt;
 pub use kernel::instances;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{self, Expr, Span, Stmt, Ty, Var, VarInfo};
-use crate::syntax::{Field, Program};
+use crate::ir::{self, Expr, Field, Span, Stmt, Ty, Var, VarInfo};
+use crate::syntax::Program;
 use crate::text;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

@@ -102,8 +102,10 @@ fn run_loop(kernel: &Kernel, func: &Func, given: &mut Arguments) -> Done {
     }
     let work =
         func.work_items(&given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
-    loop_ir::interp::run(func, &given.ints, &given.floats, &mut given.buffers, 0, work)
-        .map_err(|fault| Failure::Failed(fault.to_string()))
+    func.with_layouts(&given.ints, &mut given.buffers, |buffers| {
+        loop_ir::interp::run(func, &given.ints, &given.floats, buffers, 0, work)
+    })
+    .map_err(|fault| Failure::Failed(fault.to_string()))
 }
 
 /// A condition compares two sizes.

@@ -52,12 +52,29 @@ pub struct Buffer {
     pub elem: String,
     /// The number itself where the element is one; `None` for a block.
     pub scalar: Option<Scalar>,
+    /// Of a block; none where the element is a number.
+    pub fields: Vec<Field>,
     /// Extents, expressions over the dims.
     pub shape: Vec<Expr>,
     /// Whether the kernel writes it. A kernel never reads what it writes.
     pub written: bool,
     /// Its values are indices into something of this extent; a launch checks them.
     pub index_below: Option<Expr>,
+}
+
+/// A number or an array of numbers in a block.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Name.
+    pub name: String,
+    /// Byte offset in the block.
+    pub offset: usize,
+    /// How one number lies in memory.
+    pub scalar: Scalar,
+    /// Values it may hold where the declaration narrows them.
+    pub range: Option<(i64, i64)>,
+    /// Length of an array.
+    pub len: Option<usize>,
 }
 
 /// The kinds of statement.

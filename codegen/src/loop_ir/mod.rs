@@ -21,6 +21,7 @@ mod work;
 mod worker;
 
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
+use crate::layout::Layout;
 
 /// A variable of a function; [`Func::vars`] says what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +72,8 @@ pub struct Func {
     pub floats: usize,
     /// As in the kernel.
     pub buffers: Vec<Buffer>,
+    /// How each of them lies in memory where its rows lie side by side; without an entry they do not.
+    pub layouts: Vec<Option<Layout>>,
     /// As in the kernel: what the launch checks.
     pub requires: Vec<(AlgExpr, String)>,
     /// Number of work items: the extent of the `Work` loop, over the integer parameters.

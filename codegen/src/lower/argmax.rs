@@ -15,6 +15,9 @@ impl Lower<'_> {
         (lo, hi): (Op, Op),
         envs: &mut [Env],
     ) -> Lowered<Vec<Val>> {
+        if self.spread {
+            return self.illegal("an index of the largest inside lanes");
+        }
         let lanes = self.can_spread(axis, &body.stmts, Some(&body.value));
         let start = |l: &mut Self, n: usize, varying: bool| -> Vec<(loop_ir::Var, loop_ir::Var)> {
             let begin = |l: &mut Self| {

@@ -22,6 +22,8 @@ impl<'a> Lower<'a> {
             floats: vars.len() - ints,
             ints,
             vars,
+            layouts: Vec::new(),
+            rows: None,
             scratch: None,
             arrays: Vec::new(),
             blocks: vec![Block::default()],

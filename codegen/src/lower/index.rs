@@ -23,8 +23,11 @@ impl Lower<'_> {
         }
     }
 
-    /// A place in a buffer as bytes.
-    pub(super) fn access(&mut self, place: &Place, env: &mut Env) -> Lowered<Access> {
+    /// A place in a buffer as bytes, of which `bytes` are wanted.
+    pub(super) fn access(&mut self, place: &Place, bytes: usize, env: &mut Env) -> Lowered<Access> {
+        if let Some(layout) = self.layouts[place.buffer].clone() {
+            return self.side_by_side(&layout, place, bytes, env);
+        }
         let buffer = &self.kernel.buffers[place.buffer];
         let size = place.scalar.bytes() as i32;
         let (mut element, mut stride) = (long(0), 0);

@@ -2,6 +2,7 @@
 use super::{Lower, value};
 use crate::ir::sum_order::Shape;
 use crate::ir::{Axis, BinOp, Block, Buffer, Expr, Kind, Place, ReduceOp, Stmt, Ty, UnOp, Var};
+use crate::layout::Layout;
 use std::collections::HashMap;
 
 /// How a value depends on the lane.
@@ -16,15 +17,21 @@ enum Dep {
 struct Walk<'a> {
     deps: HashMap<Var, Dep>,
     buffers: &'a [Buffer],
+    layouts: &'a [Option<Layout>],
 }
 
 impl Lower<'_> {
+    /// Whether lanes may be given iterations here: they have none yet.
+    pub(super) fn lanes_are_free(&self) -> bool {
+        self.width() > 1 && !self.spread && self.lane.is_some() && self.schedule.lanes.is_none()
+    }
+
     /// Whether the iterations of `axis` over `stmts` and then `value` can be spread over lanes.
     pub(super) fn can_spread(&self, axis: &Axis, stmts: &[Stmt], value: Option<&Expr>) -> bool {
-        if self.width() == 1 || self.spread || self.lane.is_none() {
+        if !self.lanes_are_free() {
             return false;
         }
-        let mut walk = Walk { deps: HashMap::new(), buffers: &self.kernel.buffers };
+        let mut walk = Walk { deps: HashMap::new(), buffers: &self.kernel.buffers, layouts: &self.layouts };
         walk.deps.insert(axis.var, Dep::Affine(1));
         walk.stmts(stmts).is_some() && value.is_none_or(|v| walk.expr(v).is_some())
     }
@@ -138,7 +145,7 @@ impl Walk<'_> {
         if let Some(at) = &p.at {
             match self.expr(at)? {
                 Dep::Uniform => {}
-                Dep::Affine(1) => dep = Dep::Varying,
+                Dep::Affine(1) if self.layouts[p.buffer].is_none() => dep = Dep::Varying,
                 _ => return None,
             }
         }

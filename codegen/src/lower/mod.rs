@@ -14,6 +14,7 @@ mod overrun;
 mod pack;
 mod parts;
 mod reduce;
+mod rows;
 mod stmt;
 mod sum;
 mod sum_lanes;
@@ -22,6 +23,7 @@ mod value;
 pub use nest::{merge_axes, outer_axes};
 
 use crate::ir::{self, Kernel};
+use crate::layout::Layout;
 use crate::loop_ir::{self, Func};
 use crate::schedule::Schedule;
 use std::collections::{HashMap, HashSet};
@@ -39,6 +41,7 @@ pub struct Illegal {
 /// Lowers a kernel, or says why the schedule is not legal for it.
 pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     let mut l = Lower::new(kernel, schedule);
+    l.layouts = l.layouts_of(schedule)?;
     let work = l.nest()?;
     let mut func = Func {
         name: name(kernel, schedule),
@@ -47,6 +50,7 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         ints: l.ints,
         floats: l.floats,
         buffers: kernel.buffers.clone(),
+        layouts: std::mem::take(&mut l.layouts),
         requires: kernel.requires.clone(),
         work,
         scratch: l.scratch.take(),
@@ -97,6 +101,10 @@ struct Lower<'a> {
     vars: Vec<loop_ir::VarInfo>,
     ints: usize,
     floats: usize,
+    /// Of the buffers whose rows lie side by side.
+    layouts: Vec<Option<Layout>>,
+    /// The axis of which each lane does an iteration, and its end, where that is an outer one.
+    rows: Option<(ir::Var, Op)>,
     /// What workers share, where a merge is spread over them.
     scratch: Option<loop_ir::Scratch>,
     /// Array declarations, which go to the top.

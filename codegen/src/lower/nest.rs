@@ -47,6 +47,7 @@ impl<'a> Lower<'a> {
             .map(|name| *axes.iter().find(|a| self.axis_name(a) == name).expect("looked up above"))
             .collect();
         let rest: Vec<&'a Axis> = axes.into_iter().filter(|a| !split.iter().any(|s| s.var == a.var)).collect();
+        self.check_rows(&split)?;
         let mut work = Expr::Int(1);
         for axis in &split {
             let tiles = self.tiles(axis)?;
@@ -73,7 +74,7 @@ impl<'a> Lower<'a> {
         Ok(work)
     }
 
-    fn axis_name(&self, axis: &Axis) -> &'a str {
+    pub(super) fn axis_name(&self, axis: &Axis) -> &'a str {
         &self.kernel.vars[axis.var.0 as usize].name
     }
 
@@ -95,7 +96,7 @@ impl<'a> Lower<'a> {
 
     /// Number of tiles of an axis, over the parameters alone; 0 where the axis is empty.
     fn tiles(&self, axis: &Axis) -> Lowered<Expr> {
-        let tile = self.tile(axis) as i32;
+        let tile = (self.tile(axis) * if self.has_rows(axis) { self.width() } else { 1 }) as i32;
         let size = self.size(&axis.hi).map(|hi| match axis.hi.ty {
             ir::Ty::Int { lo: 0.., .. } => hi,
             _ => Expr::Binary(BinOp::Max, Box::new(hi), Box::new(Expr::Int(0))),
@@ -167,6 +168,10 @@ impl<'a> Lower<'a> {
         let axis = level.axis;
         let (lo, hi) = self.bounds(axis, envs)?;
         match (&level.given, level.tile) {
+            (Some(number), tile) if self.has_rows(axis) => {
+                let number = number.clone();
+                self.rows(axis, (number, tile), hi, envs, |l, envs| l.levels(inner, body, envs))
+            }
             (Some(number), 1) => {
                 super::axis::give(envs, axis.var, Val::Op(number.clone()));
                 self.levels(inner, body, envs)

@@ -3,8 +3,10 @@ use super::axis::give;
 use super::build::int;
 use super::overrun::mentions;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, Expr, Kind, Scalar, Ty, Var};
-use crate::loop_ir::{self, Access};
+use crate::ir::{Axis, BinOp, Block, Expr, Kind, Node, Place, Scalar, Stmt, Ty, Var, walk};
+use crate::loop_ir;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 impl Lower<'_> {
     /// `isum(lo..lo + len, |i| a(i) * b(i))` with unsigned and signed bytes, as partial sums; `None` where it is no such dot.
@@ -16,30 +18,35 @@ impl Lower<'_> {
         len: usize,
         envs: &mut [Env],
     ) -> Lowered<Option<Vec<Val>>> {
-        let chunk = 4 * self.width();
+        let free = self.lanes_are_free();
+        let chunk = if free { 4 * self.width() } else { 4 };
         let Some(instruction) = self.schedule.dot.as_deref() else { return Ok(None) };
-        let Kind::Binary(BinOp::Mul, a, b) = &body.value.kind else { return Ok(None) };
+        let Some(value) = written_out(body) else { return Ok(None) };
+        let Kind::Binary(BinOp::Mul, a, b) = &value.kind else { return Ok(None) };
         let operands =
             [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
         let Some((unsigned, signed)) = operands else { return Ok(None) };
         let inside = self.lane.is_some() || self.width() == 1;
-        let usable = inside && !self.spread && len.is_multiple_of(chunk) && body.stmts.is_empty();
-        if !usable || !fits_i16(instruction, unsigned, signed) {
+        // Lanes that do iterations of an outer axis have dots of their own, of other lanes they have none.
+        let usable = inside && (free || self.width() == 1 || self.schedule.lanes.is_some());
+        if !usable || !len.is_multiple_of(chunk) || !fits_i16(instruction, unsigned, signed) {
             return Ok(None);
         }
         let instruction = crate::instructions::instruction(instruction).expect("legal asks the table first").name;
         let mut sums: Vec<Op> = vec![int(0); envs.len()];
         for start in (0..len).step_by(chunk) {
-            give(envs, axis.var, Val::Affine { base: int(lo + start as i32), stride: 1 });
+            let first = int(lo + start as i32);
+            give(envs, axis.var, if free { Val::Affine { base: first, stride: 1 } } else { Val::Op(first) });
             for (sum, env) in sums.iter_mut().zip(envs.iter_mut()) {
                 let (a, b) = (self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?);
+                let varying = sum.varying || a.varying || b.varying;
                 let args = vec![sum.e.clone(), a.e, b.e];
-                let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: body.value.span };
-                *sum = self.emit(call, loop_ir::Ty::I32, self.width() > 1);
+                let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: value.span };
+                *sum = self.emit(call, loop_ir::Ty::I32, free || varying);
             }
         }
-        // Of one lane, the sum is whole.
-        let value = if self.width() > 1 { Val::Partial } else { Val::Op };
+        // Where the lanes do not share it, the sum is whole.
+        let value = if free { Val::Partial } else { Val::Op };
         Ok(Some(sums.into_iter().map(value).collect()))
     }
 
@@ -79,9 +86,11 @@ impl Lower<'_> {
         }
         match &e.kind {
             Kind::Load(p) => {
-                let access = self.access(p, env)?;
-                let lane_stride = if self.width() > 1 { 4 } else { 0 };
-                let access = Access { lane_stride, ..access };
+                let mut access = self.access(p, 4, env)?;
+                if self.lanes_are_free() {
+                    access.lane_stride = 4;
+                }
+                let lane_stride = access.lane_stride;
                 let ty = if p.scalar == Scalar::U8 { loop_ir::Ty::U8x4 } else { loop_ir::Ty::I8x4 };
                 Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, lane_stride != 0))
             }
@@ -96,6 +105,37 @@ impl Lower<'_> {
             _ => self.illegal("asked to compute bytes that `unsigned` does not know"),
         }
     }
+}
+
+/// The value of a block in one expression, without names; `None` where the block does more than give names.
+fn written_out(body: &Block) -> Option<Expr> {
+    let mut values: HashMap<Var, Expr> = HashMap::new();
+    for s in &body.stmts {
+        let Stmt::Let { var, value } = s else { return None };
+        values.insert(*var, replaced(value, &values)?);
+    }
+    replaced(&body.value, &values)
+}
+
+/// An expression with values in the place of their names; `None` where these are in what has no place in a dot.
+fn replaced(e: &Expr, values: &HashMap<Var, Expr>) -> Option<Expr> {
+    if values.is_empty() {
+        return Some(e.clone());
+    }
+    let kind = match &e.kind {
+        Kind::Var(v) => return Some(values.get(v).unwrap_or(e).clone()),
+        Kind::Binary(op, a, b) => Kind::Binary(*op, replaced(a, values)?, replaced(b, values)?),
+        Kind::Load(place) => {
+            let index = place.index.iter().map(|i| replaced(i, values)).collect::<Option<_>>()?;
+            let at = match &place.at {
+                Some(at) => Some(replaced(at, values)?),
+                None => None,
+            };
+            Kind::Load(Place { index, at, ..place.clone() })
+        }
+        _ => return walk::mentioned(&[], [e]).iter().all(|v| !values.contains_key(v)).then(|| e.clone()),
+    };
+    Some(Rc::new(Node { kind, ..(**e).clone() }))
 }
 
 /// `axis + rest` with `rest` free of the axis.

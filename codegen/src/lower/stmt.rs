@@ -16,11 +16,11 @@ impl Lower<'_> {
                     self.span = value.span;
                     let values = self.ops(value, envs)?;
                     for (env, value) in envs.iter_mut().zip(values) {
-                        let to = self.access(place, env)?;
+                        let to = self.access(place, place.scalar.bytes(), env)?;
                         if value.varying && to.lane_stride == 0 {
                             return self.illegal("all lanes store to one place");
                         }
-                        self.store(to, value);
+                        self.store_rows(to, value, env)?;
                     }
                 }
                 Stmt::Par { axis, body } => self.par(axis, body, envs)?,

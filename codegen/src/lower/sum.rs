@@ -53,13 +53,14 @@ impl Lower<'_> {
         let len = self.binary(BinOp::Max, len, int(0));
         let up = self.binary(BinOp::Add, len, int(n - 1));
         let size = self.binary(BinOp::Div, up, int(n));
-        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), false)).collect();
+        let spread = self.spread;
+        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), spread)).collect();
         self.each(Bind::Serial, "segment", (int(0), int(n), 1), |l, s| {
             let offset = l.binary(BinOp::Mul, s.clone(), size.clone());
             let from = l.binary(BinOp::Add, lo, offset);
             let to = l.binary(BinOp::Add, from.clone(), size);
             let to = l.binary(BinOp::Min, to, hi);
-            let into: Vec<_> = envs.iter().map(|_| l.register("acc", float(0.0), false)).collect();
+            let into: Vec<_> = envs.iter().map(|_| l.register("acc", float(0.0), spread)).collect();
             l.fold(&into, fold, (from, to), envs)?;
             let first = l.binary(BinOp::Eq, s, int(0));
             for (total, segment) in totals.iter().zip(into) {

@@ -33,7 +33,10 @@ impl Lower<'_> {
             }
             Kind::Var(v) => envs.iter().map(|env| env[v].clone()).collect(),
             Kind::Load(place) => self.for_each(envs, |l, env| {
-                let access = l.access(place, env)?;
+                let access = l.access(place, place.scalar.bytes(), env)?;
+                if l.rows.is_some() && access.lane_stride != 0 && l.layouts[place.buffer].is_none() {
+                    return l.illegal("lanes beyond the last row would read what is not there");
+                }
                 Ok(Val::Op(l.load(access)))
             })?,
             Kind::At { array, index } => self.for_each(envs, |l, env| {
@@ -144,7 +147,7 @@ impl Lower<'_> {
             return self.eval(if c { a } else { b }, env);
         }
         // Only the chosen side may be evaluated: the other may read where nothing is, or leave its proved range.
-        if !cond.varying && (can_fail(a) || can_fail(b)) {
+        if can_fail(a) || can_fail(b) {
             return self.branch(cond, a, b, env);
         }
         let (a, b) = (self.eval(a, env)?, self.eval(b, env)?);
@@ -153,6 +156,9 @@ impl Lower<'_> {
     }
 
     fn branch(&mut self, cond: Op, a: &Expr, b: &Expr, env: &mut Env) -> Lowered<Val> {
+        if cond.varying {
+            return self.illegal("lanes choose differently what only some may compute");
+        }
         let zero = match a.ty {
             ir::Ty::Int { .. } => int(0),
             ir::Ty::Bool => truth(false),

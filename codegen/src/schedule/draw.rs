@@ -1,6 +1,7 @@
 //! Random schedules, for tests that no schedule changes a bit.
 use super::Schedule;
-use crate::ir::Kernel;
+use crate::ir::{Field, Kernel};
+use crate::layout::SideBySide;
 use crate::lower;
 use crate::target::Target;
 use std::collections::BTreeMap;
@@ -23,8 +24,25 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     if parts.is_some() {
         split.append(&mut left);
     }
+    let lanes = split.get(pick(&[0, 1, 2, 3])).filter(|_| parts.is_none()).cloned();
+    let layout = layouts(kernel, if lanes.is_some() { width } else { pick(&[1, 3, 16]) }, &mut pick);
     let axes = if parts.is_some() { Vec::new() } else { axes };
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
     let (unroll, threads) = (pick(&[0, 4, 8, 16, 32]), pick(&[32, 64, 128, 256]));
-    Schedule { width, dot, split, tile, parts, unroll, most: BTreeMap::new(), threads }
+    Schedule { width, dot, split, lanes, layout, tile, parts, unroll, most: BTreeMap::new(), threads }
+}
+
+/// Layouts of some of the weights: `rows` rows side by side, in pieces that fields can be cut into.
+fn layouts(kernel: &Kernel, rows: usize, pick: &mut impl FnMut(&[usize]) -> usize) -> BTreeMap<String, SideBySide> {
+    let mut layouts = BTreeMap::new();
+    for buffer in kernel.buffers.iter().filter(|b| !b.written && !b.fields.is_empty() && b.shape.len() > 1) {
+        let cut = |f: &Field, piece: usize| (f.scalar.bytes() * f.len.unwrap_or(1)).is_multiple_of(piece);
+        let mut pieces = BTreeMap::new();
+        for field in &buffer.fields {
+            let piece = field.scalar.bytes() * pick(&[1, 2, 4, 4, 16]);
+            pieces.extend(cut(field, piece).then(|| (field.name.clone(), piece)));
+        }
+        layouts.extend((pick(&[0, 1, 1]) == 1).then(|| (buffer.name.clone(), SideBySide { rows, pieces })));
+    }
+    layouts
 }

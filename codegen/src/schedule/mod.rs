@@ -3,6 +3,7 @@ mod draw;
 
 pub use draw::draw;
 
+use crate::layout::SideBySide;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,7 +18,13 @@ pub struct Schedule {
     pub dot: Option<String>,
     /// Parallel axes whose iterations threads (on CUDA, groups of threads) share, outermost first.
     pub split: Vec<String>,
-    /// Iterations of a parallel axis that are done side by side, sharing what they load.
+    /// An outer parallel axis whose iterations the lanes do, each lane one; else lanes share what is inside of an iteration.
+    #[serde(default)]
+    pub lanes: Option<String>,
+    /// How the rows of weights lie in memory, by buffer; one after the other where nothing is said.
+    #[serde(default)]
+    pub layout: BTreeMap<String, SideBySide>,
+    /// Iterations of a parallel axis (on the axis of lanes, registers of them) that are done side by side, sharing what they load.
     #[serde(default)]
     pub tile: BTreeMap<String, usize>,
     /// A merge whose parts workers share: each does one, the last to arrive merges them. On CUDA only.
@@ -46,6 +53,8 @@ impl Schedule {
             width: 1,
             dot: None,
             split,
+            lanes: None,
+            layout: BTreeMap::new(),
             tile: BTreeMap::new(),
             parts: None,
             unroll: 0,

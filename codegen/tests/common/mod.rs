@@ -25,14 +25,16 @@ pub fn meaning(kernel: &Kernel, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec
 pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String> {
     let mut out = buffers.to_vec();
     let work = func.work_items(ints).expect("work is made of sizes");
-    if func.scratch.is_some() {
-        let mut turns = Random::new(7);
-        loop_ir::interp::run_at_once(func, ints, &[], &mut out, 3, |n| turns.below(n)).map_err(|e| e.to_string())?;
-        return Ok(out);
-    }
-    for (lo, hi) in [(work / 2, work), (0, work / 2)] {
-        loop_ir::interp::run(func, ints, &[], &mut out, lo, hi).map_err(|e| e.to_string())?;
-    }
+    func.with_layouts(ints, &mut out, |out| {
+        if func.scratch.is_some() {
+            let mut turns = Random::new(7);
+            return loop_ir::interp::run_at_once(func, ints, &[], out, 3, |n| turns.below(n));
+        }
+        [(work / 2, work), (0, work / 2)]
+            .into_iter()
+            .try_for_each(|(lo, hi)| loop_ir::interp::run(func, ints, &[], out, lo, hi))
+    })
+    .map_err(|e| e.to_string())?;
     Ok(out)
 }
 

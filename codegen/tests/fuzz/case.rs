@@ -105,24 +105,32 @@ impl Case {
     /// workers in random turns.
     pub fn run(&self, target: Target, func: &Func) -> Checked<Vec<Vec<u8>>> {
         let mut out = self.buffers.clone();
-        let fault = |fault| format!("the loop IR's interpreter: {fault}");
-        if target == Target::Cuda {
-            let mut random = Random::new(self.turns);
-            let workers = 1 + random.int(0, 4) as usize;
-            let turn = |n: usize| random.int(0, n as i64 - 1) as usize;
-            loop_ir::interp::run_at_once(func, &self.ints, &self.floats, &mut out, workers, turn).map_err(fault)?;
-            return Ok(out);
-        }
         let work = func.work_items(&self.ints).ok_or("the number of work items is no i32")?;
-        for (lo, hi) in [(work / 2, work), (0, work / 2)] {
-            loop_ir::interp::run(func, &self.ints, &self.floats, &mut out, lo, hi).map_err(fault)?;
-        }
+        func.with_layouts(&self.ints, &mut out, |out| {
+            if target == Target::Cuda {
+                let mut random = Random::new(self.turns);
+                let workers = 1 + random.int(0, 4) as usize;
+                let turn = |n: usize| random.int(0, n as i64 - 1) as usize;
+                return loop_ir::interp::run_at_once(func, &self.ints, &self.floats, out, workers, turn);
+            }
+            [(work / 2, work), (0, work / 2)]
+                .into_iter()
+                .try_for_each(|(lo, hi)| loop_ir::interp::run(func, &self.ints, &self.floats, out, lo, hi))
+        })
+        .map_err(|fault| format!("the loop IR's interpreter: {fault}"))?;
         Ok(out)
+    }
+
+    /// The buffers as a lowered kernel wants them in memory.
+    pub fn packed(&self, func: &Func) -> Vec<Vec<u8>> {
+        let packed = |(i, bytes): (usize, &Vec<u8>)| func.packed(i, &self.ints, bytes).unwrap_or_else(|| bytes.clone());
+        self.buffers.iter().enumerate().map(packed).collect()
     }
 
     /// Whether the outputs are the bits that the interpreter gave; else the first number that differs.
     pub fn compare(&self, expected: &[Vec<u8>], given: &[Vec<u8>]) -> Checked<()> {
-        for ((buffer, expected), given) in self.kernel.buffers.iter().zip(expected).zip(given) {
+        let written = self.kernel.buffers.iter().zip(expected).zip(given).filter(|((buffer, _), _)| buffer.written);
+        for ((buffer, expected), given) in written {
             let Some(at) = expected.iter().zip(given).position(|(x, y)| x != y) else { continue };
             let size = buffer.scalar.map_or(1, Scalar::bytes);
             let number = at / size * size..at / size * size + size;

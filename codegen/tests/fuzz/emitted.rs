@@ -50,7 +50,7 @@ fn calls(case: &Case) -> Checked<Vec<Call>> {
         let Target::Cpu(isa) = *target else { return Err(format!("{target} is no instruction set")) };
         let func = case.lowered(schedule)?;
         let work = func.work_items(&case.ints).ok_or("the number of work items is no i32")?;
-        let (ints, floats, buffers) = (case.ints.clone(), case.floats.clone(), case.buffers.clone());
+        let (ints, floats, buffers) = (case.ints.clone(), case.floats.clone(), case.packed(&func));
         Ok(Call { isa, func, ints, floats, part: (0, work), buffers })
     };
     case.schedules.iter().map(call).collect()

@@ -105,19 +105,19 @@ fn under(target: Target, kernel: &Kernel, schedule: &Schedule, case: &Case, expe
     let func = lower::lower(kernel, schedule).unwrap_or_else(|e| panic!("{e}"));
     let mut buffers = case.buffers.clone();
     let failed = |e| panic!("{} under {schedule:?} with {:?}: {e}", kernel.name, case.ints);
-    if target == Target::Cuda {
-        // Few workers meet often; one for each item races with all.
-        let items = func.work_items(&case.ints).expect("a number of items") as usize;
-        let workers = [2, 3, 5, items.clamp(1, 64)][rng.below(4)];
-        let turn = |n| rng.below(n);
-        loop_ir::interp::run_at_once(&func, &case.ints, &case.floats, &mut buffers, workers, turn)
-            .unwrap_or_else(failed);
-    } else {
-        let work = func.work_items(&case.ints).expect("a number of items");
-        let cut = rng.below(work as usize + 1) as i32;
-        for (lo, hi) in [(cut, work), (0, cut)] {
-            loop_ir::interp::run(&func, &case.ints, &case.floats, &mut buffers, lo, hi).unwrap_or_else(failed);
+    let items = func.work_items(&case.ints).expect("a number of items");
+    func.with_layouts(&case.ints, &mut buffers, |buffers| {
+        if target == Target::Cuda {
+            // Few workers meet often; one for each item races with all.
+            let workers = [2, 3, 5, (items as usize).clamp(1, 64)][rng.below(4)];
+            let turn = |n| rng.below(n);
+            return loop_ir::interp::run_at_once(&func, &case.ints, &case.floats, buffers, workers, turn);
         }
-    }
+        let cut = rng.below(items as usize + 1) as i32;
+        [(cut, items), (0, cut)]
+            .into_iter()
+            .try_for_each(|(lo, hi)| loop_ir::interp::run(&func, &case.ints, &case.floats, buffers, lo, hi))
+    })
+    .unwrap_or_else(failed);
     same(&format!("{schedule:?}"), kernel, case, expected, &buffers);
 }

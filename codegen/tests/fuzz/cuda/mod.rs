@@ -113,7 +113,7 @@ impl Machine {
         let module = Module::load(&compiled.cubin)?;
         for (case, written) in cases.iter().zip(&written) {
             let kernel = (&written.source, &written.func, written.threads);
-            let given = module.run(kernel, (&case.ints, &case.floats), &case.buffers)?;
+            let given = module.run(kernel, (&case.ints, &case.floats), &case.packed(&written.func))?;
             case.compare(&case.meaning()?, &given).map_err(|e| format!("on the GPU: {e}"))?;
         }
         Ok(())

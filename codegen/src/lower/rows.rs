@@ -1,0 +1,207 @@
+//! An outer axis whose iterations the lanes do, each lane one, and weights whose rows lie side by side for them.
+use super::axis::give;
+use super::build::{int, long};
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{Axis, BinOp, Buffer, Kind, Place};
+use crate::layout::{Layout, Run};
+use crate::loop_ir::{Access, Bind, Expr, Mem, Stmt};
+use crate::schedule::Schedule;
+
+impl Lower<'_> {
+    /// The layout of each buffer.
+    pub(super) fn layouts_of(&self, schedule: &Schedule) -> Lowered<Vec<Option<Layout>>> {
+        if let Some(name) = schedule.layout.keys().find(|name| self.kernel.buffers.iter().all(|b| b.name != **name)) {
+            return self.illegal(format!("there is no buffer `{name}`"));
+        }
+        let layout = |buffer: &Buffer| {
+            let wanted = schedule.layout.get(&buffer.name)?;
+            Some(Layout::of(buffer, wanted).or_else(|why| self.illegal(why)))
+        };
+        self.kernel.buffers.iter().map(|buffer| layout(buffer).transpose()).collect()
+    }
+
+    /// Whether each lane does an iteration of this axis.
+    pub(super) fn has_rows(&self, axis: &Axis) -> bool {
+        self.schedule.lanes.as_deref() == Some(self.axis_name(axis))
+    }
+
+    /// Refuses an axis of lanes that threads do not share, or without lanes.
+    pub(super) fn check_rows(&self, split: &[&Axis]) -> Lowered<()> {
+        let Some(name) = &self.schedule.lanes else { return Ok(()) };
+        if self.width() == 1 {
+            return self.illegal(format!("one lane cannot share `{name}`"));
+        }
+        if !split.iter().any(|axis| self.has_rows(axis)) {
+            return self.illegal(format!("lanes share `{name}`, which is not split over threads"));
+        }
+        Ok(())
+    }
+
+    /// Tile `number` of an axis: `tile` registers of a row a lane, side by side where all of them begin below `hi`, else one
+    /// after the other. Lanes beyond the last row compute what nobody stores.
+    pub(super) fn rows(
+        &mut self,
+        axis: &Axis,
+        (number, tile): (Op, usize),
+        hi: Op,
+        envs: &[Env],
+        body: impl Fn(&mut Self, &mut Vec<Env>) -> Lowered<()>,
+    ) -> Lowered<()> {
+        let width = self.width() as i32;
+        self.rows = Some((axis.var, hi.clone()));
+        self.spread = true;
+        let base = self.binary(BinOp::Mul, number, int(tile as i32 * width));
+        let registers = |l: &mut Self, base: Op, count: i32| {
+            let mut all = Vec::new();
+            for env in envs {
+                for i in 0..count {
+                    let base = l.binary(BinOp::Add, base.clone(), int(i * width));
+                    let mut env = vec![env.clone()];
+                    give(&mut env, axis.var, Val::Affine { base, stride: 1 });
+                    all.append(&mut env);
+                }
+            }
+            body(l, &mut all)
+        };
+        if tile == 1 {
+            registers(self, base, 1)?;
+        } else {
+            let last = self.binary(BinOp::Add, base.clone(), int((tile as i32 - 1) * width));
+            let whole = self.binary(BinOp::Lt, last, hi.clone());
+            let (then, ()) = self.inside(|l| registers(l, base.clone(), tile as i32))?;
+            let (other, ()) = self.inside(|l| {
+                let name = l.axis_name(axis);
+                l.each(Bind::Serial, name, (base, hi, width), |l, base| registers(l, base, 1))
+            })?;
+            self.push(Stmt::If { cond: whole.e, then, other });
+        }
+        self.spread = false;
+        self.rows = None;
+        Ok(())
+    }
+
+    /// Stores a number, or one a lane; of lanes that do rows, only those up to the last row.
+    pub(super) fn store_rows(&mut self, to: Access, value: Op, env: &Env) -> Lowered<()> {
+        let Some((axis, hi)) = self.rows.clone() else {
+            self.store(to, value);
+            return Ok(());
+        };
+        let Val::Affine { base, .. } = env[&axis].clone() else { unreachable!("lanes have a row each") };
+        if to.lane_stride == 0 {
+            return self.illegal("all lanes store to one place");
+        }
+        let (scalar, bytes) = (to.scalar, to.scalar.bytes() as i64);
+        let left = self.binary(BinOp::Sub, hi, base);
+        let whole = self.binary(BinOp::Le, int(self.width() as i32), left.clone());
+        let (then, ()) = self.inside(|l| {
+            l.store(to.clone(), value.clone());
+            Ok(())
+        })?;
+        let array = self.array("rest", scalar, self.width());
+        let local = |addr: Op, stride: i64| Access {
+            mem: Mem::Local(array),
+            addr: Box::new(addr.e),
+            lane_stride: stride as i32,
+            scalar,
+        };
+        let (other, ()) = self.inside(|l| {
+            l.store(local(long(0), bytes), value);
+            l.each(Bind::Serial, "lane", (int(0), left, 1), |l, lane| {
+                let wide = l.widen(lane);
+                let at = l.long(BinOp::Mul, wide, long(bytes));
+                let number = l.load(local(at.clone(), 0));
+                let first = Op { e: (*to.addr).clone(), ..at.clone() };
+                let addr = l.long(BinOp::Add, first, at);
+                l.store(Access { addr: Box::new(addr.e), lane_stride: 0, ..to.clone() }, number);
+                Ok(())
+            })
+        })?;
+        self.push(Stmt::If { cond: whole.e, then, other });
+        Ok(())
+    }
+
+    /// `bytes` bytes at a place in a buffer whose rows lie side by side.
+    pub(super) fn side_by_side(
+        &mut self,
+        layout: &Layout,
+        place: &Place,
+        bytes: usize,
+        env: &mut Env,
+    ) -> Lowered<Access> {
+        let buffer = &self.kernel.buffers[place.buffer];
+        let [outer @ .., row, block] = &place.index[..] else { unreachable!("a layout has rows of blocks") };
+        let rows = layout.rows as i32;
+        // The first lane's row is the first of a tile.
+        let own = matches!(row.kind, Kind::Var(v) if self.rows.as_ref().is_some_and(|(axis, _)| *axis == v));
+        let (row, step) = self.affine(row, env)?;
+        if step != 0 && (!own || layout.rows != self.width()) {
+            return self.illegal(format!("lanes do not do the rows that lie side by side in `{}`", buffer.name));
+        }
+        let extents: Vec<_> = buffer.shape.iter().map(|e| self.uniform(e, env)).collect::<Lowered<_>>()?;
+        let [.., row_count, columns] = &extents[..] else { unreachable!("as many as indices") };
+        let tiles = self.binary(BinOp::Add, row_count.clone(), int(rows - 1));
+        let tiles = self.binary(BinOp::Div, tiles, int(rows));
+        let tile = self.binary(BinOp::Div, row.clone(), int(rows));
+        let mut column = long(0);
+        let mut dims: Vec<(Op, Op)> = Vec::new();
+        for (index, extent) in outer.iter().zip(&extents) {
+            dims.push((extent.clone(), self.uniform(index, env)?));
+        }
+        dims.push((tiles, tile));
+        dims.push((columns.clone(), self.uniform(block, env)?));
+        for (extent, index) in dims {
+            let (extent, index) = (self.widen(extent), self.widen(index));
+            column = self.long(BinOp::Mul, column, extent);
+            column = self.long(BinOp::Add, column, index);
+        }
+        let base = self.long(BinOp::Mul, column, long((layout.block_bytes * layout.rows) as i64));
+        let within = if step == 0 { self.binary(BinOp::Rem, row, int(rows)) } else { int(0) };
+        let run = layout.runs.iter().find(|r| (r.offset..r.offset + r.bytes).contains(&place.offset));
+        let Some(run) = run.copied() else { unreachable!("a field is a run") };
+        let addr = self.in_run(layout, run, place, bytes, within, env)?;
+        let addr = self.long(BinOp::Add, base, addr);
+        let lane_stride = if step == 0 { 0 } else { run.piece as i32 };
+        Ok(Access { mem: Mem::Buffer(place.buffer), addr: Box::new(addr.e), lane_stride, scalar: place.scalar })
+    }
+
+    /// Where in a column of blocks the bytes of a field are that belong to row `within` of the tile.
+    fn in_run(
+        &mut self,
+        layout: &Layout,
+        run: Run,
+        place: &Place,
+        bytes: usize,
+        within: Op,
+        env: &mut Env,
+    ) -> Lowered<Op> {
+        let (rows, size) = (layout.rows, place.scalar.bytes());
+        let at = match &place.at {
+            Some(at) => self.uniform(at, env)?,
+            None => int(0),
+        };
+        let (piece, inside) = match at.e {
+            Expr::Int(at) => {
+                let at = at as usize * size;
+                if at % run.piece + bytes > run.piece {
+                    return self.illegal(format!("{bytes} bytes that are read at once lie in several pieces"));
+                }
+                (int((at / run.piece) as i32), int((at % run.piece) as i32))
+            }
+            _ if bytes > size => return self.illegal("bytes that are read at once lie at no constant place"),
+            _ => {
+                let numbers = int((run.piece / size) as i32);
+                let piece = self.binary(BinOp::Div, at.clone(), numbers.clone());
+                let inside = self.binary(BinOp::Rem, at, numbers);
+                (piece, self.binary(BinOp::Mul, inside, int(size as i32)))
+            }
+        };
+        let piece = self.binary(BinOp::Mul, piece, int((rows * run.piece) as i32));
+        let own = self.binary(BinOp::Mul, within, int(run.piece as i32));
+        let mut addr = long((run.offset * rows) as i64);
+        for part in [piece, inside, own] {
+            let part = self.widen(part);
+            addr = self.long(BinOp::Add, addr, part);
+        }
+        Ok(addr)
+    }
+}

@@ -1,0 +1,145 @@
+//! Lanes that do a row each, and weights whose rows lie side by side for them.
+mod common;
+
+use common::{compile, lowered, meaning};
+use kgen::cpu::Isa;
+use kgen::layout::{Layout, SideBySide};
+use kgen::random::Random;
+use kgen::schedule::{self, Schedule};
+use kgen::target::Target;
+
+const MATVEC: &str = "
+    #[format(elements = 16, bytes = 26)]
+    struct W { d: f16, scales: [i8; 4], high: [u8; 4], low: [u8; 16] }
+    #[format(elements = 16, bytes = 24)]
+    struct X { q: [i8<-127, 127>; 16], sums: [i16<-508, 508>; 4] }
+    impl W {
+        fn q(self, j: int, i: int) -> int { (self.low[j * 4 + i] & 15) | ((self.high[i] >> (2 * j) & 3) << 4) }
+        fn dot(self, x: X, acc: f32) -> f32 {
+            let s = isum(0..4, |j| self.scales[j] * isum(0..4, |i| self.q(j, i) * x.q[j * 4 + i]));
+            let m = isum(0..4, |j| self.scales[j] * x.sums[j]);
+            fma(self.d.f32(), (s - 32 * m).f32(), acc)
+        }
+    }
+    #[kernel] fn f<T: Dim, N: Dim, B: Dim>(w: &Ten<W, N, B>, x: &Ten<X, T, B>, y: &mut Ten<f32, T, N>) {
+        for n in par(N) { for t in par(T) {
+            y[t][n] = sum(0..B, segments(3), |acc, b| w[n][b].dot(x[t][b], acc));
+        } } }";
+
+fn buffers(t: usize, n: usize, b: usize) -> Vec<Vec<u8>> {
+    let mut random = Random::new(5);
+    let mut block = |bytes: usize| (0..bytes).map(|_| random.bits() as u8).collect::<Vec<u8>>();
+    let mut w: Vec<Vec<u8>> = (0..n * b).map(|_| block(26)).collect();
+    w.iter_mut().for_each(|block| block[1] = 0x20 | block[1] & 0x83);
+    let mut x: Vec<Vec<u8>> = (0..t * b).map(|_| block(24)).collect();
+    for block in &mut x {
+        block[..16].iter_mut().for_each(|q| *q = (*q as i8).max(-127) as u8);
+        block[16..].chunks_exact_mut(2).for_each(|sum| sum[1] = if sum[1] & 1 == 0 { 0 } else { 1 });
+        block[16..].chunks_exact_mut(2).for_each(|sum| sum[0] &= if sum[1] == 0 { 255 } else { 127 });
+    }
+    vec![w.concat(), x.concat(), vec![0xa5; 4 * t * n]]
+}
+
+fn pieces(of: &[(&str, usize)], rows: usize) -> SideBySide {
+    SideBySide { rows, pieces: of.iter().map(|(name, bytes)| (name.to_string(), *bytes)).collect() }
+}
+
+#[test]
+fn lanes_do_rows() {
+    let kernel = compile(MATVEC);
+    let targets = [Target::Cpu(Isa::Avx2), Target::Cpu(Isa::Avx512), Target::Cuda];
+    let mut legal = 0;
+    for (t, n, b) in [(1, 37, 7), (3, 16, 2), (2, 5, 1), (1, 64, 3)] {
+        let ints = [t as i32, n as i32, b as i32];
+        let buffers = buffers(t, n, b);
+        let expected = meaning(&kernel, &ints, &buffers).unwrap();
+        for target in targets {
+            for width in target.widths().iter().copied().filter(|w| *w > 1) {
+                for (dot, tile) in [(None, 1), (target.dots().last().copied(), 1), (target.dots().last().copied(), 2)] {
+                    for cut in [&[("low", 4), ("high", 4)][..], &[("low", 16), ("scales", 4), ("high", 4)], &[]] {
+                        let mut schedule = Schedule { width, dot: dot.map(String::from), ..Schedule::plain(&["n"]) };
+                        schedule.unroll = 16;
+                        schedule.lanes = Some("n".into());
+                        schedule.layout.insert("w".into(), pieces(cut, width));
+                        schedule.tile.extend([("n".to_string(), tile), ("t".to_string(), tile)]);
+                        let func = match target.lower(&kernel, &schedule) {
+                            Ok(func) => func,
+                            // Only dots of four bytes ask for pieces of four.
+                            Err(e) if cut.is_empty() && e.contains("several pieces") => continue,
+                            Err(e) => panic!("{target}: {e}\n{schedule:?}"),
+                        };
+                        legal += 1;
+                        let given = lowered(&func, &ints, &buffers).unwrap_or_else(|e| panic!("{e}\n{schedule:?}"));
+                        assert_eq!(given, expected, "{target} {schedule:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(legal > 150, "{legal} schedules are legal");
+}
+
+#[test]
+fn a_layout_without_lanes_moves_bytes_and_no_bits() {
+    let kernel = compile(MATVEC);
+    let mut random = Random::new(3);
+    let (ints, buffers) = ([2, 19, 3], buffers(2, 19, 3));
+    let expected = meaning(&kernel, &ints, &buffers).unwrap();
+    let mut with_layout = [0, 0];
+    for _ in 0..600 {
+        let target = Target::ALL[random.below(Target::ALL.len())];
+        let schedule = schedule::draw(&kernel, target, |n| random.below(n));
+        if schedule.layout.is_empty() {
+            continue;
+        }
+        let Ok(func) = target.lower(&kernel, &schedule) else { continue };
+        with_layout[schedule.lanes.is_some() as usize] += 1;
+        assert_eq!(lowered(&func, &ints, &buffers).as_ref(), Ok(&expected), "{target} {schedule:?}");
+    }
+    assert!(with_layout.iter().all(|n| *n > 8), "{with_layout:?}");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let kernel = compile(MATVEC);
+    let refused = |change: &dyn Fn(&mut Schedule)| {
+        let mut schedule = Schedule { width: 8, unroll: 16, lanes: Some("n".into()), ..Schedule::plain(&["n"]) };
+        schedule.layout.insert("w".into(), pieces(&[("low", 4), ("high", 4)], 8));
+        change(&mut schedule);
+        Target::Cpu(Isa::Avx512).lower(&kernel, &schedule).unwrap_err()
+    };
+    let wrong = |change: &dyn Fn(&mut Schedule), part: &str| {
+        let reason = refused(change);
+        assert!(reason.contains(part), "{reason}");
+    };
+    wrong(&|s| s.layout.clear(), "neighbours");
+    wrong(&|s| s.width = 4, "do not do the rows");
+    wrong(&|s| s.lanes = Some("t".into()), "not split");
+    wrong(&|s| s.split = vec!["t".into()], "not split");
+    wrong(&|s| s.layout = [("v".to_string(), pieces(&[], 8))].into(), "no buffer `v`");
+    wrong(&|s| s.layout = [("y".to_string(), pieces(&[], 8))].into(), "no weight");
+    wrong(&|s| s.layout = [("w".to_string(), pieces(&[("middle", 4)], 8))].into(), "no field `middle`");
+    wrong(&|s| s.layout = [("w".to_string(), pieces(&[("low", 3)], 8))].into(), "cannot be cut");
+    wrong(&|s| s.layout = [("w".to_string(), pieces(&[("low", 0)], 8))].into(), "cannot be cut");
+    wrong(&|s| s.layout = [("w".to_string(), pieces(&[], 0))].into(), "1 to 64");
+}
+
+#[test]
+fn a_tile_has_the_rows_side_by_side() {
+    let kernel = compile(MATVEC);
+    let layout = Layout::of(&kernel.buffers[0], &pieces(&[("low", 8), ("scales", 2)], 2)).unwrap();
+    let row = |first: u8| (0..26).map(|i| first + i).collect::<Vec<u8>>();
+    let mut tile = vec![0xff; layout.tile_bytes(1)];
+    layout.pack(&[row(0), row(100)].concat(), 1, &mut tile);
+    let expected = [
+        [0, 1, 100, 101].as_slice(),
+        &[2, 3, 102, 103, 4, 5, 104, 105],
+        &[6, 106, 7, 107, 8, 108, 9, 109],
+        &(10..18).chain(110..118).chain(18..26).chain(118..126).collect::<Vec<u8>>(),
+    ];
+    assert_eq!(tile, expected.concat());
+    // A row that is not there is zeros.
+    layout.pack(&row(0), 1, &mut tile);
+    assert_eq!(tile[..12], [0, 1, 0, 0, 2, 3, 0, 0, 4, 5, 0, 0]);
+    assert_eq!(layout.bytes(3, 5), 2 * 2 * 5 * 26);
+}
