@@ -1,12 +1,15 @@
 //! A kernel with memory of its own, ready to be run again and again.
-use kernels_gen::{Buf, Isa, Kernel, Launch, kernel};
+use kernels_gen::{Buf, Isa, Kernel, Launch, Target, kernel};
 
 /// A kernel, its parameters, and its buffers.
 pub struct Case {
     kernel: &'static Kernel,
     ints: Vec<i32>,
     floats: Vec<f32>,
+    /// Row-major.
     buffers: Vec<Vec<u8>>,
+    /// Weights as the code for an instruction set wants them, where that is not so.
+    packed: Option<(Isa, Vec<Option<Vec<u8>>>)>,
 }
 
 impl Case {
@@ -20,9 +23,10 @@ impl Case {
         assert_eq!(kernel.ints, given, "the integers of `{name}`");
         let ints: Vec<i32> = ints.iter().map(|(_, value)| *value).collect();
         let mut bytes = vec![0; kernel.buffers.len()];
-        (kernel.bytes)(&ints, &mut bytes);
+        // Row-major, as for plain code.
+        (kernel.memory(Target::Cpu(Isa::Scalar)).bytes)(&ints, &mut bytes);
         let buffers = bytes.into_iter().map(|bytes| vec![0; bytes as usize]).collect();
-        Case { kernel, ints, floats: vec![0.1; kernel.floats.len()], buffers }
+        Case { kernel, ints, floats: vec![0.1; kernel.floats.len()], buffers, packed: None }
     }
 
     /// The buffer of this name.
@@ -87,10 +91,15 @@ impl Case {
     /// When the launch is refused, or this processor lacks the instructions.
     pub fn run(&mut self, isa: Isa) {
         assert!(isa.available());
-        let buffers: Vec<Buf> = self.buffers.iter_mut().map(|bytes| Buf::write(bytes)).collect();
-        let launch = Launch::new(self.kernel, &self.ints, &self.floats, &buffers).expect("the buffers fit");
+        let (_, packed) = match self.packed.take() {
+            Some(packed) if packed.0 == isa => self.packed.insert(packed),
+            _ => self.packed.insert((isa, pack(self.kernel, isa, &self.ints, &self.buffers))),
+        };
+        let buffers = self.buffers.iter_mut().zip(packed);
+        let buffers: Vec<Buf> = buffers.map(|(bytes, packed)| Buf::write(packed.as_mut().unwrap_or(bytes))).collect();
+        let launch = Launch::new(self.kernel, isa, &self.ints, &self.floats, &buffers).expect("the buffers fit");
         // SAFETY: the instructions are there, and this is the only call.
-        unsafe { launch.run(isa, 0, launch.work(isa)) }
+        unsafe { launch.run(0, launch.work()) }
     }
 
     /// Bytes of all buffers that the kernel reads.
@@ -98,6 +107,16 @@ impl Case {
         let read = self.kernel.buffers.iter().zip(&self.buffers).filter(|(info, _)| !info.written);
         read.map(|(_, bytes)| bytes.len() as u64).sum()
     }
+}
+
+/// Weights in the layouts of an instruction set. Their rows have as many blocks as `B` says.
+fn pack(kernel: &Kernel, isa: Isa, ints: &[i32], buffers: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+    let layouts = kernel.memory(Target::Cpu(isa)).layouts;
+    let blocks = kernel.ints.iter().position(|name| *name == "B").map_or(1, |i| ints[i] as usize);
+    let packed = |(bytes, layout): (&Vec<u8>, &Option<kernels_gen::Layout>)| {
+        layout.as_ref().map(|layout| layout.packed(bytes, bytes.len() / (blocks * layout.block_bytes), blocks))
+    };
+    buffers.iter().zip(layouts).map(packed).collect()
 }
 
 /// Numbers that look random (xorshift).

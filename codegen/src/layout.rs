@@ -77,6 +77,20 @@ impl Layout {
         rows.div_ceil(self.rows) * self.tile_bytes(blocks)
     }
 
+    /// Matrices of `rows` rows of `blocks` blocks, one after the other in row-major order, in this layout.
+    pub fn packed(&self, matrices: &[u8], rows: usize, blocks: usize) -> Vec<u8> {
+        let row_bytes = blocks * self.block_bytes;
+        let mut out = Vec::new();
+        for matrix in matrices.chunks((rows * row_bytes).max(1)) {
+            for tile in matrix.chunks((self.rows * row_bytes).max(1)) {
+                let from = out.len();
+                out.resize(from + self.tile_bytes(blocks), 0);
+                self.pack(tile, blocks, &mut out[from..]);
+            }
+        }
+        out
+    }
+
     /// Moves at most `self.rows` rows of `blocks` blocks, one after the other in `from`, to their places in a tile.
     ///
     /// # Panics

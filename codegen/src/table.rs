@@ -3,6 +3,7 @@ use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
+use crate::layout::{Layout, Run};
 use crate::library::{Library, LibraryError};
 use crate::loop_ir::Func;
 use crate::places::Places;
@@ -15,10 +16,12 @@ use quote::{format_ident, quote};
 pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let mut modules = Vec::new();
     let mut cpu = vec![Vec::new(); library.kernels.len()];
+    let mut memory = vec![Vec::new(); library.kernels.len()];
     for isa in Isa::ALL {
         let mut funcs = Vec::new();
-        for (kernel, entries) in library.kernels.iter().zip(&mut cpu) {
+        for ((kernel, entries), memory) in library.kernels.iter().zip(&mut cpu).zip(&mut memory) {
             let lowered = library.lowered(kernel, Target::Cpu(isa))?;
+            memory.push(in_memory(kernel, &lowered)?);
             let variants: Vec<TokenStream> = lowered
                 .iter()
                 .map(|(schedule, func)| cpu_entry(kernel, isa, schedule, func))
@@ -30,13 +33,14 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     }
     let places = Places::new(&library.sources);
     let mut entries = Vec::new();
-    for (kernel, cpu) in library.kernels.iter().zip(cpu) {
+    for ((kernel, cpu), mut memory) in library.kernels.iter().zip(cpu).zip(memory) {
         let lowered = library.lowered(kernel, Target::Cuda)?;
+        memory.push(in_memory(kernel, &lowered)?);
         let cuda: Vec<TokenStream> = lowered
             .iter()
             .map(|(schedule, func)| cuda_entry(kernel, schedule, func, &places))
             .collect::<Result<_, _>>()?;
-        entries.push(entry(kernel, &cpu, &cuda));
+        entries.push(entry(kernel, &memory, &cpu, &cuda));
     }
     let tokens = quote! {
         #(#modules)*
@@ -100,20 +104,51 @@ fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func, places: &Places
     })
 }
 
-fn entry(k: &Kernel, cpu: &[TokenStream], cuda: &[TokenStream]) -> TokenStream {
-    let name = &k.name;
-    let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
-    let text = |v: &Var| k.vars[v.0 as usize].name.clone();
-    let dims = k.dims.len();
-    let ints: Vec<Var> = k.dims.iter().chain(k.scalars.iter().filter(is_int)).copied().collect();
-    let int_names: Vec<String> = ints.iter().map(text).collect();
-    let float_names: Vec<String> = k.scalars.iter().filter(|v| !is_int(v)).map(text).collect();
-    let buffers = k.buffers.iter().map(buffer);
-    let size = |e: &Expr| size(e, &ints);
-    let bytes = k.buffers.iter().enumerate().map(|(i, b)| {
-        let (elem, shape) = (b.elem_bytes as u64, b.shape.iter().map(size));
+/// How the buffers of a kernel lie in memory on a target: the same under all of its schedules.
+fn in_memory(kernel: &Kernel, lowered: &[(Schedule, Func)]) -> Result<TokenStream, LibraryError> {
+    let layouts = &lowered[0].1.layouts;
+    if lowered.iter().any(|(_, func)| func.layouts != *layouts) {
+        return Err(LibraryError(format!("the schedules of `{}` want weights in different layouts", kernel.name)));
+    }
+    let ints = int_params(kernel);
+    let bytes = kernel.buffers.iter().zip(layouts).enumerate().map(|(i, (b, layout))| {
+        let mut shape: Vec<TokenStream> = b.shape.iter().map(|e| size(e, &ints)).collect();
+        if let (Some(layout), [.., rows, _]) = (layout, &mut shape[..]) {
+            let tile = layout.rows as i64;
+            *rows = quote!((#rows + (#tile - 1)) / #tile * #tile);
+        }
+        let elem = b.elem_bytes as u64;
         quote!(out[#i] = #elem #(.saturating_mul((#shape) as u64))*;)
     });
+    let layouts = layouts.iter().map(|layout| {
+        let Some(Layout { rows, block_bytes, runs }) = layout else { return quote!(None) };
+        let runs = runs.iter().map(
+            |Run { offset, bytes, piece }| quote!(kgen::layout::Run { offset: #offset, bytes: #bytes, piece: #piece }),
+        );
+        quote!(Some(kgen::layout::Layout {
+            rows: #rows,
+            block_bytes: #block_bytes,
+            runs: std::borrow::Cow::Borrowed(&[#(#runs),*]),
+        }))
+    });
+    Ok(quote!(crate::Memory { bytes: |ints, out| { #(#bytes)* }, layouts: &[#(#layouts),*] }))
+}
+
+/// The integer parameters: dims, then integer scalars.
+fn int_params(k: &Kernel) -> Vec<Var> {
+    let is_int = |v: &&Var| matches!(k.vars[v.0 as usize].ty, Ty::Int { .. });
+    k.dims.iter().chain(k.scalars.iter().filter(is_int)).copied().collect()
+}
+
+fn entry(k: &Kernel, memory: &[TokenStream], cpu: &[TokenStream], cuda: &[TokenStream]) -> TokenStream {
+    let name = &k.name;
+    let text = |v: &Var| k.vars[v.0 as usize].name.clone();
+    let dims = k.dims.len();
+    let ints = int_params(k);
+    let int_names: Vec<String> = ints.iter().map(text).collect();
+    let float_names: Vec<String> = k.scalars.iter().filter(|v| !ints.contains(v)).map(text).collect();
+    let buffers = k.buffers.iter().map(buffer);
+    let size = |e: &Expr| size(e, &ints);
     let requires = k.requires.iter().map(|(cond, text)| {
         let cond = size(cond);
         quote!(if !(#cond) { return Err(#text); })
@@ -136,10 +171,10 @@ fn entry(k: &Kernel, cpu: &[TokenStream], cuda: &[TokenStream]) -> TokenStream {
             dims: #dims,
             floats: &[#(#float_names),*],
             buffers: &[#(#buffers),*],
-            bytes: |ints, out| { #(#bytes)* },
             require: |ints| { #(#requires)* Ok(()) },
             index_below: |ints, buffer| { #(#below)* None },
             ranges: &[#(#ranges),*],
+            memory: [#(#memory),*],
             cpu: [#(#cpu),*],
             cuda: &[#(#cuda),*],
         }

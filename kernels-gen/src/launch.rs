@@ -1,5 +1,5 @@
 //! A checked call of a kernel: what is launched cannot touch memory outside its buffers.
-use crate::{Isa, Kernel};
+use crate::{Isa, Kernel, Target};
 use std::marker::PhantomData;
 
 /// Memory lent to a kernel.
@@ -152,6 +152,7 @@ pub enum LaunchError {
 #[derive(Debug)]
 pub struct Launch<'a> {
     kernel: &'static Kernel,
+    isa: Isa,
     ints: Vec<i32>,
     floats: Vec<f32>,
     bufs: Vec<*mut u8>,
@@ -162,48 +163,50 @@ pub struct Launch<'a> {
 unsafe impl Sync for Launch<'_> {}
 
 impl<'a> Launch<'a> {
-    /// Checks counts, dims, conditions, exact lengths, that what is written overlaps nothing, and the values of index buffers.
+    /// For the code of an instruction set: checks counts, dims, conditions, exact lengths, that what is written overlaps nothing, and the values of index buffers.
     pub fn new(
         kernel: &'static Kernel,
+        isa: Isa,
         ints: &[i32],
         floats: &[f32],
         buffers: &[Buf<'a>],
     ) -> Result<Self, LaunchError> {
         let extents: Vec<Extent> = buffers.iter().map(Buf::extent).collect();
-        check_call(kernel, ints, floats, &extents)?;
+        check_call(kernel, Target::Cpu(isa), ints, floats, &extents)?;
         for (i, buf) in buffers.iter().enumerate() {
             // SAFETY: the memory is lent for reading at least, and nobody writes it while this launch is made.
             check_indices(kernel, ints, i, unsafe { std::slice::from_raw_parts(buf.ptr, buf.len) })?;
         }
         let bufs = buffers.iter().map(|b| b.ptr).collect();
-        Ok(Launch { kernel, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
+        Ok(Launch { kernel, isa, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
     }
 
-    /// Number of work items of the code for `isa`.
-    pub fn work(&self, isa: Isa) -> i32 {
-        (self.kernel.cpu(isa, &self.ints).work)(&self.ints)
+    /// Number of work items.
+    pub fn work(&self) -> i32 {
+        (self.kernel.cpu(self.isa, &self.ints).work)(&self.ints)
     }
 
     /// Does work items `lo..hi`.
     ///
     /// # Safety
-    /// `isa` is available; no other call that runs at the same time covers the same items, reads what this writes, or
+    /// The instruction set is available; no other call that runs at the same time covers the same items, reads what this writes, or
     /// writes what this reads.
     ///
     /// # Panics
     /// When `lo..hi` is not inside `0..work`.
-    pub unsafe fn run(&self, isa: Isa, lo: i32, hi: i32) {
-        let work = self.work(isa);
+    pub unsafe fn run(&self, lo: i32, hi: i32) {
+        let work = self.work();
         assert!(0 <= lo && lo <= hi && hi <= work, "{}: {lo}..{hi} is not in 0..{work}", self.kernel.name);
         // SAFETY: checked by `new`, and promised by the caller.
-        unsafe { (self.kernel.cpu(isa, &self.ints).code)(&self.bufs, &self.ints, &self.floats, lo, hi) }
+        unsafe { (self.kernel.cpu(self.isa, &self.ints).code)(&self.bufs, &self.ints, &self.floats, lo, hi) }
     }
 }
 
-/// Checks counts, dims, conditions, the amount of work, exact lengths, and that what is written overlaps nothing. What the
+/// For a target: checks counts, dims, conditions, the amount of work, exact lengths, and that what is written overlaps nothing. What the
 /// buffers hold is not looked at: see [`check_indices`].
 pub fn check_call(
     kernel: &'static Kernel,
+    target: Target,
     ints: &[i32],
     floats: &[f32],
     buffers: &[Extent],
@@ -219,12 +222,15 @@ pub fn check_call(
         }
     }
     check_ints(kernel, ints)?;
+    let work = match target {
+        Target::Cpu(isa) => kernel.cpu(isa, ints).work,
+        Target::Cuda => kernel.cuda(ints).work,
+    };
     // The table gives `i32::MAX` for whatever is more than that.
-    let cpu = Isa::ALL.map(|isa| (kernel.cpu(isa, ints).work)(ints));
-    if cpu.into_iter().chain([(kernel.cuda(ints).work)(ints)]).any(|work| work == i32::MAX) {
+    if work(ints) == i32::MAX {
         return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
     }
-    check_buffers(kernel, ints, buffers)
+    check_buffers(kernel, target, ints, buffers)
 }
 
 /// Checks the values of a buffer of indices; every other buffer passes.
@@ -253,9 +259,9 @@ fn check_ints(kernel: &'static Kernel, ints: &[i32]) -> Result<(), LaunchError> 
     })
 }
 
-fn check_buffers(kernel: &'static Kernel, ints: &[i32], buffers: &[Extent]) -> Result<(), LaunchError> {
+fn check_buffers(kernel: &'static Kernel, target: Target, ints: &[i32], buffers: &[Extent]) -> Result<(), LaunchError> {
     let mut bytes = vec![0; buffers.len()];
-    (kernel.bytes)(ints, &mut bytes);
+    (kernel.memory(target).bytes)(ints, &mut bytes);
     for (i, (info, buf)) in kernel.buffers.iter().zip(buffers).enumerate() {
         if buf.len != bytes[i] {
             let (expected, given, ints) = (bytes[i], buf.len, describe(kernel, ints));

@@ -1,6 +1,5 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
 mod float_mode;
-mod isa;
 mod launch;
 
 mod generated {
@@ -10,7 +9,7 @@ mod generated {
 
 pub use float_mode::float_mode_is_ieee;
 pub use generated::KERNELS;
-pub use isa::{Isa, UnknownIsa};
+pub use kgen::{cpu::Isa, layout::Layout, target::Target};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
 /// The CPU code of a kernel: does work items `lo..hi`.
@@ -35,18 +34,27 @@ pub struct Kernel {
     pub floats: &'static [&'static str],
     /// The buffers. A kernel never reads a buffer that it writes.
     pub buffers: &'static [BufferInfo],
-    /// Given the ints, the exact length of each buffer in bytes, saturated at `u64::MAX`.
-    pub bytes: fn(&[i32], &mut [u64]),
     /// The conditions that the kernel states over its ints; the error is the text of the one that does not hold.
     pub require: fn(&[i32]) -> Result<(), &'static str>,
     /// For a buffer of indices: all its values lie in `0..bound`.
     pub index_below: fn(&[i32], buffer: usize) -> Option<i32>,
     /// Least and largest value of each of `ints`.
     pub ranges: &'static [(i32, i32)],
+    /// How the buffers lie in memory: for each [`Isa`], then for CUDA.
+    pub memory: [Memory; 4],
     /// The code for CPUs, by [`Isa`] as index: of each list the first that fits is used, and the last fits always.
     pub cpu: [&'static [Cpu]; 3],
     /// The code for CUDA: the first that fits is used, and the last fits always.
     pub cuda: &'static [Cuda],
+}
+
+/// How the buffers of a kernel lie in memory on one target.
+#[derive(Debug)]
+pub struct Memory {
+    /// Given the ints, the exact length of each buffer in bytes, saturated at `u64::MAX`.
+    pub bytes: fn(&[i32], &mut [u64]),
+    /// Of the weights whose rows lie side by side; all other buffers are row-major.
+    pub layouts: &'static [Option<Layout>],
 }
 
 /// The code of a kernel for one instruction set.
@@ -61,6 +69,14 @@ pub struct Cpu {
 }
 
 impl Kernel {
+    /// How the buffers lie in memory on a target.
+    pub fn memory(&self, target: Target) -> &Memory {
+        match target {
+            Target::Cpu(isa) => &self.memory[isa as usize],
+            Target::Cuda => &self.memory[Isa::ALL.len()],
+        }
+    }
+
     /// The code for an instruction set and these integer parameters.
     pub fn cpu(&self, isa: Isa, ints: &[i32]) -> &'static Cpu {
         let all = self.cpu[isa as usize];

@@ -33,7 +33,13 @@ impl Isa {
 
     /// Whether this machine has it.
     pub fn available(self) -> bool {
-        (self.features().present)()
+        self.missing().is_empty()
+    }
+
+    /// The processor features that it needs and this machine lacks.
+    pub fn missing(self) -> Vec<&'static str> {
+        let Features { names, present } = self.features();
+        names.iter().zip(present).filter(|(_, present)| !present()).map(|(name, _)| *name).collect()
     }
 
     /// The processor features that it needs.
@@ -77,7 +83,8 @@ impl Isa {
         Unsupported { isa: self, reason }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    /// The name that [`FromStr`] takes.
+    pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
@@ -103,10 +110,10 @@ impl FromStr for Isa {
     }
 }
 
-/// The features of one instruction set: their names, and whether this machine has them all.
+/// The features of one instruction set: their names, and whether this machine has each.
 macro_rules! features {
     ($($feature:tt),*) => {
-        Features { names: &[$($feature),*], present: || { true $(&& detected!($feature))* } }
+        Features { names: &[$($feature),*], present: &[$(|| detected!($feature)),*] }
     };
 }
 #[cfg(target_arch = "x86_64")]
@@ -123,7 +130,7 @@ macro_rules! detected {
 }
 pub(super) struct Features {
     pub names: &'static [&'static str],
-    pub present: fn() -> bool,
+    pub present: &'static [fn() -> bool],
 }
 
 impl Isa {

@@ -26,8 +26,7 @@ pub fn emit(func: &Func, isa: Isa) -> Result<TokenStream, Unsupported> {
     rust::function(func, isa).map(|printed| printed.tokens)
 }
 
-/// A module named after `isa`: `missing()`, which says what this CPU lacks, the functions, and the
-/// helpers they call. Functions' names must differ.
+/// A module named after `isa`: the functions, and the helpers they call. Functions' names must differ.
 pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
     let mut helpers = BTreeSet::new();
     let mut items = Vec::new();
@@ -35,9 +34,6 @@ pub fn module(funcs: &[Func], isa: Isa) -> Result<TokenStream, Unsupported> {
         let printed = rust::function(func, isa)?;
         helpers.extend(printed.helpers);
         items.push(printed.tokens);
-    }
-    if let Some(func) = funcs.iter().find(|func| func.name == "missing") {
-        return Err(isa.lacks(format!("a kernel cannot be called `{}`: every module has that function", func.name)));
     }
     let name = format_ident!("{}", isa.name());
     let support = support::items(isa, &helpers);

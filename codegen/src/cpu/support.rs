@@ -45,7 +45,7 @@ pub fn target_feature(isa: Isa) -> TokenStream {
     quote!(#[target_feature(enable = #list)])
 }
 
-/// The items that a module of generated code begins with: `helpers`, those they call, `missing`, `Aligned`.
+/// The items that a module of generated code begins with: `helpers`, those they call, `Aligned`.
 pub fn items(isa: Isa, helpers: &BTreeSet<Helper>) -> TokenStream {
     let mut done = BTreeSet::new();
     let mut open: Vec<Helper> = helpers.iter().copied().collect();
@@ -61,15 +61,8 @@ pub fn items(isa: Isa, helpers: &BTreeSet<Helper>) -> TokenStream {
     functions.sort_by_key(|(helper, _)| *helper);
     let functions = functions.into_iter().map(|(_, tokens)| tokens);
     let import = isa.import().map(tokens);
-    let names = isa.features().names.iter();
-    let missing = names.map(|name| quote!((#name, std::arch::is_x86_feature_detected!(#name))));
     quote! {
         #import
-        /// The features that the functions of this module use and this CPU lacks.
-        pub fn missing() -> Vec<&'static str> {
-            let has: &[(&'static str, bool)] = &[#(#missing),*];
-            has.iter().filter(|(_, has)| !has).map(|(name, _)| *name).collect()
-        }
         #[repr(align(64))]
         struct Aligned<T>(T);
         #(#functions)*

@@ -44,10 +44,24 @@ impl<'a> Printer<'a> {
             let name = self.var(Var(i as u32));
             out.line(1, &format!("const int {name} = *{name}_at;"));
         }
+        self.alignments(&mut out);
         self.groups(threads, &mut out);
         self.stmts(&f.body, 1, &mut out)?;
         out.bare(0, "}");
         Ok(out.finish())
+    }
+
+    /// What pointers are certainly multiples of: neighbouring loads become one. Memory begins at a multiple of 256 bytes, and a
+    /// part of it with an element; of packed weights there are no parts.
+    fn alignments(&self, out: &mut Text) {
+        for (i, b) in self.func.buffers.iter().enumerate() {
+            let packed = self.func.layouts.get(i).is_some_and(Option::is_some);
+            let bytes = if packed { 16 } else { (1 << b.elem_bytes.trailing_zeros().min(4)) as usize };
+            if bytes > 4 {
+                let (name, constant) = (&b.name, if b.written { "" } else { "const " });
+                out.line(1, &format!("{name}_ = ({constant}u8*)__builtin_assume_aligned({name}_, {bytes});"));
+            }
+        }
     }
 
     /// Who this thread is: its lane, and its group in the CTA and in the grid.

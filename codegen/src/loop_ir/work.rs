@@ -32,16 +32,7 @@ impl Func {
         let extents: Vec<i32> = self.buffers[buffer].shape.iter().map(|e| extent(e, ints)).collect::<Option<_>>()?;
         let [.., rows, blocks] = extents[..] else { return None };
         let (rows, blocks) = (usize::try_from(rows).ok()?, usize::try_from(blocks).ok()?);
-        let row_bytes = blocks * layout.block_bytes;
-        let mut out = Vec::new();
-        for matrix in bytes.chunks((rows * row_bytes).max(1)) {
-            for tile in matrix.chunks((layout.rows * row_bytes).max(1)) {
-                let from = out.len();
-                out.resize(from + layout.tile_bytes(blocks), 0);
-                layout.pack(tile, blocks, &mut out[from..]);
-            }
-        }
-        Some(out)
+        Some(layout.packed(bytes, rows, blocks))
     }
 }
 

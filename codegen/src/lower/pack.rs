@@ -33,12 +33,19 @@ impl Lower<'_> {
             return Ok(None);
         }
         let instruction = crate::instructions::instruction(instruction).expect("legal asks the table first").name;
-        let mut sums: Vec<Op> = vec![int(0); envs.len()];
+        // All bytes first: loads that stand side by side can be one.
+        let mut packs = Vec::new();
         for start in (0..len).step_by(chunk) {
             let first = int(lo + start as i32);
             give(envs, axis.var, if free { Val::Affine { base: first, stride: 1 } } else { Val::Op(first) });
-            for (sum, env) in sums.iter_mut().zip(envs.iter_mut()) {
-                let (a, b) = (self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?);
+            for env in envs.iter_mut() {
+                packs.push((self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?));
+            }
+        }
+        let mut sums: Vec<Op> = vec![int(0); envs.len()];
+        let mut packs = packs.into_iter();
+        for _ in (0..len).step_by(chunk) {
+            for (sum, (a, b)) in sums.iter_mut().zip(&mut packs) {
                 let varying = sum.varying || a.varying || b.varying;
                 let args = vec![sum.e.clone(), a.e, b.e];
                 let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: value.span };

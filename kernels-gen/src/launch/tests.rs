@@ -1,6 +1,6 @@
 //! Tests of launches on a hand-written kernel.
 use super::*;
-use crate::{BufferInfo, Cpu, Cuda};
+use crate::{BufferInfo, Cpu, Cuda, Memory};
 
 /// y[t] = x[t] + table[index[t]], T items of work, at most 8.
 unsafe fn code(bufs: &[*mut u8], _ints: &[i32], floats: &[f32], lo: i32, hi: i32) {
@@ -24,18 +24,22 @@ static GATHER: Kernel = Kernel {
     dims: 2,
     floats: &["offset"],
     buffers: &[info("table", "f32", false), info("index", "i32", false), info("y", "f32", true)],
+    require: |ints| if ints[0] + ints[2] <= 8 { Ok(()) } else { Err("T + pos <= 8") },
+    index_below: |ints, buffer| (buffer == 1).then_some(ints[1]),
+    ranges: &[(1, 100), (1, 100), (0, 100)],
+    memory: [MEMORY; 4],
+    cpu: [&[FEW, CPU]; 3],
+    cuda: &[CUDA],
+};
+
+const MEMORY: Memory = Memory {
     bytes: |ints, out| {
         out[0] = ints[1] as u64 * 4;
         out[1] = ints[0] as u64 * 4;
         out[2] = ints[0] as u64 * 4;
     },
-    require: |ints| if ints[0] + ints[2] <= 8 { Ok(()) } else { Err("T + pos <= 8") },
-    index_below: |ints, buffer| (buffer == 1).then_some(ints[1]),
-    ranges: &[(1, 100), (1, 100), (0, 100)],
-    cpu: [&[FEW, CPU]; 3],
-    cuda: &[CUDA],
+    layouts: &[None, None, None],
 };
-
 const CPU: Cpu = Cpu { fits: |_| true, work: |ints| ints[0], code };
 /// For at most 1 item; it has none.
 const FEW: Cpu = Cpu { fits: |ints| ints[0] <= 1, work: |_| 0, code };
@@ -58,7 +62,7 @@ fn bytes<const N: usize>(words: [i32; N]) -> Vec<u8> {
 
 fn launch(ints: &[i32], floats: &[f32], table: usize, index: &[u8], y: &mut [u8]) -> Result<(), LaunchError> {
     let table = vec![0; table * 4];
-    Launch::new(&GATHER, ints, floats, &[Buf::read(&table), Buf::read(index), Buf::write(y)]).map(|_| ())
+    Launch::new(&GATHER, Isa::Scalar, ints, floats, &[Buf::read(&table), Buf::read(index), Buf::write(y)]).map(|_| ())
 }
 
 #[test]
@@ -66,11 +70,11 @@ fn a_correct_launch_runs_the_part_it_is_given() {
     let table: Vec<u8> = [1f32, 2., 3.].iter().flat_map(|v| v.to_le_bytes()).collect();
     let (index, mut y) = (bytes([2, 0]), [0; 8]);
     let bufs = [Buf::read(&table), Buf::read(&index), Buf::write(&mut y)];
-    let launch = Launch::new(&GATHER, &[2, 3, 0], &[0.5], &bufs).unwrap();
-    assert_eq!(launch.work(Isa::Scalar), 2);
+    let launch = Launch::new(&GATHER, Isa::Scalar, &[2, 3, 0], &[0.5], &bufs).unwrap();
+    assert_eq!(launch.work(), 2);
     assert_eq!(((GATHER.cpu(Isa::Scalar, &[1]).work)(&[1]), (GATHER.cpu(Isa::Scalar, &[2]).work)(&[2])), (0, 2));
     // SAFETY: the scalar code is always available, and there is one caller.
-    unsafe { launch.run(Isa::Scalar, 1, 2) };
+    unsafe { launch.run(1, 2) };
     assert_eq!(y, [0f32.to_le_bytes(), 1.5f32.to_le_bytes()].concat()[..]);
 }
 
@@ -95,11 +99,11 @@ fn wrong_arguments_are_named() {
 fn written_memory_is_writable_and_overlaps_nothing() {
     let (table, index, mut y) = ([0; 8], bytes([0, 1]), [0; 8]);
     let read_only = [Buf::read(&table), Buf::read(&index), Buf::read(&table)];
-    let error = Launch::new(&GATHER, &[2, 2, 0], &[0.], &read_only).unwrap_err();
+    let error = Launch::new(&GATHER, Isa::Scalar, &[2, 2, 0], &[0.], &read_only).unwrap_err();
     assert_eq!(error, LaunchError::ReadOnly { kernel: "gather", buffer: "y" });
 
     let y = Buf::write(&mut y);
-    let error = Launch::new(&GATHER, &[2, 2, 0], &[0.], &[y, Buf::read(&index), y]).unwrap_err();
+    let error = Launch::new(&GATHER, Isa::Scalar, &[2, 2, 0], &[0.], &[y, Buf::read(&index), y]).unwrap_err();
     assert_eq!(error, LaunchError::Overlap { kernel: "gather", written: "y", other: "table" });
 }
 
@@ -108,7 +112,7 @@ fn written_memory_is_writable_and_overlaps_nothing() {
 fn work_outside_the_launch_is_refused() {
     let (table, index, mut y) = ([0; 8], bytes([0, 1]), [0; 8]);
     let bufs = [Buf::read(&table), Buf::read(&index), Buf::write(&mut y)];
-    let launch = Launch::new(&GATHER, &[2, 2, 0], &[0.], &bufs).unwrap();
+    let launch = Launch::new(&GATHER, Isa::Scalar, &[2, 2, 0], &[0.], &bufs).unwrap();
     // SAFETY: the call is refused.
-    unsafe { launch.run(Isa::Scalar, 1, 3) };
+    unsafe { launch.run(1, 3) };
 }

@@ -5,6 +5,7 @@ pub mod cuda;
 mod fault;
 mod session;
 mod step;
+mod weights;
 
 pub use fault::{Fault, Planted};
 pub use session::Session;
@@ -119,6 +120,14 @@ pub enum ExecError {
         given: usize,
         /// Bytes by the plan.
         expected: String,
+    },
+    /// Kernels that read the same weight want it in different layouts.
+    #[error("stage {stage} wants {buffer} in another layout than a stage before it, or it is no weight")]
+    Layout {
+        /// Name of the stage.
+        stage: String,
+        /// Name of the buffer.
+        buffer: String,
     },
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads)")]

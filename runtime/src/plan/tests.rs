@@ -12,10 +12,10 @@ static COPY: Kernel = Kernel {
     dims: 1,
     floats: &["scale"],
     buffers: &[info("x", 4, false), info("y", 4, true)],
-    bytes: |_, _| (),
     require: |_| Ok(()),
     index_below: |_, _| None,
     ranges: &[(1, i32::MAX), (0, i32::MAX)],
+    memory: [const { kernels_gen::Memory { bytes: |_, _| (), layouts: &[None, None] } }; 4],
     cpu: [&[]; 3],
     cuda: &[],
 };

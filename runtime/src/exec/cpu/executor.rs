@@ -3,14 +3,15 @@ use super::{Pool, memory::Memory, share};
 use crate::{
     exec::{
         ExecError, Executor, Planted,
-        buffers::{fill_table, most_bytes, part, weight},
+        buffers::{fill_table, most_bytes, weight},
         fault::{Edit, flip},
         step::{check_step, ints},
+        weights::Weights,
     },
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
-use kernels_gen::{Buf, Isa, Launch, float_mode_is_ieee};
+use kernels_gen::{Buf, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
 
 /// What an executor is made for.
@@ -64,10 +65,12 @@ pub struct Cpu<'m> {
 struct Tensors<'m> {
     buffers: Vec<Buffer>,
     slots: Vec<Slot<'m>>,
+    weights: Weights,
 }
 
 impl<'m> Cpu<'m> {
-    /// Binds the stages, borrows the weights of `model`, and takes memory for everything else.
+    /// Binds the stages, borrows the weights of `model` that lie as the kernels want them, packs the others, and takes memory
+    /// for everything else.
     pub fn new(plan: &Plan, model: &'m Gguf, setup: Setup) -> Result<Self, crate::Error> {
         if !setup.isa.available() {
             let message = format!("this processor lacks {} for {}", setup.isa.missing().join(", "), setup.isa);
@@ -78,10 +81,11 @@ impl<'m> Cpu<'m> {
         let (logits, best) = (find(LOGITS)?, find(BEST)?);
         let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).map(BufferId);
         let input = input.ok_or(ExecError::NoBuffer("tokens"))?;
-        let slots = plan.buffers.iter().map(|b| slot(b, model, &setup.limits)).collect::<Result<_, _>>()?;
+        let weights = Weights::of(plan, &stages, Target::Cpu(setup.isa))?;
+        let slots = load(plan, model, &weights, &setup)?;
         let threads = setup.threads;
         let pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
-        let tensors = Tensors { buffers: plan.buffers.clone(), slots };
+        let tensors = Tensors { buffers: plan.buffers.clone(), slots, weights };
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: setup.limits.chunks };
         Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None })
     }
@@ -164,16 +168,16 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
     let ints = ints(&stage.ints, step);
     let args = stage.args.iter().zip(stage.kernel.buffers);
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
-    let launch = Launch::new(stage.kernel, &ints, &stage.floats, &bufs)
+    let launch = Launch::new(stage.kernel, isa, &ints, &stage.floats, &bufs)
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
-    let (work, threads) = (launch.work(isa) as usize, pool.threads());
+    let (work, threads) = (launch.work() as usize, pool.threads());
     let job = |thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
         let part = share(work, threads, thread);
         if !part.is_empty() {
             // SAFETY: `Cpu::new` has checked that the instruction set is available; shares are disjoint; and the
             // pool runs one job at a time.
-            unsafe { launch.run(isa, part.start as i32, part.end as i32) };
+            unsafe { launch.run(part.start as i32, part.end as i32) };
         }
     };
     pool.run(&job).map_err(|source| ExecError::Panicked { stage: stage.name.clone(), source })
@@ -202,7 +206,7 @@ impl Tensors<'_> {
     /// The memory of an argument in this step.
     fn lend(&self, arg: Arg, written: bool, step: &Step) -> Buf<'_> {
         let (buffer, slot) = (&self.buffers[arg.buffer.0], &self.slots[arg.buffer.0]);
-        let (offset, len) = part(buffer, arg, step);
+        let (offset, len) = self.weights.part(buffer, arg, step);
         let writable = written && matches!(slot, Slot::Owned(_));
         // SAFETY: the slot has memory for the largest step, and `Cpu::step` has checked that this is none larger.
         // It is reached by pointer only while a step runs.
@@ -210,17 +214,30 @@ impl Tensors<'_> {
     }
 }
 
-/// The memory of a buffer for the largest step.
-fn slot<'m>(buffer: &Buffer, model: &'m Gguf, limits: &Step) -> Result<Slot<'m>, ExecError> {
-    if let Role::Weight = buffer.role {
-        return Ok(Slot::Mapped(weight(buffer, model, limits)?));
+/// The memory of all buffers for the largest step.
+fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> Result<Vec<Slot<'m>>, ExecError> {
+    let limits = &setup.limits;
+    let mut slots = Vec::new();
+    for (i, buffer) in plan.buffers.iter().enumerate() {
+        slots.push(match (&buffer.role, weights.packing(i)) {
+            (Role::Weight, None) => Slot::Mapped(weight(buffer, model, limits)?),
+            (Role::Weight, Some(packing)) => {
+                let data = weight(buffer, model, limits)?;
+                let mut memory = take(buffer, packing.bytes())?;
+                packing.pack(data, memory.bytes_mut(), setup.threads);
+                model.release(data);
+                Slot::Owned(memory)
+            }
+            (role, _) => {
+                let mut memory = take(buffer, most_bytes(buffer, limits)?)?;
+                if let Role::Table(row) = role {
+                    fill_table(buffer, row, limits, memory.bytes_mut());
+                }
+                Slot::Owned(memory)
+            }
+        });
     }
-    let bytes = most_bytes(buffer, limits)?;
-    let mut memory = take(buffer, bytes)?;
-    if let Role::Table(row) = &buffer.role {
-        fill_table(buffer, row, limits, memory.bytes_mut());
-    }
-    Ok(Slot::Owned(memory))
+    Ok(slots)
 }
 
 fn take(buffer: &Buffer, bytes: usize) -> Result<Memory, ExecError> {

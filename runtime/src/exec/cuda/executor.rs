@@ -15,11 +15,12 @@ use crate::{
         ExecError, Executor, Planted,
         buffers::{most_bytes, part},
         step::{check_step, ints},
+        weights::Weights,
     },
     gguf::Gguf,
     plan::{BEST, BoundStage, BufferId, LOGITS, Plan, Role, Size, Step},
 };
-use kernels_gen::{Extent, LaunchError, check_call, check_indices};
+use kernels_gen::{Extent, LaunchError, Target, check_call, check_indices};
 use std::ops::Range;
 
 /// What an executor is made for.
@@ -73,6 +74,7 @@ impl Cuda {
     pub fn new(plan: &Plan, model: &Gguf, setup: Setup) -> Result<Self, crate::Error> {
         let Setup { gpu, limits } = setup;
         let bound = plan.bind(kernels_gen::kernel)?;
+        let weights = Weights::of(plan, &bound, Target::Cuda)?;
         refuse_computed_indices(plan, &bound)?;
         let find = |name| plan.find(name).ok_or(ExecError::NoBuffer(name));
         let (logits, best) = (find(LOGITS)?, find(BEST)?);
@@ -89,7 +91,7 @@ impl Cuda {
             Ok(Output { buffer, host, len: 0 })
         };
         let (logits, best) = (output(logits)?, output(best)?);
-        let tensors = Tensors::new(plan, model, &limits, &gpu, &stream, need.weights)?;
+        let tensors = Tensors::new(plan, model, &limits, &gpu, &stream, weights)?;
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: limits.chunks };
         let tokens = Pinned::new(&gpu, most_bytes(plan.buffer(input), &limits)?)?;
         let (graph, faulty) = (None, None);
@@ -143,7 +145,7 @@ impl Cuda {
         let extents: Vec<Extent> =
             args.iter().zip(kernel.buffers).map(|(&arg, info)| self.tensors.lend(arg, info.written, step)).collect();
         let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
-        check_call(kernel, &ints, floats, &extents).map_err(refused)?;
+        check_call(kernel, Target::Cuda, &ints, floats, &extents).map_err(refused)?;
         for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
             let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
             check_indices(kernel, &ints, i, &self.tokens.bytes()[offset..offset + len]).map_err(refused)?;

@@ -1,10 +1,11 @@
 //! How much of the GPU's memory a plan needs, known before any of it is taken.
 use super::{CudaError, scratch::ScratchBytes};
 use crate::{
-    exec::buffers::most_bytes,
+    exec::weights::Weights,
     plan::{Plan, Role, Step},
 };
 use indicatif::HumanBytes;
+use kernels_gen::Target;
 
 /// What is left for the driver: kernels, stacks, and what rounding up takes.
 const SPARE: usize = 128 << 20;
@@ -26,15 +27,16 @@ impl Need {
     /// For steps up to `limits`.
     pub fn of(plan: &Plan, limits: &Step) -> Result<Need, crate::Error> {
         let bound = plan.bind(kernels_gen::kernel)?;
+        let memory = Weights::of(plan, &bound, Target::Cuda)?;
         let scratch = ScratchBytes::most(bound.iter(), limits).total();
         let mut need = Need { activations: scratch.next_multiple_of(GRAIN), ..Need::default() };
-        for buffer in &plan.buffers {
+        for (i, buffer) in plan.buffers.iter().enumerate() {
             let part = match buffer.role {
                 Role::Weight => &mut need.weights,
                 Role::Cache => &mut need.cache,
                 Role::Input | Role::Table(_) | Role::Activation => &mut need.activations,
             };
-            *part = part.saturating_add(most_bytes(buffer, limits)?.next_multiple_of(GRAIN));
+            *part = part.saturating_add(memory.most_bytes(plan, i, limits)?.next_multiple_of(GRAIN));
         }
         Ok(need)
     }

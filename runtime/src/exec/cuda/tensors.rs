@@ -7,7 +7,8 @@ use super::{
 use crate::{
     exec::{
         ExecError,
-        buffers::{fill_table, most_bytes, part, weight},
+        buffers::{fill_table, weight},
+        weights::Weights,
     },
     gguf::Gguf,
     plan::{Arg, Buffer, BufferId, Plan, Role, Step},
@@ -18,6 +19,7 @@ use kernels_gen::Extent;
 pub struct Tensors {
     buffers: Vec<Buffer>,
     memory: Vec<DeviceMemory>,
+    weights: Weights,
 }
 
 impl Tensors {
@@ -28,24 +30,27 @@ impl Tensors {
         limits: &Step,
         gpu: &Gpu,
         stream: &Stream,
-        weights: usize,
+        weights: Weights,
     ) -> Result<Tensors, ExecError> {
-        let take = |buffer: &Buffer| Ok(DeviceMemory::new(gpu, most_bytes(buffer, limits)?, &buffer.name)?);
-        let memory = plan.buffers.iter().map(take).collect::<Result<Vec<_>, ExecError>>()?;
+        let take = |(i, buffer): (usize, &Buffer)| {
+            Ok(DeviceMemory::new(gpu, weights.most_bytes(plan, i, limits)?, &buffer.name)?)
+        };
+        let memory = plan.buffers.iter().enumerate().map(take).collect::<Result<Vec<_>, ExecError>>()?;
         let largest = memory.iter().map(DeviceMemory::len).max().unwrap_or(0);
-        let mut upload = Upload::new(gpu, stream, weights, largest)?;
-        for (buffer, memory) in plan.buffers.iter().zip(&memory) {
+        let total = plan.buffers.iter().zip(&memory).filter(|(b, _)| matches!(b.role, Role::Weight));
+        let mut upload = Upload::new(gpu, stream, total.map(|(_, memory)| memory.len()).sum(), largest)?;
+        for (i, (buffer, memory)) in plan.buffers.iter().zip(&memory).enumerate() {
             match &buffer.role {
                 Role::Weight => {
                     let data = weight(buffer, model, limits)?;
                     // SAFETY: the memory was taken for these bytes, and lives until the upload is finished.
-                    unsafe { upload.copy(memory.address(), data, |done| model.release(done))? };
+                    unsafe { upload.copy(memory.address(), data, weights.packing(i), |done| model.release(done))? };
                 }
                 Role::Table(row) => {
                     let mut table = vec![0; memory.len()];
                     fill_table(buffer, row, limits, &mut table);
                     // SAFETY: as above.
-                    unsafe { upload.copy(memory.address(), &table, |_| ())? };
+                    unsafe { upload.copy(memory.address(), &table, None, |_| ())? };
                 }
                 // Of activations, the bytes that fill blocks up are compared, too.
                 Role::Cache | Role::Activation => stream.zero(memory)?,
@@ -53,13 +58,13 @@ impl Tensors {
             }
         }
         upload.finish()?;
-        Ok(Tensors { buffers: plan.buffers.clone(), memory })
+        Ok(Tensors { buffers: plan.buffers.clone(), memory, weights })
     }
 
     /// The memory of an argument in this step.
     pub fn lend(&self, arg: Arg, written: bool, step: &Step) -> Extent {
         let (buffer, memory) = (&self.buffers[arg.buffer.0], &self.memory[arg.buffer.0]);
-        let (offset, len) = part(buffer, arg, step);
+        let (offset, len) = self.weights.part(buffer, arg, step);
         let constant = matches!(buffer.role, Role::Weight | Role::Input | Role::Table(_));
         Extent { address: memory.address() + offset as u64, len: len as u64, writable: written && !constant }
     }

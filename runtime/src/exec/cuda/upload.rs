@@ -3,6 +3,7 @@ use super::{
     CudaError, Gpu,
     driver::{Event, Pinned, Stream},
 };
+use crate::exec::weights::Packing;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{num::NonZero, thread};
 
@@ -34,23 +35,34 @@ impl<'s> Upload<'s> {
         Ok(Upload { stream, buffers, next: 0, threads, bar })
     }
 
-    /// Copies bytes to an address; `release` is told which are not needed any more.
+    /// Copies bytes to an address, packed where they are to be; `release` is told which are not needed any more.
     ///
     /// # Safety
     /// There is memory for them at `to` that lives until [`Self::finish`] or the stream's end.
-    pub unsafe fn copy(&mut self, mut to: u64, bytes: &[u8], release: impl Fn(&[u8])) -> Result<(), CudaError> {
-        for chunk in bytes.chunks(CHUNK) {
+    pub unsafe fn copy(
+        &mut self,
+        mut to: u64,
+        bytes: &[u8],
+        packing: Option<Packing>,
+        release: impl Fn(&[u8]),
+    ) -> Result<(), CudaError> {
+        // A tile that is larger than a buffer cannot be packed in it; no format comes near.
+        let tile = packing.map_or(1, |packing| packing.tile_bytes()).max(1);
+        for chunk in bytes.chunks((CHUNK / tile).max(1) * tile) {
             let (pinned, copied) = &mut self.buffers[self.next];
             copied.wait()?;
-            let pinned = &mut pinned.bytes_mut()[..chunk.len()];
-            fill(pinned, chunk, self.threads);
+            let pinned = &mut pinned.bytes_mut()[..chunk.len().next_multiple_of(tile)];
+            match packing {
+                Some(packing) => packing.pack(chunk, pinned, self.threads),
+                None => fill(pinned, chunk, self.threads),
+            }
             release(chunk);
             // SAFETY: promised by the caller; the buffer is not written before `copied` is reached.
             unsafe { self.stream.upload(to, pinned)? };
             copied.record(self.stream)?;
-            to += chunk.len() as u64;
+            to += pinned.len() as u64;
             self.next = 1 - self.next;
-            self.bar.inc(chunk.len() as u64);
+            self.bar.inc(pinned.len() as u64);
         }
         Ok(())
     }
