@@ -69,7 +69,9 @@ impl Tidier<'_> {
         let mut ok = self.vars[var.0 as usize].ty != Ty::F32 || !rounds(e);
         e.visit(&mut |e| match e {
             Expr::Var(v) => ok &= !self.registers.contains(v),
-            Expr::Load(a) | Expr::LoadPack(a) => ok &= matches!(a.mem, Mem::Buffer(_)),
+            Expr::Load(a) => ok &= matches!(a.mem, Mem::Buffer(_)),
+            // Loads that stay side by side can become one.
+            Expr::LoadPack(_) => ok = false,
             // All lanes take part, so it may not come to where only some are.
             e => ok &= !e.across_lanes(),
         });
