@@ -111,3 +111,66 @@ fn what_is_stored_before_a_merge_is_stored_once() {
     let refused = Target::Cuda.lower(&kernel, &schedule).unwrap_err();
     assert!(refused.contains("stored before the merge"), "{refused}");
 }
+
+/// The kernel gives what it means under every legal schedule of teams, with few and many of them, in any turns; how many
+/// schedules are legal.
+fn team_agrees(text: &str, like: &Schedule, ints: &[i32], buffers: &[Vec<u8>]) -> usize {
+    let kernel = compile(text);
+    let expected = meaning(&kernel, ints, buffers).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let mut legal = 0;
+    for (width, team) in [1, 2, 4, 8, 16, 32].into_iter().flat_map(|width| (2..=8).map(move |team| (width, team))) {
+        let schedule = Schedule { width, team, threads: width * team, unroll: 16, ..like.clone() };
+        let func = match Target::Cuda.lower(&kernel, &schedule) {
+            Ok(func) => func,
+            Err(e) if width > 1 => {
+                assert!(e.contains("lanes"), "{e}");
+                continue;
+            }
+            Err(e) => panic!("{e}\n{text}"),
+        };
+        legal += 1;
+        for (teams, seed) in [(1, 1), (2, 2), (2, 3), (3, 4), (9, 5)] {
+            let (mut out, mut turns) = (buffers.to_vec(), Random::new(seed));
+            interp::run_at_once(&func, ints, &[], &mut out, teams, |n| turns.below(n))
+                .unwrap_or_else(|e| panic!("{width} lanes, {teams} teams of {team}: {e}\n{text}"));
+            assert_eq!(out, expected, "{width} lanes, {teams} teams of {team}\n{text}");
+        }
+    }
+    legal
+}
+
+/// Every row of `w` with every row of `x`: the order of the additions shows in the bits.
+const MATVEC: &str =
+    "#[kernel] fn f<T: Dim, N: Dim, K: Dim>(w: &Ten<f32, N, K>, x: &Ten<f32, T, K>, y: &mut Ten<f32, T, N>) {
+    for n in par(N) { for t in par(T) { y[t][n] = sum(0..K, segments(8), |acc, k| fma(w[n][k], x[t][k], acc)); } } }";
+
+#[test]
+fn a_team_shares_the_segments_of_a_sum() {
+    for (t, n, k) in [(1, 3, 40), (3, 2, 7), (5, 4, 17), (2, 1, 1)] {
+        let numbers = |len: i32| f32s(&(0..len).map(|i| 0.3 + 1e4f32.powi(i % 3 - 1) * i as f32).collect::<Vec<_>>());
+        let buffers = [numbers(n * k), numbers(t * k), vec![9; (4 * t * n) as usize]];
+        for (tile, stage) in [(1, vec![]), (2, vec![]), (1, vec!["w", "x"]), (3, vec!["x"]), (2, vec!["w"])] {
+            let tile = [("n".to_string(), tile), ("t".to_string(), tile)].into();
+            let stage = stage.into_iter().map(String::from).collect();
+            let like = Schedule { tile, stage, most: [("K".to_string(), 40)].into(), ..Schedule::plain(&["n"]) };
+            assert_eq!(team_agrees(MATVEC, &like, &[t, n, k], &buffers), 6 * 7);
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_a_shared_sum_is_done_once() {
+    // Sums of sums, a choice between sums, several outputs, and a merge over sums.
+    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, y: &mut Ten<f32, T, 2>, z: &mut Ten<f32, T>) { for t in par(T) {
+        let a = sum(0..3, segments(2), |acc, i| acc * 0.5 + sum(0..9, segments(4), |acc, j| fma(x[t][j], x[t][i], acc)));
+        let b = if x[t][0] < 3.0 { sum(0..11, segments(3), |acc, j| acc + x[t][j]) } else { sum(0..32, lanes(32), |acc, j| acc - x[t][j]) };
+        for i in par(2) { y[t][i] = a + sum(0..20, segments(5), |acc, j| acc + x[t][j + i]); }
+        let (s, u) = merge(0..4, (b, 1.0), |c| (sum(0..7, segments(7), |acc, j| acc + x[t][c * 7 + j]), 1.0),
+            |(s, u), (p, q)| (s * 0.5 + p, u + q));
+        z[t] = s + u; } }";
+    let like = Schedule::plain(&["t"]);
+    assert_eq!(
+        team_agrees(text, &like, &[5], &[[rows(32), rows(32), rows(16)].concat(), vec![7; 40], vec![7; 20]]),
+        6 * 7
+    );
+}
