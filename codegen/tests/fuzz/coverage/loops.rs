@@ -62,7 +62,7 @@ impl Walk<'_> {
                 }
                 Stmt::Arrive { .. } => self.see("arrive"),
                 Stmt::Barrier => self.see("barrier"),
-                Stmt::Copy { to, len, .. } => self.see(format!("copy {}", len * to.scalar.bytes())),
+                Stmt::Copy { .. } => self.see("copy"),
                 Stmt::Await => self.see("await"),
                 Stmt::Store { to, .. } => self.access("store", to),
             }

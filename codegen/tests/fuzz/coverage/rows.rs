@@ -50,7 +50,7 @@ const PLAIN: &[&str] = &[
     "loop else",
     "loop arrive",
     "loop barrier",
-    "loop copy 4",
+    "loop copy",
     "loop await",
     "loop array of the team",
     "loop array f32",
