@@ -48,6 +48,9 @@ impl Lower<'_> {
             Kind::Load(place) if place.buffer == buffer => rows.push(place.index[..last].to_vec()),
             _ => {}
         });
+        if rows.is_empty() {
+            return self.illegal(format!("no row of `{name}` is read"));
+        }
         let Some(piece) = PIECES.into_iter().find(|piece| info.elem_bytes.is_multiple_of(*piece)) else {
             let reason = format!("an element of `{name}` has {} bytes, which are no pieces of 4", info.elem_bytes);
             return self.illegal(reason);
