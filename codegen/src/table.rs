@@ -84,7 +84,7 @@ fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func, places: &Places
     let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
     let source = cuda::emit(func, schedule.threads, places).map_err(illegal)?;
     let (text, name, allowed) = (source.text, source.entry, Allowed::of(kernel, places).to_string());
-    let (lanes, threads, shared) = (source.lanes as u32, schedule.threads as u32, source.shared_per_group as u32);
+    let (at_once, threads, shared) = (source.at_once as u32, schedule.threads as u32, source.shared as u32);
     let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
     let scratch = source.scratch_per_item as u32;
     let counters = func.scratch.as_ref().map_or(quote!(0i64), |scratch| loop_size(&scratch.counters));
@@ -94,9 +94,9 @@ fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func, places: &Places
             source: #text,
             allowed: #allowed,
             entry: #name,
-            lanes: #lanes,
+            at_once: #at_once,
             threads: #threads,
-            shared_per_group: #shared,
+            shared: #shared,
             scratch_per_item: #scratch,
             counters: |ints| i32::try_from(#counters).unwrap_or(i32::MAX),
             work: |ints| i32::try_from(#work).unwrap_or(i32::MAX),

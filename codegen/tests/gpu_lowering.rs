@@ -2,7 +2,7 @@
 mod common;
 
 use common::{compile, f32s, meaning};
-use kgen::loop_ir::interp;
+use kgen::loop_ir::{Stmt, interp};
 use kgen::random::Random;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
@@ -110,4 +110,142 @@ fn what_is_stored_before_a_merge_is_stored_once() {
     let schedule = Schedule { parts: Some("c".into()), ..Schedule::plain(&["t"]) };
     let refused = Target::Cuda.lower(&kernel, &schedule).unwrap_err();
     assert!(refused.contains("stored before the merge"), "{refused}");
+}
+
+/// The kernel gives what it means under every legal schedule of teams, with few and many of them, in any turns; how many
+/// schedules are legal.
+fn team_agrees(text: &str, like: &Schedule, ints: &[i32], buffers: &[Vec<u8>]) -> usize {
+    let kernel = compile(text);
+    let expected = meaning(&kernel, ints, buffers).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let mut legal = 0;
+    for (width, team) in [1, 2, 4, 8, 16, 32].into_iter().flat_map(|width| (2..=8).map(move |team| (width, team))) {
+        let schedule = Schedule { width, team, threads: width * team, unroll: 16, ..like.clone() };
+        let func = Target::Cuda.lower(&kernel, &schedule).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        legal += 1;
+        for (teams, seed) in [(1, 1), (2, 2), (2, 3), (3, 4), (9, 5)] {
+            let (mut out, mut turns) = (buffers.to_vec(), Random::new(seed));
+            interp::run_at_once(&func, ints, &[], &mut out, teams, |n| turns.below(n))
+                .unwrap_or_else(|e| panic!("{width} lanes, {teams} teams of {team}: {e}\n{text}"));
+            assert_eq!(out, expected, "{width} lanes, {teams} teams of {team}\n{text}");
+        }
+    }
+    legal
+}
+
+/// Every row of `w` with every row of `x`: the order of the additions shows in the bits.
+const MATVEC: &str =
+    "#[kernel] fn f<T: Dim, N: Dim, K: Dim>(w: &Ten<f32, N, K>, x: &Ten<f32, T, K>, y: &mut Ten<f32, T, N>) {
+    for n in par(N) { for t in par(T) { y[t][n] = sum(0..K, segments(8), |acc, k| fma(w[n][k], x[t][k], acc)); } } }";
+
+#[test]
+fn a_team_shares_the_segments_of_a_sum() {
+    for (t, n, k) in [(1, 3, 40), (3, 2, 7), (5, 4, 17), (2, 1, 1)] {
+        let numbers = |len: i32| f32s(&(0..len).map(|i| 0.3 + 1e4f32.powi(i % 3 - 1) * i as f32).collect::<Vec<_>>());
+        let buffers = [numbers(n * k), numbers(t * k), vec![9; (4 * t * n) as usize]];
+        for (tile, stage) in [(1, vec![]), (2, vec![]), (1, vec!["w", "x"]), (3, vec!["x"]), (2, vec!["w"])] {
+            let tile = [("n".to_string(), tile), ("t".to_string(), tile)].into();
+            let stage = stage.into_iter().map(String::from).collect();
+            let like = Schedule { tile, stage, most: [("K".to_string(), 40)].into(), ..Schedule::plain(&["n"]) };
+            assert_eq!(team_agrees(MATVEC, &like, &[t, n, k], &buffers), 6 * 7);
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_a_shared_sum_is_done_once() {
+    // Sums of sums, a choice between sums, several outputs, and a merge over sums.
+    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, y: &mut Ten<f32, T, 2>, z: &mut Ten<f32, T>) { for t in par(T) {
+        let a = sum(0..3, segments(2), |acc, i| acc * 0.5 + sum(0..9, segments(4), |acc, j| fma(x[t][j], x[t][i], acc)));
+        let b = if x[t][0] < 3.0 { sum(0..11, segments(3), |acc, j| acc + x[t][j]) } else { sum(0..32, lanes(32), |acc, j| acc - x[t][j]) };
+        for i in par(2) { y[t][i] = a + sum(0..20, segments(5), |acc, j| acc + x[t][j + i]); }
+        let (s, u) = merge(0..4, (b, 1.0), |c| (sum(0..7, segments(7), |acc, j| acc + x[t][c * 7 + j]), 1.0),
+            |(s, u), (p, q)| (s * 0.5 + p, u + q));
+        z[t] = s + u; } }";
+    let like = Schedule::plain(&["t"]);
+    assert_eq!(
+        team_agrees(text, &like, &[5], &[[rows(32), rows(32), rows(16)].concat(), vec![7; 40], vec![7; 20]]),
+        6 * 7
+    );
+}
+
+#[test]
+fn teams_that_cannot_be_are_refused() {
+    let refused = |text: &str, change: &dyn Fn(&mut Schedule)| {
+        let mut schedule = Schedule { width: 4, team: 2, threads: 8, ..Schedule::plain(&["n"]) };
+        change(&mut schedule);
+        Target::Cuda.lower(&compile(text), &schedule).unwrap_err()
+    };
+    let wrong = |text: &str, change: &dyn Fn(&mut Schedule), part: &str| {
+        let reason = refused(text, change);
+        assert!(reason.contains(part), "{reason}");
+    };
+    let stage = |buffers: &[&str], most: i32| {
+        let stage: Vec<String> = buffers.iter().map(|name| name.to_string()).collect();
+        move |s: &mut Schedule| {
+            s.stage = stage.clone();
+            s.most.insert("K".into(), most);
+        }
+    };
+    wrong(MATVEC, &|s| s.team = 0, "at least one member");
+    wrong(MATVEC, &|s| s.threads = 32, "no CTA of 32 threads in groups of 4 that are one team of 2");
+    wrong(MATVEC, &|s| (s.team, s.threads) = (512, 2048), "no CTA of 2048 threads");
+    let staged = stage(&["x"], 40);
+    wrong(MATVEC, &|s| (staged(s), s.team = 1).1, "copied for the members of a team: there is none");
+    wrong(MATVEC, &stage(&["y"], 40), "no buffer `y` that is read");
+    wrong(MATVEC, &stage(&["z"], 40), "no buffer `z` that is read");
+    wrong(MATVEC, &stage(&["x", "x"], 40), "named twice");
+    wrong(MATVEC, &|s| s.stage = vec!["x".into()], "`most` does not bound the length of the rows of `x`");
+    wrong(MATVEC, &stage(&["x"], -1), "does not bound");
+    wrong(MATVEC, &stage(&["x"], 30_000), "120032 bytes of shared memory");
+    let bytes = "#[kernel] fn f<N: Dim, K: Dim>(x: &Ten<i8, N, K>, z: &Ten<i8, K>, y: &mut Ten<f32, N>) {
+        for n in par(N) { y[n] = sum(0..K, segments(2), |acc, k| acc + x[n][k].f32()); } }";
+    wrong(bytes, &stage(&["x"], 40), "1 bytes, which are no pieces of 4");
+    wrong(bytes, &stage(&["z"], 40), "no row of `z` is read");
+    let inside = "#[kernel] fn f<N: Dim, K: Dim>(x: &Ten<f32, N, K>, y: &mut Ten<f32, N>) {
+        for n in par(N) { y[n] = sum(0..N, segments(2), |acc, i| acc + x[i][0]); } }";
+    wrong(inside, &stage(&["x"], 40), "which rows of `x` are read is known too late");
+    let alone =
+        "#[kernel] fn f<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, N>) { for n in par(N) { y[n] = x[n] * 2.0; } }";
+    wrong(alone, &|_| (), "no sum over segments that a team could share");
+    let parts = "#[kernel] fn f<N: Dim>(x: &Ten<f32, N, 4>, y: &mut Ten<f32, N>) { for n in par(N) {
+        let (s, w) = merge(0..4, (1.0, 2.0), |c| (x[n][c], 1.0), |(s, w), (p, q)| (s * 0.25 + p, w + q));
+        y[n] = s + w; } }";
+    wrong(parts, &|s| s.parts = Some("c".into()), "workers that form no teams");
+    let on_cpu = Schedule { team: 2, threads: 2, ..Schedule::plain(&["n"]) };
+    let refused = Target::Cpu(kgen::cpu::Isa::Scalar).lower(&compile(MATVEC), &on_cpu).unwrap_err();
+    assert!(refused.contains("leave `team` out of the schedule"), "{refused}");
+}
+
+/// Lowered kernels without one of their barriers or waits.
+#[test]
+fn barriers_of_a_team_are_needed() {
+    fn remove(stmts: &mut Vec<Stmt>, which: usize, seen: &mut usize) {
+        stmts.retain(|s| {
+            let counts = matches!(s, Stmt::Barrier | Stmt::Await);
+            *seen += usize::from(counts);
+            !(counts && *seen == which)
+        });
+        stmts.iter_mut().flat_map(Stmt::lists_mut).for_each(|list| remove(list, which, seen));
+    }
+    let kernel = compile(MATVEC);
+    let buffers = [rows(32), rows(32), vec![9; 16]];
+    // A wait and a barrier after the copies, one after the segments and one after their sum; that after the last read of a row
+    // has the one before it.
+    for (stage, needed, all) in [(vec![], 2, 2), (vec!["x".to_string()], 3, 5)] {
+        let most = [("K".to_string(), 32)].into();
+        let schedule = Schedule { width: 2, team: 4, threads: 8, stage, most, ..Schedule::plain(&["n"]) };
+        let without = |which: usize| {
+            let (mut func, mut seen) = (Target::Cuda.lower(&kernel, &schedule).unwrap(), 0);
+            remove(&mut func.body, which, &mut seen);
+            let (mut out, mut turns) = (buffers.to_vec(), Random::new(3));
+            let done = interp::run_at_once(&func, &[2, 2, 32], &[], &mut out, 1, |n| turns.below(n));
+            (done.map_err(|fault| fault.reason), seen)
+        };
+        assert_eq!(without(0), (Ok(()), all));
+        for which in 1..=needed {
+            let reason = without(which).0.expect_err("something is out of order");
+            let expected = ["a race", "never written", "under way"];
+            assert!(expected.iter().any(|part| reason.contains(part)), "without {which}: {reason}");
+        }
+    }
 }

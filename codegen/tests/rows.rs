@@ -79,6 +79,35 @@ fn lanes_do_rows() {
     assert!(legal > 150, "{legal} schedules are legal");
 }
 
+/// Each member of a team does some segments of as many rows as there are lanes.
+#[test]
+fn lanes_of_a_team_do_rows() {
+    let kernel = compile(MATVEC);
+    for (t, n, b) in [(1, 37, 7), (3, 16, 2)] {
+        let ints = [t as i32, n as i32, b as i32];
+        let buffers = buffers(t, n, b);
+        let expected = meaning(&kernel, &ints, &buffers).unwrap();
+        for width in [2, 4, 8, 16, 32] {
+            for (team, tile, stage) in [(2, 1, None), (3, 2, None), (3, 1, Some("x")), (2, 2, Some("x"))] {
+                let mut schedule = Schedule { width, team, threads: width * team, ..Schedule::plain(&["n"]) };
+                schedule.lanes = Some("n".into());
+                schedule.layout.insert("w".into(), pieces(&[], width));
+                schedule.tile.extend([("n".to_string(), tile), ("t".to_string(), tile)]);
+                schedule.most.insert("B".into(), 7);
+                schedule.stage = stage.into_iter().map(String::from).collect();
+                let func = Target::Cuda.lower(&kernel, &schedule).unwrap_or_else(|e| panic!("{e}\n{schedule:?}"));
+                let given = lowered(&func, &ints, &buffers).unwrap_or_else(|e| panic!("{e}\n{schedule:?}"));
+                assert_eq!(given, expected, "{schedule:?}");
+            }
+        }
+    }
+    let mut schedule = Schedule { width: 4, team: 2, threads: 8, stage: vec!["w".into()], ..Schedule::plain(&["n"]) };
+    schedule.layout.insert("w".into(), pieces(&[], 4));
+    schedule.most.insert("B".into(), 7);
+    let refused = Target::Cuda.lower(&kernel, &schedule).unwrap_err();
+    assert!(refused.contains("rows of `w` that lie side by side"), "{refused}");
+}
+
 #[test]
 fn a_layout_without_lanes_moves_bytes_and_no_bits() {
     let kernel = compile(MATVEC);

@@ -98,7 +98,7 @@ unsafe fn no_code(_: &[*mut u8], _: &[i32], _: &[f32], _: i32, _: i32) {
     unreachable!("the instruction set is not available");
 }
 
-/// The CUDA code of a kernel. Groups of `lanes` neighbouring threads take work items in turn, until `work` are done.
+/// The CUDA code of a kernel. CTAs take `at_once` work items in turn, until `work` are done.
 #[derive(Debug)]
 pub struct Cuda {
     /// Whether it is for these integer parameters.
@@ -110,12 +110,12 @@ pub struct Cuda {
     pub allowed: &'static str,
     /// Name of the entry.
     pub entry: &'static str,
-    /// Threads of a group.
-    pub lanes: u32,
-    /// Threads of a CTA; a multiple of `lanes`.
+    /// Work items that a CTA does at once.
+    pub at_once: u32,
+    /// Threads of a CTA.
     pub threads: u32,
-    /// Bytes of dynamic shared memory for each group of a CTA.
-    pub shared_per_group: u32,
+    /// Bytes of dynamic shared memory of a CTA.
+    pub shared: u32,
     /// Bytes of scratch memory for each work item, in which groups leave partial results for each other.
     pub scratch_per_item: u32,
     /// Number of 32-bit counters that groups meet at: 0 before and after each launch.

@@ -340,7 +340,7 @@ impl Printer<'_> {
         let base = match access.mem {
             Mem::Buffer(index) => self.names.buffer(index),
             Mem::Local(var) => self.names.var(var),
-            Mem::Scratch => None,
+            Mem::Shared(_) | Mem::Scratch => None,
         };
         let Some(base) = base.cloned() else {
             return self.error(format!("there is no memory {:?}", access.mem));

@@ -4,10 +4,13 @@ use super::names::{END, Names};
 use super::support::{Helper, target_feature};
 use super::{Isa, Unsupported};
 use crate::ir::Scalar;
-use crate::loop_ir::{Bind, Expr, Func, Stmt, Ty, Var};
+use crate::loop_ir::{Bind, Expr, Func, Owner, Stmt, Ty, Var};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
+
+/// Why there is no code for what the members of a team do.
+const NO_TEAMS: &str = "workers on a CPU form no teams: leave `team` out of the schedule";
 
 /// A printed function.
 pub struct Printed {
@@ -84,7 +87,7 @@ impl Printer<'_> {
                 let (name, value) = (self.name(*var)?, self.value_for(*var, value)?.tokens);
                 quote!(#name = #value;)
             }
-            Stmt::Array { var, scalar, len } => {
+            Stmt::Array { var, scalar, len, of: Owner::Worker } => {
                 let name = self.name(*var)?;
                 let ty = match scalar {
                     Scalar::F32 => quote!(0f32),
@@ -111,6 +114,9 @@ impl Printer<'_> {
             Stmt::Arrive { .. } => {
                 return self.error("workers on a CPU do not meet: leave `parts` out of the schedule");
             }
+            Stmt::Array { of: Owner::Team, .. } | Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await => {
+                return self.error(NO_TEAMS);
+            }
         })
     }
 
@@ -135,6 +141,9 @@ impl Printer<'_> {
         step: i32,
         body: &[Stmt],
     ) -> Result<TokenStream, Unsupported> {
+        if bind == Bind::Team {
+            return self.error(NO_TEAMS);
+        }
         let (name, body) = (self.name(var)?, self.block(body)?);
         if bind == Bind::Simd {
             let lanes = self.func.width;

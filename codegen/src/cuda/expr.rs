@@ -66,7 +66,7 @@ impl Printer<'_> {
     pub(super) fn address(&self, a: &Access) -> Printed<String> {
         let base = match a.mem {
             Mem::Buffer(i) => format!("{}_", self.func.buffers[i].name),
-            Mem::Local(v) => self.var(v),
+            Mem::Local(v) | Mem::Shared(v) => self.var(v),
             Mem::Scratch => "scratch".into(),
         };
         let addr = self.operand(&a.addr)?;
@@ -123,17 +123,34 @@ impl Printer<'_> {
         Ok((format!("{function}({x}, {y})"), ty))
     }
 
+    /// What a buffer certainly begins at a multiple of, at most 16. Memory begins at a multiple of 256 bytes, and a part of it with
+    /// an element; of packed weights there are no parts.
+    pub(super) fn begins_at(&self, buffer: usize) -> i64 {
+        let packed = self.func.layouts.get(buffer).is_some_and(Option::is_some);
+        if packed { 16 } else { power(self.func.buffers[buffer].elem_bytes as i64) }
+    }
+
+    /// What the places of all lanes are certainly multiples of.
+    pub(super) fn access_alignment(&self, a: &Access) -> i64 {
+        let begin = if let Mem::Buffer(i) = a.mem { self.begins_at(i) } else { 16 };
+        begin.min(self.alignment(&a.addr)).min(power(a.lane_stride as i64))
+    }
+
     /// What an address is certainly a multiple of (a power of two, at most 16).
     fn alignment(&self, e: &Expr) -> i64 {
-        let of = |v: i64| if v == 0 { 16 } else { (v & -v).min(16) };
         match e {
-            Expr::Long(v) => of(*v),
+            Expr::Long(v) => power(*v),
             Expr::Var(v) => self.longs.get(v).map_or(1, |value| self.alignment(value)),
             Expr::Binary(BinOp::Add, a, b) => self.alignment(a).min(self.alignment(b)),
             Expr::Binary(BinOp::Mul, a, b) => (self.alignment(a) * self.alignment(b)).min(16),
             _ => 1,
         }
     }
+}
+
+/// The largest power of two, at most 16, of which a number is a multiple.
+fn power(v: i64) -> i64 {
+    if v == 0 { 16 } else { (v & -v).min(16) }
 }
 
 /// The text of an expression, in parentheses where it is more than a name or a call.

@@ -1,12 +1,13 @@
 //! CUDA code: prints a loop-IR function as CUDA C++ for NVRTC.
 //!
-//! The lanes of a function are neighbouring threads of a warp, a *group*; the groups of the grid share the work items.
+//! The lanes of a function are neighbouring threads of a warp, a *group*; the groups of the grid share the work items. Where
+//! groups form teams, a CTA is one team, and the CTAs share the work items.
 //! Values that are the same in all lanes are computed by all of them and stored by the first.
 mod expr;
 mod stmt;
 mod text;
 
-use crate::loop_ir::{Func, Stmt};
+use crate::loop_ir::{Func, Owner, Stmt};
 use crate::lower::Illegal;
 use crate::places::Places;
 
@@ -20,10 +21,10 @@ pub struct Source {
     pub text: String,
     /// Name of the entry.
     pub entry: String,
-    /// Threads of a group.
-    pub lanes: usize,
-    /// Bytes of dynamic shared memory that each group of a CTA needs.
-    pub shared_per_group: usize,
+    /// Work items that a CTA does at once.
+    pub at_once: usize,
+    /// Bytes of dynamic shared memory that a CTA needs.
+    pub shared: usize,
     /// Bytes of scratch memory for each work item.
     pub scratch_per_item: usize,
 }
@@ -42,36 +43,44 @@ pub const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 /// Bytes of shared memory that a CTA can have on every GPU.
 const MOST_SHARED: usize = 99 << 10;
 
-/// Bytes of an array, and of what fills it up so that the next one is aligned; 0 of what is none.
-fn array_bytes(s: &Stmt) -> usize {
-    if let Stmt::Array { scalar, len, .. } = s { (scalar.bytes() * len).next_multiple_of(16) } else { 0 }
+/// Whose array it is, and its bytes with what fills it up so that the next one is aligned.
+fn array(s: &Stmt) -> Option<(Owner, usize)> {
+    match s {
+        Stmt::Array { scalar, len, of, .. } => Some((*of, (scalar.bytes() * len).next_multiple_of(16))),
+        _ => None,
+    }
 }
 
 /// Prints a function for CTAs of `threads`, or says what is in the way. `#line` says where in the source a statement comes
 /// from, as far as `places` knows.
 pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Illegal> {
     let illegal = |reason: String| Illegal { kernel: func.name.clone(), reason };
-    if !WIDTHS.contains(&func.width) || !threads.is_multiple_of(func.width.max(32)) || threads > 1024 {
-        return Err(illegal(format!("no CTA of {threads} threads in groups of {}", func.width)));
+    let fits = if func.team > 1 { threads == func.team * func.width } else { threads.is_multiple_of(32) };
+    if !WIDTHS.contains(&func.width) || !fits || threads == 0 || threads > 1024 {
+        let teams = if func.team > 1 { format!(" that are one team of {}", func.team) } else { String::new() };
+        return Err(illegal(format!("no CTA of {threads} threads in groups of {}{teams}", func.width)));
     }
     if let Some(exchange) = func.misplaced_exchange() {
         return Err(illegal(format!("lanes exchange numbers where only some may be: `{exchange}`")));
     }
-    let arrays: usize = func.body.iter().map(array_bytes).sum();
+    let arrays =
+        |owner| func.body.iter().filter_map(array).filter(|(of, _)| *of == owner).map(|(_, bytes)| bytes).sum();
+    let (of_team, of_group): (usize, usize) = (arrays(Owner::Team), arrays(Owner::Worker));
     // A group of one thread keeps its arrays for itself.
-    let shared = if func.width > 1 { arrays } else { 0 };
-    let in_cta = shared * (threads / func.width);
-    if in_cta > MOST_SHARED {
+    let of_group = if func.width > 1 { of_group } else { 0 };
+    let groups = threads / func.width;
+    let shared = of_team + of_group * groups;
+    if shared > MOST_SHARED {
         return Err(illegal(format!(
-            "the arrays of a CTA take {in_cta} bytes of shared memory, {MOST_SHARED} are there"
+            "the arrays of a CTA take {shared} bytes of shared memory, {MOST_SHARED} are there"
         )));
     }
-    let body = stmt::Printer::new(func, shared, places).function(threads).map_err(illegal)?;
+    let body = stmt::Printer::new(func, (of_team, of_group), places).function(threads).map_err(illegal)?;
     Ok(Source {
         text: format!("#line 1 \"{ROOT}{PRELUDE_FILE}\"\n{PRELUDE}\n#line 1 \"{ROOT}{}.cu\"\n{body}", func.name),
         entry: func.name.clone(),
-        lanes: func.width,
-        shared_per_group: shared,
+        at_once: groups / func.team,
+        shared,
         scratch_per_item: func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes),
     })
 }

@@ -40,6 +40,21 @@ DEVICE bool arrive(u32* counter, int of, int lane, u32 mask, int width) {
     return __shfl_sync(mask, last, 0, width);
 }
 
+// Copies from global to shared memory that go on while the thread does: it waits for its own.
+DEVICE void copy_4(u8* to, const u8* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;"
+                 :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)) : "memory");
+}
+DEVICE void copy_8(u8* to, const u8* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8;"
+                 :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)) : "memory");
+}
+DEVICE void copy_16(u8* to, const u8* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+                 :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)) : "memory");
+}
+DEVICE void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Bytes, each on its own; by proof none overflows.
 DEVICE u32 pack_shr(u32 x, int by) { return (x >> by) & (0x01010101u * (0xffu >> by)); }
 DEVICE u32 pack_shl(u32 x, int by) { return x << by; }

@@ -1,8 +1,8 @@
 //! Prints functions and statements.
-use super::array_bytes;
+use super::array;
 use super::text::Text;
 use crate::ir::Span;
-use crate::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
+use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;
 use std::collections::HashMap;
 
@@ -14,12 +14,13 @@ pub(super) struct Printer<'a> {
     pub func: &'a Func,
     /// Byte offsets that have names, for what is known of their alignment.
     pub longs: HashMap<Var, &'a Expr>,
-    shared: usize,
+    /// Bytes of shared memory of the team, and of each group.
+    shared: (usize, usize),
     places: &'a Places,
 }
 
 impl<'a> Printer<'a> {
-    pub fn new(func: &'a Func, shared: usize, places: &'a Places) -> Self {
+    pub fn new(func: &'a Func, shared: (usize, usize), places: &'a Places) -> Self {
         let mut longs = HashMap::new();
         collect(func, &func.body, &mut longs);
         Printer { func, longs, shared, places }
@@ -51,12 +52,10 @@ impl<'a> Printer<'a> {
         Ok(out.finish())
     }
 
-    /// What pointers are certainly multiples of: neighbouring loads become one. Memory begins at a multiple of 256 bytes, and a
-    /// part of it with an element; of packed weights there are no parts.
+    /// What pointers are certainly multiples of: neighbouring loads become one.
     fn alignments(&self, out: &mut Text) {
         for (i, b) in self.func.buffers.iter().enumerate() {
-            let packed = self.func.layouts.get(i).is_some_and(Option::is_some);
-            let bytes = if packed { 16 } else { (1 << b.elem_bytes.trailing_zeros().min(4)) as usize };
+            let bytes = self.begins_at(i);
             if bytes > 4 {
                 let (name, constant) = (&b.name, if b.written { "" } else { "const " });
                 out.line(1, &format!("{name}_ = ({constant}u8*)__builtin_assume_aligned({name}_, {bytes});"));
@@ -73,12 +72,19 @@ impl<'a> Printer<'a> {
             out.line(1, &format!("const int lane = threadIdx.x % {width};"));
             out.line(1, &format!("const u32 mask = {bits:#x}u << (threadIdx.x % 32 / {width} * {width});"));
         }
-        if self.shared > 0 {
+        let (of_team, of_group) = self.shared;
+        if of_team + of_group > 0 {
             out.line(1, "extern __shared__ __align__(16) u8 shared[];");
-            out.line(1, &format!("u8* mine = shared + threadIdx.x / {width} * {};", self.shared));
         }
-        out.line(1, &format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
-        out.line(1, &format!("const int groups = gridDim.x * {per_cta};"));
+        if of_group > 0 {
+            out.line(1, &format!("u8* mine = shared + {of_team} + threadIdx.x / {width} * {of_group};"));
+        }
+        if self.func.team > 1 {
+            out.line(1, &format!("const int member = threadIdx.x / {width};"));
+        } else {
+            out.line(1, &format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
+            out.line(1, &format!("const int groups = gridDim.x * {per_cta};"));
+        }
     }
 
     pub fn var(&self, v: Var) -> String {
@@ -96,23 +102,24 @@ impl<'a> Printer<'a> {
             | Stmt::For { var, .. }
             | Stmt::Arrive { last: var, .. } => of(var),
             Stmt::Store { span, .. } => *span,
-            Stmt::Array { .. } | Stmt::If { .. } => return None,
+            Stmt::Array { .. } | Stmt::If { .. } | Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await => return None,
         })
     }
 
     fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut Text) -> Printed<()> {
-        let mut used = 0;
+        let (mut of_team, mut of_group) = (0, 0);
         for s in stmts {
             if let Some(span) = self.place(s) {
                 out.place(span);
             }
-            if let Stmt::Array { var, .. } = s {
-                let (name, bytes) = (self.var(*var), array_bytes(s));
-                let line = match self.func.width {
-                    1 => format!("__align__(16) u8 {name}[{bytes}];"),
-                    _ => format!("u8* {name} = mine + {used};"),
+            if let (Stmt::Array { var, .. }, Some((owner, bytes))) = (s, array(s)) {
+                let name = self.var(*var);
+                let line = match (owner, self.func.width) {
+                    (Owner::Team, _) => format!("u8* {name} = shared + {of_team};"),
+                    (Owner::Worker, 1) => format!("__align__(16) u8 {name}[{bytes}];"),
+                    (Owner::Worker, _) => format!("u8* {name} = mine + {of_group};"),
                 };
-                used += bytes;
+                *(if owner == Owner::Team { &mut of_team } else { &mut of_group }) += bytes;
                 out.line(depth, &line);
                 continue;
             }
@@ -138,9 +145,15 @@ impl<'a> Printer<'a> {
                 let head = match bind {
                     Bind::Work => {
                         let work = self.text(hi)?;
+                        let (first, step) =
+                            if self.func.team > 1 { ("blockIdx.x", "gridDim.x") } else { ("group", "groups") };
                         format!(
-                            "for (int {name} = group, end_{name} = {work}; {name} < end_{name}; {name} += groups) {{"
+                            "for (int {name} = {first}, end_{name} = {work}; {name} < end_{name}; {name} += {step}) {{"
                         )
+                    }
+                    Bind::Team => {
+                        out.line(depth, &format!("const int {name} = member;"));
+                        "{".into()
                     }
                     Bind::Simd => {
                         out.line(depth, &format!("const int {name} = lane;"));
@@ -164,6 +177,15 @@ impl<'a> Printer<'a> {
                 }
                 out.bare(depth, "}");
             }
+            Stmt::Barrier => out.bare(depth, "__syncthreads();"),
+            Stmt::Copy { to, from, len } => self.copy(to, from, *len, depth, out)?,
+            Stmt::Await => {
+                out.bare(depth, "await_copies();");
+                // A thread waits for its own copies; the group goes on when all its threads have.
+                if self.func.width > 1 {
+                    out.bare(depth, "__syncwarp(mask);");
+                }
+            }
             Stmt::Arrive { last, counter, of } => {
                 let (counter, of) = (self.text(counter)?, self.text(of)?);
                 let arrive = format!("arrive(counters + {counter}, {of}");
@@ -185,7 +207,7 @@ impl<'a> Printer<'a> {
                 };
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.
                 match to.mem {
-                    Mem::Local(_) if grouped => {
+                    Mem::Local(_) | Mem::Shared(_) if grouped => {
                         for line in ["__syncwarp(mask);", &store, "__syncwarp(mask);"] {
                             out.line(depth, line);
                         }
@@ -194,6 +216,21 @@ impl<'a> Printer<'a> {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Printer<'_> {
+    /// A piece a lane, or one piece by the first lane.
+    fn copy(&self, to: &Access, from: &Access, len: usize, depth: usize, out: &mut Text) -> Printed<()> {
+        let size = len * to.scalar.bytes();
+        let aligned = [to, from].iter().all(|a| self.access_alignment(a) >= size as i64);
+        if !matches!(size, 4 | 8 | 16) || !aligned {
+            return Err(format!("pieces of {size} bytes are not known to be aligned"));
+        }
+        let copy = format!("copy_{size}({}, {});", self.address(to)?, self.address(from)?);
+        let first = if self.func.width > 1 && to.lane_stride == 0 { "if (lane == 0) " } else { "" };
+        out.bare(depth, &format!("{first}{copy}"));
         Ok(())
     }
 }

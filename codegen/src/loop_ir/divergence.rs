@@ -24,8 +24,10 @@ impl Func {
 /// Calls `f` for every expression that only some lanes may compute.
 fn places(stmts: &[Stmt], f: &mut impl FnMut(&Expr)) {
     for s in stmts {
-        if let Stmt::Store { to, .. } = s {
-            f(&to.addr);
+        match s {
+            Stmt::Store { to, .. } => f(&to.addr),
+            Stmt::Copy { to, from, .. } => [to, from].into_iter().for_each(|a| f(&a.addr)),
+            _ => {}
         }
         for e in s.exprs() {
             e.visit(&mut |e| match e {

@@ -2,9 +2,11 @@
 //! not do.
 //!
 //! A choice by a varying condition computes both sides in every lane, as registers do, so a fault on either side counts.
-//! Workers take turns only where they meet (at [`Stmt::Arrive`](super::Stmt::Arrive)): between two meetings the order of their
-//! steps can only matter if one writes what another reads or writes, and that is a fault in any order.
+//! Workers take turns only where they meet (at [`Stmt::Arrive`](super::Stmt::Arrive) and [`Stmt::Barrier`](super::Stmt::Barrier))
+//! or wait for copies: between two meetings the order of their steps can only matter if one writes what another reads or
+//! writes, and that is a fault in any order.
 use super::shared::Shared;
+use super::team::Team;
 use super::worker::{Pause, Worker};
 use super::{Func, lanes::MAX_LANES};
 
@@ -23,11 +25,14 @@ pub struct Fault {
 ///
 /// Faults: reading or writing outside of memory, a variable used before it is set, one value where one a lane is needed or
 /// the reverse, an exchange between lanes where only some may be, mixed types, an integer that leaves its type, a bad shift or divisor, a store to what is only read, a part of
-/// the items of a function whose workers meet.
+/// the items of a function whose workers meet, a function for teams.
 pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], lo: i32, hi: i32) -> Result<(), Fault> {
     check(func, ints, floats, buffers)?;
     if func.scratch.is_some() && (lo, Some(hi)) != (0, func.work_items(ints)) {
         return Err(fault(func, format!("items {lo}..{hi}, where workers wait for those of all items")));
+    }
+    if func.team > 1 {
+        return Err(fault(func, format!("one worker, where {} do each item together", func.team)));
     }
     let mut shared = Shared::new(func, ints, buffers, 1).map_err(|reason| fault(func, reason))?;
     let mut worker = Worker::new(func, (ints, floats), 0, (lo, hi), 1);
@@ -35,11 +40,12 @@ pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], l
     shared.finish().map_err(|reason| fault(func, reason))
 }
 
-/// Runs all work items by several workers at once: worker `w` does items `w`, `w + workers`, and so on. `choose` gives a
-/// number below its argument: whose turn is next.
+/// Runs all work items by several workers at once, or by several teams: worker or team `w` does items `w`, `w + workers`, and
+/// so on. `choose` gives a number below its argument: whose turn is next.
 ///
-/// Faults: those of [`run`], a race (two workers touch a byte, one of them writes, and no meeting puts them in order), a
-/// number in scratch memory that is read before it is written, and counters that are not 0 at the end.
+/// Faults: those of [`run`] by itself, a race (two workers touch a byte, one of them writes, and no meeting puts them in order),
+/// a number in scratch memory or in an array of a team that is read before it is written, a touch of what is being copied, a
+/// member that waits at a barrier to which another cannot come, and counters that are not 0 at the end.
 pub fn run_at_once(
     func: &Func,
     ints: &[i32],
@@ -51,12 +57,22 @@ pub fn run_at_once(
     check(func, ints, floats, buffers)?;
     let items = func.work_items(ints).ok_or_else(|| fault(func, "the number of work items is no i32".into()))?;
     let mut shared = Shared::new(func, ints, buffers, workers).map_err(|reason| fault(func, reason))?;
-    let worker = |id: usize| Worker::new(func, (ints, floats), id, (id as i32, items), workers as i32);
-    let mut running: Vec<Worker> = (0..workers).map(worker).collect();
+    let first = |id: usize| ((id / func.team) as i32, items);
+    let worker = |id: usize| Worker::new(func, (ints, floats), id, first(id), workers as i32);
+    let mut running: Vec<Worker> = (0..workers * func.team).map(worker).collect();
+    let mut teams: Vec<Team> = (0..workers).map(|_| Team::default()).collect();
     while !running.is_empty() {
         let next = choose(running.len());
-        if running[next].go_on(&mut shared)? == Pause::Done {
-            running.swap_remove(next);
+        let team = running[next].team();
+        match running[next].go_on(&mut shared)? {
+            Pause::Meeting => continue,
+            Pause::Barrier => teams[team].wait(running.swap_remove(next)),
+            Pause::Done => teams[team].done(running.swap_remove(next)),
+        }
+        let released = teams[team].released(func)?;
+        if !released.is_empty() {
+            shared.meet(team);
+            running.extend(released);
         }
     }
     shared.finish().map_err(|reason| fault(func, reason))
@@ -72,8 +88,9 @@ fn check(func: &Func, ints: &[i32], floats: &[f32], buffers: &[Vec<u8>]) -> Resu
     if given != wanted {
         return Err(fault(func, format!("given {given:?} integers, floats and buffers where it takes {wanted:?}")));
     }
-    if !(1..=MAX_LANES).contains(&func.width) || func.vars.len() < func.ints + func.floats {
-        return Err(fault(func, format!("{} lanes, {} variables", func.width, func.vars.len())));
+    if !(1..=MAX_LANES).contains(&func.width) || func.team == 0 || func.vars.len() < func.ints + func.floats {
+        let reason = format!("{} lanes, teams of {}, {} variables", func.width, func.team, func.vars.len());
+        return Err(fault(func, reason));
     }
     if let Some(node) = func.misplaced_exchange() {
         return Err(Fault { node, reason: "lanes exchange numbers where only some may be".into() });

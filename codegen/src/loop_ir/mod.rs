@@ -4,17 +4,20 @@
 //! for one target; [`interp`] runs it with lanes in lockstep and workers in random turns, so that a lowering is tested on any machine.
 //!
 //! Workers (threads of a CPU, groups of threads on a GPU) share the items of the [`Bind::Work`] loop and run at once. What they
-//! tell each other goes through [`Mem::Scratch`] and [`Stmt::Arrive`], and through nothing else.
+//! tell each other goes through [`Mem::Scratch`] and [`Stmt::Arrive`], and through nothing else. A *team* of workers may do
+//! each item together: its members share arrays ([`Mem::Shared`]), and meet at [`Stmt::Barrier`].
 //!
 //! A worker is `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
+mod access;
 mod divergence;
 pub mod interp;
 mod lanes;
 pub mod memory;
 pub mod print;
 mod shared;
+mod team;
 pub mod tidy;
 mod walk;
 mod work;
@@ -64,6 +67,8 @@ pub struct Func {
     pub name: String,
     /// Lanes of the `Simd` loop; 1 where there is none.
     pub width: usize,
+    /// Members of the `Team` loop; 1 where there is none.
+    pub team: usize,
     /// How many of the integer parameters are dims.
     pub dims: usize,
     /// Variables 0..ints are the integer parameters: dims, then integer scalars.
@@ -102,6 +107,8 @@ pub enum Mem {
     Buffer(usize),
     /// An array of the worker, see [`Stmt::Array`].
     Local(Var),
+    /// An array of the team.
+    Shared(Var),
     /// What the workers share, see [`Scratch`].
     Scratch,
 }
@@ -113,8 +120,19 @@ pub enum Bind {
     Serial,
     /// Shared by workers, which run at once. On a CPU, a call runs the part `lo..hi` that it is given.
     Work,
+    /// At once, by the members of a team; the extent is their number, the variable the member. Right inside the `Work` loop.
+    Team,
     /// At once, in lockstep; the extent is the function's width, the variable is the lane.
     Simd,
+}
+
+/// Whose an array is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// One for each worker.
+    Worker,
+    /// One for each team.
+    Team,
 }
 
 /// Statements.
@@ -140,6 +158,7 @@ pub enum Stmt {
         var: Var,
         scalar: Scalar,
         len: usize,
+        of: Owner,
     },
     /// `var` runs from `lo` to below `hi` by `step`.
     For {
@@ -163,6 +182,18 @@ pub enum Stmt {
         counter: Expr,
         of: Expr,
     },
+    /// All members of the team meet, each at this statement and in the same item. What a member did before it, all others can
+    /// rely on after it.
+    Barrier,
+    /// Begins to copy `len` neighbouring numbers a lane from a buffer to an array of the team, as they are. Until the worker's
+    /// next `Await` nobody may touch those in the array, nor write those in the buffer. 4, 8 or 16 bytes, at multiples of that.
+    Copy {
+        to: Access,
+        from: Access,
+        len: usize,
+    },
+    /// Waits until all copies that the worker has begun are done.
+    Await,
     /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
     Store {
         to: Access,

@@ -1,5 +1,5 @@
 //! The text form of loop IR, for people and for messages. `v: f32*` is a value with one number a lane.
-use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var};
+use super::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::ir::{BinOp, UnOp};
 use crate::text;
 use std::fmt::Write;
@@ -12,7 +12,8 @@ pub fn func(func: &Func) -> String {
     for (_, text) in &func.requires {
         let _ = writeln!(out, "  requires {text}");
     }
-    let _ = writeln!(out, "  {} lanes, {} work items", func.width, expr(func, &func.work));
+    let team = if func.team > 1 { format!("teams of {}, ", func.team) } else { String::new() };
+    let _ = writeln!(out, "  {team}{} lanes, {} work items", func.width, expr(func, &func.work));
     if let Some(scratch) = &func.scratch {
         let counters = expr(func, &scratch.counters);
         let _ = writeln!(out, "  scratch of {} bytes an item, {counters} counters", scratch.item_bytes);
@@ -56,11 +57,15 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::Let { var, value } => format!("let {} = {}", declared(func, *var), expr(func, value)),
         Stmt::Reg { var, init } => format!("reg {} = {}", declared(func, *var), expr(func, init)),
         Stmt::Set { var, value } => format!("{} = {}", name(func, *var), expr(func, value)),
-        Stmt::Array { var, scalar: s, len } => format!("array {}: [{}; {len}]", name(func, *var), s.name()),
+        Stmt::Array { var, scalar: s, len, of } => {
+            let team = if *of == Owner::Team { "team " } else { "" };
+            format!("{team}array {}: [{}; {len}]", name(func, *var), s.name())
+        }
         Stmt::For { bind, var, lo, hi, step, .. } => {
             let bind = match bind {
                 Bind::Serial => "for",
                 Bind::Work => "work for",
+                Bind::Team => "team for",
                 Bind::Simd => "simd for",
             };
             let step = if *step == 1 { String::new() } else { format!(" step {step}") };
@@ -71,6 +76,9 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::Arrive { last, counter, of } => {
             format!("let {} = arrive at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }
+        Stmt::Barrier => format!("barrier {}", barrier(func, stmt)),
+        Stmt::Copy { to, from, len } => format!("copy {} = {len} of {}", access(func, to), access(func, from)),
+        Stmt::Await => "await copies".into(),
     }
 }
 
@@ -97,6 +105,20 @@ fn block(func: &Func, stmts: &[Stmt], depth: usize, out: &mut String) {
     }
 }
 
+/// The number of a barrier: how many stand before it.
+fn barrier(func: &Func, barrier: &Stmt) -> usize {
+    fn look(stmts: &[Stmt], barrier: &Stmt, before: &mut usize) -> bool {
+        stmts.iter().any(|s| {
+            let found = std::ptr::eq(s, barrier);
+            *before += usize::from(!found && matches!(s, Stmt::Barrier));
+            found || s.lists().into_iter().any(|list| look(list, barrier, before))
+        })
+    }
+    let mut before = 0;
+    look(&func.body, barrier, &mut before);
+    before
+}
+
 fn declared(func: &Func, var: Var) -> String {
     let Some(info) = func.vars.get(var.0 as usize) else {
         return name(func, var);
@@ -119,7 +141,7 @@ fn buffer(buffer: &crate::ir::Buffer) -> String {
 fn access(func: &Func, a: &Access) -> String {
     let mem = match a.mem {
         Mem::Buffer(index) => func.buffers.get(index).map_or_else(|| format!("b{index}"), |b| b.name.clone()),
-        Mem::Local(var) => name(func, var),
+        Mem::Local(var) | Mem::Shared(var) => name(func, var),
         Mem::Scratch => "scratch".into(),
     };
     let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };

@@ -1,21 +1,30 @@
-//! What workers share while they run: buffers, scratch memory and counters, with a record of who touched which byte when.
+//! What workers share while they run: buffers, scratch memory, counters and the arrays of teams, with a record of who touched
+//! which byte when.
 //!
 //! Each worker counts its own steps from meeting to meeting; its clock says how far it has heard of the others. A byte may be
 //! touched if all earlier touches that matter have been heard of (as FastTrack does; Flanagan and Freund, 2009).
-use super::{Func, Mem};
+use super::{Func, Mem, Owner, Stmt, Var};
+use std::ops::Range;
 
 /// How far a worker has heard of each worker.
 type Clock = Vec<u32>;
+
+/// What every byte is before it is written.
+pub const POISON: u8 = 0xa5;
 
 /// Memory and counters.
 pub struct Shared<'a> {
     func: &'a Func,
     buffers: &'a mut [Vec<u8>],
-    scratch: Vec<u8>,
+    /// Scratch memory, then the arrays of the first team, of the second, and so on.
+    own: Vec<Vec<u8>>,
+    /// The arrays that each team has.
+    arrays: Vec<Var>,
     counters: Vec<(u32, Clock)>,
     clocks: Vec<Clock>,
-    /// Of the bytes of each buffer, and of the scratch memory at the end; empty where nothing can race.
+    /// Of the bytes of each buffer, then of all others; empty where nothing can race.
     touches: Vec<Vec<Touch>>,
+    copies: Vec<Copy>,
 }
 
 /// The last touches of a byte.
@@ -23,82 +32,166 @@ pub struct Shared<'a> {
 struct Touch {
     /// Who wrote it last, and that worker's step then.
     written: Option<(usize, u32)>,
-    /// The step in which each worker read it last; 0 where it has not.
-    read: Vec<u32>,
+    /// Who has read it since, and when; a reader that a later one has heard of is left out.
+    read: Vec<(usize, u32)>,
+}
+
+impl Touch {
+    fn read_by(&mut self, worker: usize, clock: &[u32]) {
+        self.read.retain(|(by, step)| clock[*by] < *step);
+        self.read.push((worker, clock[worker]));
+    }
+
+    fn written_by(&mut self, worker: usize, clock: &[u32]) {
+        *self = Touch { written: Some((worker, clock[worker])), read: Vec::new() };
+    }
+
+    /// Another worker that has touched it (or written it, where only that matters), and has not been heard of.
+    fn unheard(&self, clock: &[u32], reads: bool) -> Option<usize> {
+        let reads = self.read.iter().filter(|_| reads);
+        self.written.iter().chain(reads).find(|(by, step)| clock[*by] < *step).map(|(by, _)| *by)
+    }
+}
+
+/// Bytes of a memory, by its number: the buffers come first.
+#[derive(Clone, PartialEq)]
+struct Place {
+    memory: usize,
+    bytes: Range<usize>,
+}
+
+impl Place {
+    fn meets(&self, other: &Place) -> bool {
+        self.memory == other.memory && self.bytes.start < other.bytes.end && other.bytes.start < self.bytes.end
+    }
+}
+
+/// A copy under way.
+struct Copy {
+    worker: usize,
+    to: Place,
+    from: Place,
 }
 
 impl<'a> Shared<'a> {
-    /// Scratch memory for the given sizes, and counters at 0.
-    pub fn new(func: &'a Func, ints: &[i32], buffers: &'a mut [Vec<u8>], workers: usize) -> Result<Self, String> {
+    /// Scratch memory for the given sizes, counters at 0, and the arrays of so many teams.
+    pub fn new(func: &'a Func, ints: &[i32], buffers: &'a mut [Vec<u8>], teams: usize) -> Result<Self, String> {
+        let workers = teams * func.team;
         let items = func.work_items(ints).ok_or("the number of work items is no i32")?;
         let counters = func.counters(ints).ok_or("the number of counters is no i32")?.max(0) as usize;
-        let bytes = func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes * items.max(0) as usize);
-        let touches = |(buffer, bytes): (&crate::ir::Buffer, &Vec<u8>)| match buffer.written && workers > 1 {
-            true => vec![Touch::default(); bytes.len()],
-            false => Vec::new(),
-        };
-        let mut touches: Vec<Vec<Touch>> = func.buffers.iter().zip(buffers.iter()).map(touches).collect();
-        touches.push(vec![Touch::default(); bytes]);
+        let scratch = func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes * items.max(0) as usize);
+        let (arrays, sizes): (Vec<Var>, Vec<usize>) = func.body.iter().filter_map(team_array).unzip();
+        let sizes = std::iter::once(scratch).chain(sizes.iter().cycle().take(teams * sizes.len()).copied());
+        let own: Vec<Vec<u8>> = sizes.map(|size| vec![POISON; size]).collect();
+        let racing = func.buffers.iter().zip(buffers.iter());
+        let racing = racing.map(|(buffer, bytes)| if buffer.written && workers > 1 { bytes.len() } else { 0 });
+        let touches = racing.chain(own.iter().map(Vec::len)).map(|len| vec![Touch::default(); len]).collect();
         let mut clocks = vec![vec![0; workers]; workers];
         clocks.iter_mut().enumerate().for_each(|(worker, clock)| clock[worker] = 1);
         let counters = vec![(0, vec![0; workers]); counters];
-        Ok(Shared { func, buffers, scratch: vec![0xa5; bytes], counters, clocks, touches })
+        Ok(Shared { func, buffers, own, arrays, counters, clocks, touches, copies: Vec::new() })
     }
 
-    /// The bytes of a buffer or of the scratch memory.
-    pub fn bytes(&self, mem: Mem) -> Option<&[u8]> {
+    /// The number of a memory, as this worker sees it.
+    fn number(&self, worker: usize, mem: Mem) -> Option<usize> {
+        let buffers = self.buffers.len();
         match mem {
-            Mem::Buffer(index) => self.buffers.get(index).map(Vec::as_slice),
-            Mem::Scratch => Some(&self.scratch),
+            Mem::Buffer(index) => (index < buffers).then_some(index),
+            Mem::Scratch => Some(buffers),
+            Mem::Shared(var) => {
+                let array = self.arrays.iter().position(|array| *array == var)?;
+                Some(buffers + 1 + worker / self.func.team * self.arrays.len() + array)
+            }
             Mem::Local(_) => None,
         }
     }
 
-    fn touches(&mut self, mem: Mem) -> &mut [Touch] {
-        let scratch = self.touches.len() - 1;
-        match mem {
-            Mem::Buffer(index) => &mut self.touches[index],
-            _ => &mut self.touches[scratch],
-        }
+    /// The bytes of a memory that is not the worker's alone.
+    pub fn bytes(&self, worker: usize, mem: Mem) -> Option<&[u8]> {
+        let number = self.number(worker, mem)?;
+        Some(self.buffers.get(number).unwrap_or_else(|| &self.own[number - self.buffers.len()]))
+    }
+
+    fn place(&self, worker: usize, mem: Mem, at: usize, size: usize) -> Result<Place, String> {
+        Ok(Place { memory: self.number(worker, mem).ok_or("no such memory")?, bytes: at..at + size })
+    }
+
+    fn memory(&mut self, number: usize) -> &mut [u8] {
+        let buffers = self.buffers.len();
+        if number < buffers { &mut self.buffers[number] } else { &mut self.own[number - buffers] }
+    }
+
+    /// The record of some bytes, where one is kept.
+    fn touched(&mut self, place: &Place) -> impl Iterator<Item = &mut Touch> {
+        self.touches[place.memory].iter_mut().skip(place.bytes.start).take(place.bytes.len())
     }
 
     /// Notes that a worker reads `size` bytes.
     pub fn read(&mut self, worker: usize, mem: Mem, at: usize, size: usize) -> Result<(), String> {
-        if self.touches(mem).is_empty() {
-            return Ok(());
+        let place = self.place(worker, mem, at, size)?;
+        if self.copies.iter().any(|copy| copy.to.meets(&place)) {
+            return Err(format!("worker {worker} reads byte {at}, to which a copy is under way"));
         }
-        let clock = self.clocks[worker].clone();
-        for touch in &mut self.touches(mem)[at..at + size] {
-            match touch.written {
-                None if mem == Mem::Scratch => return Err(format!("byte {at} of scratch memory was never written")),
-                Some((by, step)) if clock[by] < step => {
-                    return Err(format!("a race: worker {worker} reads byte {at}, which worker {by} writes"));
-                }
-                _ => {}
+        let clock = std::mem::take(&mut self.clocks[worker]);
+        let result = self.touched(&place).try_for_each(|touch| {
+            if touch.written.is_none() && !matches!(mem, Mem::Buffer(_)) {
+                let what = if mem == Mem::Scratch { "scratch memory" } else { "an array of the team" };
+                return Err(format!("byte {at} of {what} was never written"));
             }
-            touch.read.resize(clock.len(), 0);
-            touch.read[worker] = clock[worker];
-        }
-        Ok(())
+            if let Some(by) = touch.unheard(&clock, false) {
+                return Err(format!("a race: worker {worker} reads byte {at}, which worker {by} writes"));
+            }
+            touch.read_by(worker, &clock);
+            Ok(())
+        });
+        self.clocks[worker] = clock;
+        result
     }
 
     /// Notes that a worker writes `size` bytes, and gives them.
     pub fn write(&mut self, worker: usize, mem: Mem, at: usize, size: usize) -> Result<&mut [u8], String> {
-        if !self.touches(mem).is_empty() {
-            let clock = self.clocks[worker].clone();
-            for touch in &mut self.touches(mem)[at..at + size] {
-                let written = touch.written.filter(|(by, step)| clock[*by] < *step).map(|(by, _)| by);
-                let read = touch.read.iter().zip(&clock).position(|(step, heard)| heard < step);
-                if let Some(by) = written.or(read) {
-                    return Err(format!("a race: worker {worker} writes byte {at}, which worker {by} touches"));
-                }
-                *touch = Touch { written: Some((worker, clock[worker])), read: Vec::new() };
-            }
+        let place = self.place(worker, mem, at, size)?;
+        if self.func.buffers.get(place.memory).is_some_and(|buffer| !buffer.written) {
+            return Err("the buffer is only read".into());
         }
-        match mem {
-            Mem::Buffer(index) if !self.func.buffers[index].written => Err("the buffer is only read".into()),
-            Mem::Buffer(index) => Ok(&mut self.buffers[index][at..at + size]),
-            _ => Ok(&mut self.scratch[at..at + size]),
+        if self.copies.iter().any(|copy| copy.to.meets(&place) || copy.from.meets(&place)) {
+            return Err(format!("worker {worker} writes byte {at}, of which a copy is under way"));
+        }
+        let clock = std::mem::take(&mut self.clocks[worker]);
+        let result = self.touched(&place).try_for_each(|touch| match touch.unheard(&clock, true) {
+            Some(by) => Err(format!("a race: worker {worker} writes byte {at}, which worker {by} touches")),
+            None => {
+                touch.written_by(worker, &clock);
+                Ok(())
+            }
+        });
+        self.clocks[worker] = clock;
+        result.map(|()| &mut self.memory(place.memory)[place.bytes])
+    }
+
+    /// A worker begins to copy `size` bytes. It touches both ends now, and again when the copy is done: what happens to
+    /// them in between is a fault whenever it happens.
+    pub fn copy(&mut self, worker: usize, to: (Mem, usize), from: (Mem, usize), size: usize) -> Result<(), String> {
+        if !matches!((to.0, from.0), (Mem::Shared(_), Mem::Buffer(_))) {
+            return Err("a copy goes from a buffer to an array of the team".into());
+        }
+        self.read(worker, from.0, from.1, size)?;
+        self.write(worker, to.0, to.1, size)?;
+        let (to, from) = (self.place(worker, to.0, to.1, size)?, self.place(worker, from.0, from.1, size)?);
+        self.copies.push(Copy { worker, to, from });
+        Ok(())
+    }
+
+    /// The copies that a worker has begun are done.
+    pub fn land(&mut self, worker: usize) {
+        let (done, under_way) = std::mem::take(&mut self.copies).into_iter().partition(|copy| copy.worker == worker);
+        self.copies = under_way;
+        let clock = self.clocks[worker].clone();
+        for Copy { to, from, .. } in Vec::from_iter::<Vec<Copy>>(done) {
+            self.touched(&from).for_each(|touch| touch.read_by(worker, &clock));
+            self.touched(&to).for_each(|touch| touch.written_by(worker, &clock));
+            let bytes = self.memory(from.memory)[from.bytes].to_vec();
+            self.memory(to.memory)[to.bytes].copy_from_slice(&bytes);
         }
     }
 
@@ -121,11 +214,33 @@ impl<'a> Shared<'a> {
         Ok(last)
     }
 
+    /// All members of a team meet, and hear of each other.
+    pub fn meet(&mut self, team: usize) {
+        let members = team * self.func.team..(team + 1) * self.func.team;
+        let heard = |worker: usize| self.clocks[members.clone()].iter().map(|clock| clock[worker]).max();
+        let all: Clock = (0..self.clocks.len()).map(|worker| heard(worker).unwrap_or(0)).collect();
+        for member in members {
+            self.clocks[member].copy_from_slice(&all);
+            self.clocks[member][member] += 1;
+        }
+    }
+
     /// What must hold at the end.
     pub fn finish(&self) -> Result<(), String> {
+        if let Some(copy) = self.copies.first() {
+            return Err(format!("at the end worker {} has not waited for a copy", copy.worker));
+        }
         match self.counters.iter().position(|(arrived, _)| *arrived != 0) {
             Some(i) => Err(format!("at the end counter {i} waits for more than {} arrivals", self.counters[i].0)),
             None => Ok(()),
         }
+    }
+}
+
+/// An array that teams have, and its bytes.
+fn team_array(s: &Stmt) -> Option<(Var, usize)> {
+    match s {
+        Stmt::Array { var, scalar, len, of: Owner::Team } => Some((*var, len * scalar.bytes())),
+        _ => None,
     }
 }

@@ -11,11 +11,12 @@ macro_rules! parts {
                 match self {
                     Stmt::Let { value, .. } | Stmt::Set { value, .. } => vec![value],
                     Stmt::Reg { init, .. } => vec![init],
-                    Stmt::Array { .. } => Vec::new(),
+                    Stmt::Array { .. } | Stmt::Barrier | Stmt::Await => Vec::new(),
                     Stmt::For { lo, hi, .. } => vec![lo, hi],
                     Stmt::If { cond, .. } => vec![cond],
                     Stmt::Store { to, value, .. } => vec![& $($mutable)? *to.addr, value],
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
+                    Stmt::Copy { to, from, .. } => vec![& $($mutable)? *to.addr, & $($mutable)? *from.addr],
                 }
             }
 

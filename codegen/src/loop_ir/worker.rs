@@ -2,12 +2,12 @@
 //! workers meet.
 use super::interp::Fault;
 use super::lanes::{self, Value};
-use super::shared::Shared;
-use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory, print};
+use super::shared::{POISON, Shared};
+use super::{Bind, Expr, Func, Owner, Stmt, Ty, Var, memory, print};
 use crate::ir::Scalar;
 
 /// Why a node failed: by itself, or because of a node in it.
-enum Stop {
+pub(super) enum Stop {
     Here(String),
     Below(Fault),
 }
@@ -39,14 +39,13 @@ impl Stop {
     }
 }
 
-/// What every byte of an array is before it is written.
-const POISON: u8 = 0xa5;
-
 /// Why a worker has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// It is about to meet others.
+    /// It is about to meet others, or to wait for its copies: others may come first.
     Meeting,
+    /// It waits for its team at a barrier.
+    Barrier,
     /// It has done all its items.
     Done,
 }
@@ -70,24 +69,26 @@ enum Frame<'a> {
 
 /// One worker.
 pub struct Worker<'a> {
-    func: &'a Func,
-    id: usize,
+    pub(super) func: &'a Func,
+    pub(super) id: usize,
     frames: Vec<Frame<'a>>,
     vars: Vec<Option<Value>>,
     /// Bytes of each array, by its variable.
-    locals: Vec<Vec<u8>>,
+    pub(super) locals: Vec<Vec<u8>>,
     /// The items that it does: from, to below, by this step.
     items: (i32, i32, i32),
+    /// The variable of the work loop, inside of it.
+    item: Option<Var>,
     /// Whether the lanes are running.
-    simd: bool,
-    /// Whether it has waited for its turn at the meeting that it is about to go to.
+    pub(super) simd: bool,
+    /// Whether it has waited for its turn, or for its team, at the meeting that it is about to go to.
     waited: bool,
 }
 
 /// A worker while it has its turn.
-struct Turn<'w, 'a, 's, 'b> {
-    w: &'w mut Worker<'a>,
-    shared: &'s mut Shared<'b>,
+pub(super) struct Turn<'w, 'a, 's, 'b> {
+    pub w: &'w mut Worker<'a>,
+    pub shared: &'s mut Shared<'b>,
 }
 
 impl<'a> Worker<'a> {
@@ -105,7 +106,31 @@ impl<'a> Worker<'a> {
         vars.iter_mut().zip(given).for_each(|(var, value)| *var = Some(value));
         let locals = vec![Vec::new(); func.vars.len()];
         let frames = vec![Frame::List { stmts: &func.body, next: 0 }];
-        Worker { func, id, frames, vars, locals, items: (from, to, step), simd: func.width == 1, waited: false }
+        let items = (from, to, step);
+        Worker { func, id, frames, vars, locals, items, item: None, simd: func.width == 1, waited: false }
+    }
+
+    /// The number of its team.
+    pub fn team(&self) -> usize {
+        self.id / self.func.team
+    }
+
+    /// Its number in the team.
+    pub fn member(&self) -> usize {
+        self.id % self.func.team
+    }
+
+    /// The barrier that it is at, and in which item.
+    pub fn waits_at(&self) -> Option<(&'a Stmt, i32)> {
+        let Some(Frame::List { stmts, next }) = self.frames.last() else { return None };
+        let stmt = stmts.get(*next).filter(|stmt| matches!(stmt, Stmt::Barrier))?;
+        let item = self.item.and_then(|var| self.vars[var.0 as usize]);
+        Some((stmt, item.map_or(0, |item| item.lanes[0] as i32)))
+    }
+
+    /// All of its team have come to the barrier that it is at.
+    pub fn release(&mut self) {
+        self.waited = true;
     }
 
     /// Goes on until it is about to meet others, or done.
@@ -130,9 +155,13 @@ impl<'a> Worker<'a> {
                         self.frames.pop();
                         continue;
                     };
-                    if let (Stmt::Arrive { .. }, false) = (stmt, self.waited) {
-                        self.waited = true;
-                        return Ok(Pause::Meeting);
+                    match stmt {
+                        Stmt::Arrive { .. } | Stmt::Await if !self.waited => {
+                            self.waited = true;
+                            return Ok(Pause::Meeting);
+                        }
+                        Stmt::Barrier if !self.waited => return Ok(Pause::Barrier),
+                        _ => {}
                     }
                     *next += 1;
                     self.waited = false;
@@ -178,7 +207,9 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 }
                 self.w.assign(*var, value)
             }
-            Stmt::Array { var, scalar, len } => {
+            // Those of a team are there from the beginning.
+            Stmt::Array { of: Owner::Team, .. } | Stmt::Barrier => Ok(()),
+            Stmt::Array { var, scalar, len, of: Owner::Worker } => {
                 let local = self.w.locals.get_mut(var.0 as usize).ok_or("no such variable")?;
                 *local = vec![POISON; len * scalar.bytes()];
                 Ok(())
@@ -190,6 +221,11 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 Ok(())
             }
             Stmt::Store { to, value, .. } => self.store(to, value),
+            Stmt::Copy { to, from, len } => self.copy(to, from, *len),
+            Stmt::Await => {
+                self.shared.land(self.w.id);
+                Ok(())
+            }
             Stmt::Arrive { last, counter, of } => {
                 let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
                 let of = self.uniform(of, Ty::I32)?.lanes[0] as i32;
@@ -213,6 +249,15 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             self.w.frames.push(Frame::List { stmts: body, next: 0 });
             return Ok(());
         }
+        if bind == Bind::Team {
+            let team = self.w.func.team;
+            if (lo, hi, step) != (0, team as i32, 1) || self.w.item.is_none() || self.w.simd && self.w.func.width > 1 {
+                return Err(format!("a team loop over {lo}..{hi} step {step} with {team} members").into());
+            }
+            self.w.assign(var, Value::one(Ty::I32, self.w.member() as u32))?;
+            self.w.frames.push(Frame::List { stmts: body, next: 0 });
+            return Ok(());
+        }
         let (from, to, stride) = self.w.items;
         if bind == Bind::Work && (step != 1 || from < lo || to > hi) {
             return Err(format!("part {from}..{to} of {lo}..{hi} step {step}").into());
@@ -221,11 +266,12 @@ impl<'a> Turn<'_, 'a, '_, '_> {
         if step < 1 || end.checked_add(step).is_none() {
             return Err(format!("a loop over {next}..{end} step {step}").into());
         }
+        self.w.item = if bind == Bind::Work { Some(var) } else { self.w.item };
         self.w.frames.push(Frame::Loop { var, next, end, step, body });
         Ok(())
     }
 
-    fn eval(&mut self, e: &Expr) -> Result<Value, Fault> {
+    pub(super) fn eval(&mut self, e: &Expr) -> Result<Value, Fault> {
         self.node(e).map_err(|stop| stop.at(|| print::expr(self.w.func, e)))
     }
 
@@ -276,7 +322,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
         })
     }
 
-    fn uniform(&mut self, e: &Expr, ty: Ty) -> Result<Value, Stop> {
+    pub(super) fn uniform(&mut self, e: &Expr, ty: Ty) -> Result<Value, Stop> {
         let v = self.eval(e)?;
         if v.ty != ty || v.n > 1 {
             let how = if v.n > 1 { "varying " } else { "" };
@@ -285,64 +331,5 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             );
         }
         Ok(v)
-    }
-
-    /// The first byte of every lane in memory: `size` bytes from there are inside.
-    fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
-        let addr = self.uniform(&a.addr, Ty::I64)?.as_long();
-        let memory = match a.mem {
-            Mem::Local(var) => self.w.locals.get(var.0 as usize).map(Vec::as_slice),
-            shared => self.shared.bytes(shared),
-        };
-        let len = memory.ok_or("no such memory")?.len();
-        let n = if a.lane_stride == 0 { 1 } else { self.w.func.width };
-        if n > 1 && !self.w.simd {
-            return Err("lanes outside of the simd loop".into());
-        }
-        let place = |l: usize| {
-            let at = addr.checked_add(l as i64 * a.lane_stride as i64);
-            at.and_then(|at| usize::try_from(at).ok())
-                .filter(|at| at.checked_add(size).is_some_and(|end| end <= len))
-                .ok_or_else(|| {
-                    let stride = a.lane_stride;
-                    format!("{size} bytes at {addr} + {l} * {stride} leave the {len} bytes of memory").into()
-                })
-        };
-        (0..n).map(place).collect()
-    }
-
-    fn load(&mut self, a: &Access, ty: Ty, size: usize) -> Result<Value, Stop> {
-        let scalar = if matches!(ty, Ty::U8x4 | Ty::I8x4) { Scalar::I32 } else { a.scalar };
-        let places = self.places(a, size)?;
-        let memory = match a.mem {
-            Mem::Local(var) => self.w.locals[var.0 as usize].as_slice(),
-            shared => {
-                places.iter().try_for_each(|at| self.shared.read(self.w.id, shared, *at, size))?;
-                self.shared.bytes(shared).unwrap_or_default()
-            }
-        };
-        Ok(Value::each(ty, places.len(), |l| memory::read(scalar, &memory[places[l]..])))
-    }
-
-    fn store(&mut self, to: &Access, value: &Expr) -> Result<(), Stop> {
-        let value = self.eval(value)?;
-        let size = to.scalar.bytes();
-        let places = self.places(to, size)?;
-        if value.ty != memory::loaded(to.scalar) || value.n > places.len() {
-            return Err(
-                format!("{:?} of {} lanes stored as {:?} in {}", value.ty, value.n, to.scalar, places.len()).into()
-            );
-        }
-        if places.len() > 1 && (to.lane_stride.unsigned_abs() as usize) < size {
-            return Err("two lanes write the same byte".into());
-        }
-        for (l, at) in places.into_iter().enumerate() {
-            let memory = match to.mem {
-                Mem::Local(var) => &mut self.w.locals[var.0 as usize][at..],
-                shared => self.shared.write(self.w.id, shared, at, size)?,
-            };
-            memory::write(to.scalar, value.get(l), memory)?;
-        }
-        Ok(())
     }
 }

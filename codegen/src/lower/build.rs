@@ -1,7 +1,7 @@
 //! Emission of loop-IR operations: constants are folded, equal operations emitted once.
 use super::{Block, Env, Illegal, Lower, Lowered, Op, Val};
 use crate::ir::{self, BinOp, Kernel, UnOp, interp};
-use crate::loop_ir::{Access, Bind, Expr, Mem, Stmt, Ty, Var, VarInfo};
+use crate::loop_ir::{Access, Bind, Expr, Mem, Owner, Stmt, Ty, Var, VarInfo};
 use crate::schedule::Schedule;
 
 impl<'a> Lower<'a> {
@@ -31,6 +31,9 @@ impl<'a> Lower<'a> {
             states: Default::default(),
             lane: None,
             spread: false,
+            team: Default::default(),
+            stage: Vec::new(),
+            copied: Default::default(),
             span: kernel.span,
         }
     }
@@ -116,12 +119,15 @@ impl<'a> Lower<'a> {
         op
     }
 
-    /// Registers, local arrays and scratch memory change, so what is computed from them is not remembered.
+    /// Registers, arrays and scratch memory change, so what is computed from them is not remembered. Copies of rows do not.
     fn mentions_register(&self, e: &Expr) -> bool {
         let mut found = false;
         e.visit(&mut |e| match e {
             Expr::Var(v) => found |= self.registers.contains(v),
-            Expr::Load(a) | Expr::LoadPack(a) => found |= !matches!(a.mem, Mem::Buffer(_)),
+            Expr::Load(a) | Expr::LoadPack(a) => {
+                let row = |array| self.copied.values().any(|row| *row == array);
+                found |= !(matches!(a.mem, Mem::Buffer(_)) || matches!(a.mem, Mem::Shared(array) if row(array)));
+            }
             _ => {}
         });
         found
@@ -218,7 +224,7 @@ impl<'a> Lower<'a> {
     /// A local array.
     pub(super) fn array(&mut self, name: &str, scalar: ir::Scalar, len: usize) -> Var {
         let var = self.var(name, Ty::F32, false);
-        self.arrays.push(Stmt::Array { var, scalar, len });
+        self.arrays.push(Stmt::Array { var, scalar, len, of: Owner::Worker });
         var
     }
 

@@ -30,13 +30,15 @@ impl Lower<'_> {
         }
         let buffer = &self.kernel.buffers[place.buffer];
         let size = place.scalar.bytes() as i32;
+        let row = self.row_of(place, env)?;
+        let first = if row.is_some() { buffer.shape.len() - 1 } else { 0 };
         let (mut element, mut stride) = (long(0), 0);
-        for (d, (extent, index)) in buffer.shape.iter().zip(&place.index).enumerate() {
+        for (d, (extent, index)) in buffer.shape.iter().zip(&place.index).enumerate().skip(first) {
             let (base, step) = self.affine(index, env)?;
             if step != 0 && d + 1 < buffer.shape.len() {
                 return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
             }
-            if d > 0 {
+            if d > first {
                 let extent = self.uniform(extent, env)?;
                 let extent = self.widen(extent);
                 element = self.long(BinOp::Mul, element, extent);
@@ -57,7 +59,8 @@ impl Lower<'_> {
         if stride != 0 && stride != size {
             return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
         }
-        Ok(Access { mem: Mem::Buffer(place.buffer), addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
+        let mem = row.map_or(Mem::Buffer(place.buffer), Mem::Shared);
+        Ok(Access { mem, addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
     }
 
     /// Arithmetic on integers that may differ from lane to lane; affine results stay affine.

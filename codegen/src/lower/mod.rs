@@ -15,12 +15,14 @@ mod pack;
 mod parts;
 mod reduce;
 mod rows;
+mod stage;
 mod stmt;
 mod sum;
 mod sum_lanes;
+mod team;
 mod value;
 
-pub use nest::{merge_axes, outer_axes};
+pub use nest::{has_segments, merge_axes, outer_axes};
 
 use crate::ir::{self, Kernel};
 use crate::layout::Layout;
@@ -46,6 +48,7 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
     let mut func = Func {
         name: name(kernel, schedule),
         width: schedule.width,
+        team: schedule.team,
         dims: kernel.dims.len(),
         ints: l.ints,
         floats: l.floats,
@@ -119,6 +122,11 @@ struct Lower<'a> {
     lane: Option<loop_ir::Var>,
     /// Whether the lanes do different iterations here.
     spread: bool,
+    /// What the members of a team share.
+    team: team::Team,
+    /// Buffers whose rows are still to be copied to the team's memory, and the rows that are there.
+    stage: Vec<stage::Staged>,
+    copied: stage::Copied,
     /// Place in the source of what is being lowered.
     span: ir::Span,
 }

@@ -2,6 +2,7 @@
 use super::build::int;
 use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::sum_order::Shape;
 use crate::ir::{self, Axis, BinOp, Kind, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
 use std::collections::HashSet;
@@ -61,13 +62,16 @@ impl<'a> Lower<'a> {
             }
             work = times(work, parts.most.clone());
         }
+        self.stage = self.staged()?;
         let mut env = self.parameters();
         let hi = work.clone();
         let item = self.var("item", crate::loop_ir::Ty::I32, false);
         let (stmts, ()) = self.inside(|l| {
-            l.lane_loop(|l| match &parts {
-                Some(parts) => l.shared_item(&split, parts, l.read(item), &mut env),
-                None => l.item(&split, &rest, body, l.read(item), &mut env),
+            l.team_loop(|l| {
+                l.lane_loop(|l| match &parts {
+                    Some(parts) => l.shared_item(&split, parts, l.read(item), &mut env),
+                    None => l.item(&split, &rest, body, l.read(item), &mut env),
+                })
             })
         })?;
         self.push(Out::For { bind: Bind::Work, var: item, lo: Expr::Int(0), hi, step: 1, body: stmts });
@@ -164,7 +168,13 @@ impl<'a> Lower<'a> {
     }
 
     fn levels(&mut self, levels: &[Level], body: &[Stmt], envs: &mut Vec<Env>) -> Lowered<()> {
-        let Some((level, inner)) = levels.split_first() else { return self.stmts(body, envs) };
+        self.with_rows(envs, |l, envs| match levels.split_first() {
+            Some((level, inner)) => l.level(level, inner, body, envs),
+            None => l.stmts(body, envs),
+        })
+    }
+
+    fn level(&mut self, level: &Level, inner: &[Level], body: &[Stmt], envs: &mut Vec<Env>) -> Lowered<()> {
         let axis = level.axis;
         let (lo, hi) = self.bounds(axis, envs)?;
         match (&level.given, level.tile) {
@@ -186,7 +196,7 @@ impl<'a> Lower<'a> {
                 Ok(())
             }
             // The innermost axis may be spread over lanes.
-            (None, 1) if inner.is_empty() => self.par(axis, body, envs),
+            (None, 1) if inner.is_empty() && self.stage.is_empty() => self.par(axis, body, envs),
             (None, 1) => self.one_by_one(axis, (lo, hi), inner, body, envs),
             (None, tile) => {
                 let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
@@ -257,6 +267,13 @@ pub fn merge_axes(kernel: &ir::Kernel) -> Vec<String> {
         _ => None,
     };
     outer(kernel).1.iter().filter_map(name).collect()
+}
+
+/// Whether a kernel has a sum over segments, which a team can share.
+pub fn has_segments(kernel: &ir::Kernel) -> bool {
+    let mut found = false;
+    kernel.visit(&mut |e| found |= matches!(e.kind, Kind::Sum { shape: Shape::Segments(_), .. }));
+    found
 }
 
 /// The outer parallel axes, and what is inside of them.

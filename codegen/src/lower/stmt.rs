@@ -15,13 +15,18 @@ impl Lower<'_> {
                 Stmt::Store { place, value } => {
                     self.span = value.span;
                     let values = self.ops(value, envs)?;
+                    let mut stores = Vec::new();
                     for (env, value) in envs.iter_mut().zip(values) {
                         let to = self.access(place, place.scalar.bytes(), env)?;
                         if value.varying && to.lane_stride == 0 {
                             return self.illegal("all lanes store to one place");
                         }
-                        self.store_rows(to, value, env)?;
+                        stores.push((to, value));
                     }
+                    self.by_one_member(|l| {
+                        let mut stores = stores.into_iter().zip(envs.iter());
+                        stores.try_for_each(|((to, value), env)| l.store_rows(to, value, env))
+                    })?;
                 }
                 Stmt::Par { axis, body } => self.par(axis, body, envs)?,
                 Stmt::Merge { axis, part, state, next } => self.merge(axis, part, state, next, envs)?,

@@ -53,18 +53,16 @@ impl Lower<'_> {
         let len = self.binary(BinOp::Max, len, int(0));
         let up = self.binary(BinOp::Add, len, int(n - 1));
         let size = self.binary(BinOp::Div, up, int(n));
+        if let Some(member) = self.member() {
+            return self.team_segments((n, size, member), fold, (lo, hi), envs);
+        }
         let spread = self.spread;
         let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), spread)).collect();
         self.each(Bind::Serial, "segment", (int(0), int(n), 1), |l, s| {
-            let offset = l.binary(BinOp::Mul, s.clone(), size.clone());
-            let from = l.binary(BinOp::Add, lo, offset);
-            let to = l.binary(BinOp::Add, from.clone(), size);
-            let to = l.binary(BinOp::Min, to, hi);
-            let into: Vec<_> = envs.iter().map(|_| l.register("acc", float(0.0), spread)).collect();
-            l.fold(&into, fold, (from, to), envs)?;
+            let segments = l.segment(s.clone(), size, fold, (lo, hi), envs)?;
             let first = l.binary(BinOp::Eq, s, int(0));
-            for (total, segment) in totals.iter().zip(into) {
-                let (so_far, segment) = (l.read(*total), l.read(segment));
+            for (total, segment) in totals.iter().zip(segments) {
+                let so_far = l.read(*total);
                 let sum = l.binary(BinOp::Add, so_far, segment.clone());
                 let sum = l.select(first.clone(), segment, sum);
                 l.set(*total, sum);
@@ -72,5 +70,24 @@ impl Lower<'_> {
             Ok(())
         })?;
         Ok(totals.into_iter().map(|v| Val::Op(self.read(v))).collect())
+    }
+
+    /// The sum of segment `s`, of `size` elements at most.
+    pub(super) fn segment(
+        &mut self,
+        s: Op,
+        size: Op,
+        fold: &Fold,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Op>> {
+        let offset = self.binary(BinOp::Mul, s, size.clone());
+        let from = self.binary(BinOp::Add, lo, offset);
+        let to = self.binary(BinOp::Add, from.clone(), size);
+        let to = self.binary(BinOp::Min, to, hi);
+        let spread = self.spread;
+        let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
+        self.fold(&into, fold, (from, to), envs)?;
+        Ok(into.into_iter().map(|segment| self.read(segment)).collect())
     }
 }

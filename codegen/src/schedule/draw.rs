@@ -1,12 +1,13 @@
 //! Random schedules, for tests that no schedule changes a bit.
 use super::Schedule;
-use crate::ir::{Field, Kernel};
+use crate::ir::{Field, Kernel, walk};
 use crate::layout::SideBySide;
 use crate::lower;
 use crate::target::Target;
 use std::collections::BTreeMap;
 
-/// Draws a schedule from all that could be legal for a kernel; [`Target::legal`] says which are.
+/// Draws a schedule from all that could be legal for a kernel; [`Target::legal`] says which are, and [`Schedule::fits`] for which
+/// sizes.
 pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> usize) -> Schedule {
     let axes = lower::outer_axes(kernel);
     let mut pick = |options: &[usize]| options[choose(options.len())];
@@ -28,8 +29,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let layout = layouts(kernel, if lanes.is_some() { width } else { pick(&[1, 3, 16]) }, &mut pick);
     let axes = if parts.is_some() { Vec::new() } else { axes };
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
-    let (unroll, threads) = (pick(&[0, 4, 8, 16, 32]), pick(&[32, 64, 128, 256]));
-    Schedule { width, dot, split, lanes, layout, tile, parts, unroll, most: BTreeMap::new(), threads }
+    let unroll = pick(&[0, 4, 8, 16, 32]);
+    let shares = target == Target::Cuda && parts.is_none() && lower::has_segments(kernel);
+    let team = if shares { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
+    let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
+    let (stage, most) = if team > 1 { rows(kernel, &mut pick) } else { Default::default() };
+    Schedule { width, dot, split, lanes, layout, tile, parts, team, stage, unroll, most, threads }
 }
 
 /// Layouts of some of the weights: `rows` rows side by side, in pieces that fields can be cut into.
@@ -45,4 +50,19 @@ fn layouts(kernel: &Kernel, rows: usize, pick: &mut impl FnMut(&[usize]) -> usiz
         layouts.extend((pick(&[0, 1, 1]) == 1).then(|| (buffer.name.clone(), SideBySide { rows, pieces })));
     }
     layouts
+}
+
+/// Buffers whose rows are copied, and bounds for the sizes that their lengths are made of.
+fn rows(kernel: &Kernel, pick: &mut impl FnMut(&[usize]) -> usize) -> (Vec<String>, BTreeMap<String, i32>) {
+    let (mut stage, mut most) = (Vec::new(), BTreeMap::new());
+    for buffer in kernel.buffers.iter().filter(|b| !b.written) {
+        if pick(&[0, 1]) == 1 {
+            stage.push(buffer.name.clone());
+            let sizes = walk::mentioned(&[], buffer.shape.last());
+            let sizes = kernel.dims.iter().filter(|v| sizes.contains(v));
+            let names = sizes.map(|v| kernel.vars[v.0 as usize].name.clone());
+            most.extend(names.map(|size| (size, pick(&[8, 64, 2100]) as i32)));
+        }
+    }
+    (stage, most)
 }

@@ -3,6 +3,7 @@ mod draw;
 
 pub use draw::draw;
 
+use crate::ir::Kernel;
 use crate::layout::SideBySide;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,15 +31,25 @@ pub struct Schedule {
     /// A merge whose parts workers share: each does one, the last to arrive merges them. On CUDA only.
     #[serde(default)]
     pub parts: Option<String>,
+    /// Groups of threads that do each work item together: they share the segments of a sum. On CUDA only, where more than 1.
+    #[serde(default = "alone")]
+    pub team: usize,
+    /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows.
+    #[serde(default)]
+    pub stage: Vec<String>,
     /// Exact reductions over at most this many elements are unrolled.
     #[serde(default)]
     pub unroll: usize,
     /// Sizes up to which the schedule is for: `{"T": 1}` is for one token. Of a kernel's schedules the first that fits is used.
     #[serde(default)]
     pub most: BTreeMap<String, i32>,
-    /// Threads of a CTA, on CUDA.
+    /// Threads of a CTA, on CUDA; of a team, where groups form teams.
     #[serde(default = "cta")]
     pub threads: usize,
+}
+
+fn alone() -> usize {
+    1
 }
 
 fn cta() -> usize {
@@ -46,6 +57,12 @@ fn cta() -> usize {
 }
 
 impl Schedule {
+    /// Whether it is for these sizes: `ints` are a kernel's dims and integer scalars.
+    pub fn fits(&self, kernel: &Kernel, ints: &[i32]) -> bool {
+        let mut sizes = kernel.dims.iter().map(|v| &kernel.vars[v.0 as usize].name).zip(ints);
+        sizes.all(|(name, size)| self.most.get(name).is_none_or(|most| size <= most))
+    }
+
     /// Plain code, nothing side by side.
     pub fn plain(split: &[&str]) -> Schedule {
         let split = split.iter().map(|s| s.to_string()).collect();
@@ -57,6 +74,8 @@ impl Schedule {
             layout: BTreeMap::new(),
             tile: BTreeMap::new(),
             parts: None,
+            team: 1,
+            stage: Vec::new(),
             unroll: 0,
             most: BTreeMap::new(),
             threads: cta(),

@@ -26,7 +26,7 @@ pub fn lowered(func: &Func, ints: &[i32], buffers: &[Vec<u8>]) -> Result<Vec<Vec
     let mut out = buffers.to_vec();
     let work = func.work_items(ints).expect("work is made of sizes");
     func.with_layouts(ints, &mut out, |out| {
-        if func.scratch.is_some() {
+        if func.scratch.is_some() || func.team > 1 {
             let mut turns = Random::new(7);
             return loop_ir::interp::run_at_once(func, ints, &[], out, 3, |n| turns.below(n));
         }

@@ -82,7 +82,7 @@ impl Case {
                 None => vec![0xa5; len],
             });
         }
-        let drawn = targets.iter().map(|target| (*target, legal(&kernel, *target, &mut schedules)));
+        let drawn = targets.iter().map(|target| (*target, legal(&kernel, *target, &ints, &mut schedules)));
         let drawn = drawn.collect();
         let tapes = Tapes { kernel: kernels.finish(), data: settings.finish(), schedules: schedules.finish() };
         let places = Places::new(&sources);
@@ -170,13 +170,13 @@ fn parameters(kernel: &Kernel, tape: &mut Tape) -> (Vec<i32>, Vec<f32>) {
     (ints, vec![tape.pick(&[1.0, 0.3, -2.5, 1e-39, f32::NAN])])
 }
 
-/// A schedule that is legal for the target.
-fn legal(kernel: &Kernel, target: Target, tape: &mut Tape) -> Schedule {
+/// A schedule that is legal for the target, and for these sizes.
+fn legal(kernel: &Kernel, target: Target, ints: &[i32], tape: &mut Tape) -> Schedule {
     for _ in 0..DRAWN {
         let from = tape.open();
         let schedule = schedule::draw(kernel, target, |n| tape.below(n));
         tape.close(from);
-        if target.legal(kernel, &schedule).is_ok() {
+        if schedule.fits(kernel, ints) && target.legal(kernel, &schedule).is_ok() {
             return schedule;
         }
     }

@@ -14,6 +14,7 @@ impl Build {
         let func = Func {
             name: name.into(),
             width,
+            team: 1,
             dims: 1,
             ints: 1,
             floats: 0,

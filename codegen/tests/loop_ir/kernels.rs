@@ -1,7 +1,7 @@
 //! Small kernels as a lowering would make them, for any width.
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
+use kgen::loop_ir::{Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 
 /// `y[i] = a[i] + b[i]` over `n` elements: registers first, then one by one.
 pub fn add(width: usize) -> Func {
@@ -68,7 +68,7 @@ pub fn tree(width: usize) -> Func {
     let [row, i, j] = ["row", "i", "j"].map(|name| b.one(name, Ty::I32));
     let lanes = b.one("lanes", Ty::F32);
     let v = b.each("v", Ty::F32);
-    b.func.body.push(Stmt::Array { var: lanes, scalar: Scalar::F32, len: 32 });
+    b.func.body.push(Stmt::Array { var: lanes, scalar: Scalar::F32, len: 32, of: Owner::Worker });
     let stride = |bytes: i32| if width == 1 { 0 } else { bytes };
     let w = width as i64;
     let local = |index: Var, plus: i64| at(Mem::Local(lanes), offset(var(index), 4 * w, plus), stride(4), Scalar::F32);

@@ -7,4 +7,5 @@ mod faults;
 mod kernels;
 mod meaning;
 mod operations;
+mod team;
 mod workers;

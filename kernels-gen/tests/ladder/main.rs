@@ -103,7 +103,7 @@ fn under_schedules(kernel: &Kernel) {
             assert!(drawn < 40 * SCHEDULES, "{}: of {drawn} schedules too few are legal", kernel.name);
             let target = Target::ALL[rng.below(Target::ALL.len())];
             let schedule = schedule::draw(kernel, target, |n| rng.below(n));
-            if target.legal(kernel, &schedule).is_ok() {
+            if schedule.fits(kernel, &case.ints) && target.legal(kernel, &schedule).is_ok() {
                 legal += 1;
                 under(target, kernel, &schedule, &case, &expected, &mut rng);
             }

@@ -84,11 +84,9 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     add(format!("{plan:?}").as_bytes());
     for stage in plan.bind(kernels_gen::kernel)? {
         // Its fields are numbers, functions of the program, and the source.
-        stage
-            .kernel
-            .cuda
-            .iter()
-            .for_each(|code| add(format!("{} {} {}", code.lanes, code.threads, code.source).as_bytes()));
+        stage.kernel.cuda.iter().for_each(|code| {
+            add(format!("{} {} {} {}", code.at_once, code.threads, code.shared, code.source).as_bytes())
+        });
     }
     Ok(hex(&hash.finalize()))
 }

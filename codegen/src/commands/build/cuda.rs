@@ -54,7 +54,7 @@ mod tests {
         }
         let unit = |name: &str, value: &str| {
             let text = format!("extern \"C\" __global__ void {name}(float *x) {{\n    x[0] = {value};\n}}\n");
-            let source = Source { text, entry: name.into(), lanes: 1, shared_per_group: 0, scratch_per_item: 0 };
+            let source = Source { text, entry: name.into(), at_once: 32, shared: 0, scratch_per_item: 0 };
             Unit { source, allowed: Allowed::default() }
         };
         let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());

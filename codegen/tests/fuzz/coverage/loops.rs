@@ -1,7 +1,7 @@
 //! The nodes of a lowered kernel.
 use super::unary;
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, memory};
+use kgen::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var, memory};
 use std::collections::BTreeSet;
 
 /// The names of all nodes that are there.
@@ -46,10 +46,12 @@ impl Walk<'_> {
                 Stmt::Let { .. } => self.see("let"),
                 Stmt::Reg { .. } => self.see("reg"),
                 Stmt::Set { .. } => self.see("set"),
+                Stmt::Array { of: Owner::Team, .. } => self.see("array of the team"),
                 Stmt::Array { scalar, .. } => self.see(format!("array {}", scalar.name())),
                 Stmt::For { bind, .. } => self.see(match bind {
                     Bind::Serial => "for serial",
                     Bind::Work => "for work",
+                    Bind::Team => "for team",
                     Bind::Simd => "for simd",
                 }),
                 Stmt::If { other, .. } => {
@@ -59,6 +61,9 @@ impl Walk<'_> {
                     }
                 }
                 Stmt::Arrive { .. } => self.see("arrive"),
+                Stmt::Barrier => self.see("barrier"),
+                Stmt::Copy { .. } => self.see("copy"),
+                Stmt::Await => self.see("await"),
                 Stmt::Store { to, .. } => self.access("store", to),
             }
             stmt.exprs().into_iter().for_each(|e| e.visit(&mut |e| self.expr(e)));
@@ -72,6 +77,7 @@ impl Walk<'_> {
         match access.mem {
             Mem::Buffer(_) => {}
             Mem::Local(_) => self.see(format!("{what} local")),
+            Mem::Shared(_) => self.see(format!("{what} shared")),
             Mem::Scratch => self.see(format!("{what} scratch")),
         }
     }

@@ -79,11 +79,9 @@ impl Module {
         all.extend([scalars, vec![BETWEEN; work * source.scratch_per_item], vec![0; 4 * counters]]);
         let memory = Memory::holding(&all)?;
         let mut values = parameters(&memory, func, (ints, floats));
-        let groups = threads / source.lanes;
-        let grid = work.div_ceil(groups).clamp(1, MOST_CTAS);
-        let shared = groups * source.shared_per_group;
+        let grid = work.div_ceil(source.at_once).clamp(1, MOST_CTAS);
         // SAFETY: the values are the kernel's parameters, and the memory lives until it is done, just below.
-        unsafe { self.launch(&source.entry, [grid, threads, shared], &mut values)? };
+        unsafe { self.launch(&source.entry, [grid, threads, source.shared], &mut values)? };
         result::ctx::synchronize().map_err(failed("running a kernel"))?;
         let mut out = memory.read(&all)?;
         if out.pop().is_some_and(|counters| counters.iter().any(|byte| *byte != 0)) {

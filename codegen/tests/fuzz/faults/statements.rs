@@ -17,6 +17,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "the state of a merge is replaced one by one", plant: not_at_once },
     Fault { name: "the last update of a round is lost", plant: lost_update },
     Fault { name: "a branch takes the other side", plant: swapped_branch },
+    Fault { name: "the members of a team do not meet", plant: no_barrier },
+    Fault { name: "a copy is not waited for", plant: no_await },
+    Fault { name: "every member of a team stores", plant: all_store },
 ];
 
 fn each(func: &mut Func, mut f: impl FnMut(&mut Stmt) -> bool) -> usize {
@@ -189,6 +192,44 @@ fn swapped_branch(func: &mut Func) -> usize {
     each(func, |s| match s {
         Stmt::If { then, other, .. } if !other.is_empty() => {
             std::mem::swap(then, other);
+            true
+        }
+        _ => false,
+    })
+}
+
+fn no_barrier(func: &mut Func) -> usize {
+    without(func, |s| matches!(s, Stmt::Barrier))
+}
+
+fn no_await(func: &mut Func) -> usize {
+    without(func, |s| matches!(s, Stmt::Await))
+}
+
+fn without(func: &mut Func, which: impl Fn(&Stmt) -> bool) -> usize {
+    statements(&mut func.body, &mut |list| {
+        let before = list.len();
+        list.retain(|s| !which(s));
+        before - list.len()
+    })
+}
+
+/// A branch that only the first member takes.
+fn all_store(func: &mut Func) -> usize {
+    let mut member = None;
+    each(func, |s| {
+        if let Stmt::For { bind: Bind::Team, var, .. } = s {
+            member = Some(*var);
+        }
+        false
+    });
+    let asks_who = |cond: &Expr| match cond {
+        Expr::Binary(BinOp::Eq, a, _) => matches!(**a, Expr::Var(v) if Some(v) == member),
+        _ => false,
+    };
+    each(func, |s| match s {
+        Stmt::If { cond, .. } if asks_who(cond) => {
+            *cond = Expr::Bool(true);
             true
         }
         _ => false,

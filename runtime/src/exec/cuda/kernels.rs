@@ -70,12 +70,7 @@ fn module(gpu: &Gpu, kernel: &Kernel, code: &Cuda, cubin: &[u8]) -> Result<Modul
 
 /// The launch for at least 1 work item.
 pub fn shape(code: &Cuda, work: u32) -> Shape {
-    let groups = code.threads / code.lanes.max(1);
-    Shape {
-        grid: work.div_ceil(groups.max(1)).min(MOST_CTAS),
-        threads: code.threads,
-        shared: groups * code.shared_per_group,
-    }
+    Shape { grid: work.div_ceil(code.at_once.max(1)).min(MOST_CTAS), threads: code.threads, shared: code.shared }
 }
 
 /// Loads kernels, in the order in which they are given.
@@ -96,11 +91,9 @@ mod tests {
     #[test]
     fn launches_cover_the_work_up_to_the_most_ctas() {
         for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda) {
-            let groups = code.threads / code.lanes;
-            let shape = |work| shape(code, work);
-            assert_eq!((shape(1).grid, shape(groups).grid, shape(groups + 1).grid), (1, 1, 2), "{}", code.entry);
-            assert_eq!(shape(u32::MAX).grid, MOST_CTAS.min(u32::MAX.div_ceil(groups)));
-            assert_eq!(shape(1).shared, groups * code.shared_per_group);
+            let (at_once, shape) = (code.at_once, |work| shape(code, work));
+            assert_eq!((shape(1).grid, shape(at_once).grid, shape(at_once + 1).grid), (1, 1, 2), "{}", code.entry);
+            assert_eq!(shape(u32::MAX).grid, MOST_CTAS.min(u32::MAX.div_ceil(at_once)));
             assert_eq!(shape(1).threads % 32, 0);
         }
     }

@@ -1,0 +1,54 @@
+//! Members of a team that wait for each other at a barrier. One that waits where another can never come is a deadlock.
+use super::interp::Fault;
+use super::worker::Worker;
+use super::{Func, Stmt, print};
+
+/// The members of a team that cannot go on by themselves.
+#[derive(Default)]
+pub struct Team<'a> {
+    waiting: Vec<Worker<'a>>,
+    done: Vec<Worker<'a>>,
+}
+
+impl<'a> Team<'a> {
+    /// A member waits at a barrier.
+    pub fn wait(&mut self, member: Worker<'a>) {
+        self.waiting.push(member);
+    }
+
+    /// A member has done all its items.
+    pub fn done(&mut self, member: Worker<'a>) {
+        self.done.push(member);
+    }
+
+    /// Those that wait, where all members do, at the same barrier. A fault where some wait in vain.
+    pub fn released(&mut self, func: &Func) -> Result<Vec<Worker<'a>>, Fault> {
+        if self.waiting.len() + self.done.len() < func.team || self.waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let first = &self.waiting[0];
+        let elsewhere = |other: &&Worker| !same(first.waits_at(), other.waits_at());
+        match self.done.first().or_else(|| self.waiting.iter().find(elsewhere)) {
+            Some(other) => Err(deadlock(func, first, other)),
+            None => {
+                self.waiting.iter_mut().for_each(Worker::release);
+                Ok(std::mem::take(&mut self.waiting))
+            }
+        }
+    }
+}
+
+/// Whether two members wait at one statement, in one item.
+fn same(a: Option<(&Stmt, i32)>, b: Option<(&Stmt, i32)>) -> bool {
+    matches!((a, b), (Some((a, item)), Some((b, other))) if std::ptr::eq(a, b) && item == other)
+}
+
+fn deadlock(func: &Func, first: &Worker, other: &Worker) -> Fault {
+    let place = |member: &Worker| {
+        let waits =
+            member.waits_at().map(|(stmt, item)| format!("waits at `{}` in item {item}", print::head(func, stmt)));
+        format!("member {} {}", member.member(), waits.unwrap_or_else(|| format!("has left `fn {}`", func.name)))
+    };
+    let node = first.waits_at().map_or_else(String::new, |(stmt, _)| print::head(func, stmt));
+    Fault { node, reason: format!("a deadlock: {}, and {}", place(first), place(other)) }
+}

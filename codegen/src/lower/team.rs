@@ -1,0 +1,127 @@
+//! Items that the members of a team do together: they share the segments of a sum, and the first of them stores.
+//!
+//! All else is computed by every member, so that all have the same values and meet at the same barriers.
+use super::build::int;
+use super::sum::Fold;
+use super::{Env, Lower, Lowered, Op, Val};
+use crate::ir::{BinOp, Scalar};
+use crate::loop_ir::{Access, Bind, Mem, Owner, Stmt, Ty, Var};
+
+/// What the members of a team share.
+#[derive(Default)]
+pub(super) struct Team {
+    /// The member's number.
+    member: Option<Var>,
+    /// Whether each member is at a segment of its own here.
+    apart: bool,
+    /// Whether there is anything that they share.
+    shares: bool,
+    /// Arrays that may be used again: all members are done with them.
+    free: Vec<(Var, Scalar, usize)>,
+}
+
+impl Lower<'_> {
+    /// What the members do with an item, given to all of them.
+    pub(super) fn team_loop(&mut self, f: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+        let team = self.schedule.team;
+        match team {
+            0 => return self.illegal("a team has at least one member"),
+            1 if self.schedule.stage.is_empty() => return f(self),
+            1 => return self.illegal("rows are copied for the members of a team: there is none"),
+            _ if self.schedule.parts.is_some() => {
+                return self.illegal("the parts of a merge are shared by workers that form no teams");
+            }
+            _ => {}
+        }
+        self.each(Bind::Team, "member", (int(0), int(team as i32), 1), |l, member| {
+            let crate::loop_ir::Expr::Var(var) = member.e else { unreachable!("a loop gives a variable") };
+            l.team.member = Some(var);
+            f(l)
+        })?;
+        if self.team.shares { Ok(()) } else { self.illegal("there is no sum over segments that a team could share") }
+    }
+
+    /// The member's number; `None` where all is done by one worker.
+    pub(super) fn member(&self) -> Option<Op> {
+        self.team.member.filter(|_| !self.team.apart).map(|member| self.read(member))
+    }
+
+    /// An array of the team. [`Lower::release`] gives it back.
+    pub(super) fn team_array(&mut self, name: &str, scalar: Scalar, len: usize) -> Var {
+        let free = self.team.free.iter().position(|(_, s, l)| (*s, *l) == (scalar, len));
+        if let Some(i) = free {
+            return self.team.free.swap_remove(i).0;
+        }
+        let var = self.var(name, Ty::F32, false);
+        self.arrays.push(Stmt::Array { var, scalar, len, of: Owner::Team });
+        var
+    }
+
+    /// All members come here before an array is used again.
+    pub(super) fn release(&mut self, arrays: impl IntoIterator<Item = (Var, Scalar, usize)>) {
+        self.push(Stmt::Barrier);
+        self.team.free.extend(arrays);
+    }
+
+    /// Stores that one member does for all.
+    pub(super) fn by_one_member(&mut self, stores: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+        let Some(member) = self.member() else { return stores(self) };
+        let first = self.binary(BinOp::Eq, member, int(0));
+        let (then, ()) = self.inside(stores)?;
+        self.push(Stmt::If { cond: first.e, then, other: Vec::new() });
+        Ok(())
+    }
+
+    /// `n` segments of `size` elements, each by one member. Then all merge all of them, in their order. Where lanes do rows, each
+    /// lane has a value.
+    pub(super) fn team_segments(
+        &mut self,
+        (n, size, member): (i32, Op, Op),
+        fold: &Fold,
+        bounds: (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Val>> {
+        let len = n as usize * envs.len() * if self.spread { self.width() } else { 1 };
+        let slots = self.team_array("segments", Scalar::F32, len);
+        self.team.shares = true;
+        self.team.apart = true;
+        let team = self.schedule.team as i32;
+        let left = self.each(Bind::Serial, "segment", (member, int(n), team), |l, s| {
+            let values = l.segment(s.clone(), size, fold, bounds, envs)?;
+            for (i, value) in values.into_iter().enumerate() {
+                let to = l.slot(slots, s.clone(), i as i32 * n);
+                l.store(to, value);
+            }
+            Ok(())
+        });
+        self.team.apart = false;
+        left?;
+        self.push(Stmt::Barrier);
+        let mut totals = Vec::new();
+        for i in 0..envs.len() as i32 {
+            let first = self.slot(slots, int(0), i * n);
+            let first = self.load(first);
+            let varying = first.varying;
+            totals.push(self.register("total", first, varying));
+        }
+        self.each(Bind::Serial, "segment", (int(1), int(n), 1), |l, s| {
+            for (i, total) in totals.iter().enumerate() {
+                let segment = l.slot(slots, s.clone(), i as i32 * n);
+                let (so_far, segment) = (l.read(*total), l.load(segment));
+                let sum = l.binary(BinOp::Add, so_far, segment);
+                l.set(*total, sum);
+            }
+            Ok(())
+        })?;
+        self.release([(slots, Scalar::F32, len)]);
+        Ok(totals.into_iter().map(|total| Val::Op(self.read(total))).collect())
+    }
+
+    /// Where a segment's value is left; those of an iteration of the tile begin at `first`.
+    fn slot(&mut self, slots: Var, segment: Op, first: i32) -> Access {
+        let index = self.binary(BinOp::Add, segment, int(first));
+        let (lanes, stride) = if self.spread { (self.width() as i32, 1) } else { (1, 0) };
+        let index = self.binary(BinOp::Mul, index, int(lanes));
+        Access { mem: Mem::Shared(slots), ..self.element(slots, index, stride) }
+    }
+}
