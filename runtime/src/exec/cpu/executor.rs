@@ -14,6 +14,10 @@ use crate::{
 use kernels_gen::{Buf, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
 
+/// A stage whose buffers have no more bytes than this takes about a microsecond, as long as it takes to tell another thread and
+/// to hear from it.
+const LITTLE: usize = 16 << 10;
+
 /// What an executor is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -170,7 +174,8 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
     let launch = Launch::new(stage.kernel, isa, &ints, &stage.floats, &bufs)
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
-    let (work, threads) = (launch.work() as usize, pool.threads());
+    let work = launch.work() as usize;
+    let threads = if is_little(stage, tensors, step, work) { 1 } else { pool.threads() };
     let job = |thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
         let part = share(work, threads, thread);
@@ -180,7 +185,14 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
             unsafe { launch.run(part.start as i32, part.end as i32) };
         }
     };
-    pool.run(&job).map_err(|source| ExecError::Panicked { stage: stage.name.clone(), source })
+    let done = if threads == 1 { pool.run_alone(&job) } else { pool.run(&job) };
+    done.map_err(|source| ExecError::Panicked { stage: stage.name.clone(), source })
+}
+
+/// Whether one thread is done with a stage before the others would have heard of it.
+fn is_little(stage: &BoundStage, tensors: &Tensors, step: &Step, work: usize) -> bool {
+    let bytes = |&arg: &Arg| part(&tensors.buffers[arg.buffer.0], arg, step).1;
+    work <= 1 || stage.args.iter().map(bytes).sum::<usize>() <= LITTLE
 }
 
 impl Tensors<'_> {
