@@ -1,8 +1,8 @@
 //! Runs a plan stage by stage; all threads share the work of each stage.
-use super::{Pool, memory::Memory, share};
+use super::{Pool, memory::Memory, read_rate::read_rate, resident::resident_peak, share};
 use crate::{
     exec::{
-        ExecError, Executor, Planted,
+        ExecError, Executor, Footprint, Planted, ReadRate,
         buffers::{fill_table, most_bytes, weight},
         fault::{Edit, flip},
         step::{check_step, ints},
@@ -11,7 +11,7 @@ use crate::{
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
-use kernels_gen::{Buf, Isa, Launch, Target, float_mode_is_ieee};
+use kernels_gen::{Buf, BufferInfo, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
 
 /// A stage whose buffers have no more bytes than this takes about a microsecond, as long as it takes to tell another thread and
@@ -151,6 +151,14 @@ impl Executor for Cpu<'_> {
         Ok(())
     }
 
+    fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
+        read_rate(&mut self.pool)
+    }
+
+    fn footprint(&self) -> Option<Footprint> {
+        resident_peak()
+    }
+
     fn identity(&self) -> Result<String, ExecError> {
         Ok(format!("cpu, {}", self.setup.isa))
     }
@@ -191,8 +199,19 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
 
 /// Whether one thread is done with a stage before the others would have heard of it.
 fn is_little(stage: &BoundStage, tensors: &Tensors, step: &Step, work: usize) -> bool {
-    let bytes = |&arg: &Arg| part(&tensors.buffers[arg.buffer.0], arg, step).1;
-    work <= 1 || stage.args.iter().map(bytes).sum::<usize>() <= LITTLE
+    let looks_up = stage.args.iter().any(|arg| matches!(tensors.buffers[arg.buffer.0].role, Role::Input));
+    let rows = |buffer: &Buffer| buffer.row_bytes(step).unwrap_or(usize::MAX).saturating_mul(step.tokens);
+    let bytes = |(&arg, info): (&Arg, &BufferInfo)| {
+        let buffer = &tensors.buffers[arg.buffer.0];
+        match buffer.role {
+            // Only the rows of the step's tokens are read.
+            Role::Table(_) => rows(buffer),
+            Role::Weight if looks_up => rows(buffer),
+            Role::Cache if info.written => buffer.changed(step).len(),
+            _ => tensors.weights.part(buffer, arg, step).1,
+        }
+    };
+    work <= 1 || stage.args.iter().zip(stage.kernel.buffers).map(bytes).fold(0, usize::saturating_add) <= LITTLE
 }
 
 impl Tensors<'_> {

@@ -3,6 +3,8 @@ mod cores;
 mod executor;
 mod memory;
 mod pool;
+mod read_rate;
+mod resident;
 
 pub use cores::usable_cores;
 pub use executor::{Cpu, Setup};
