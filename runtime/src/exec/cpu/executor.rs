@@ -207,7 +207,8 @@ fn is_little(stage: &BoundStage, tensors: &Tensors, step: &Step, work: usize) ->
             // Only the rows of the step's tokens are read.
             Role::Table(_) => rows(buffer),
             Role::Weight if looks_up => rows(buffer),
-            Role::Cache if info.written => buffer.changed(step).len(),
+            // What is written is as much as is read.
+            Role::Cache if info.written => 0,
             _ => tensors.weights.part(buffer, arg, step).1,
         }
     };
