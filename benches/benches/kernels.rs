@@ -6,6 +6,7 @@ use std::time::Duration;
 
 const HIDDEN: i32 = 3584;
 const FFN: i32 = 18944;
+const VOCAB: i32 = 152_064;
 const HEAD: i32 = 128;
 
 /// Measures a case; `work` is what one run does.
@@ -21,9 +22,17 @@ fn measure(c: &mut Criterion, name: &str, mut case: Case, work: Throughput) {
 
 /// The weights of one token are bytes to be read; many tokens are multiplications to be done.
 fn matvec(c: &mut Criterion) {
-    let shapes = [("matvec_q4k", FFN, HIDDEN, &[0, 2][..]), ("matvec_q6k", HIDDEN, FFN, &[208])];
-    for (kernel, rows, columns, scales) in shapes {
-        for tokens in [1, 64] {
+    const Q4K: (&str, &[usize]) = ("matvec_q4k", &[0, 2]);
+    const Q6K: (&str, &[usize]) = ("matvec_q6k", &[208]);
+    // attn_q, ffn_up, ffn_down, and the output matrix, which no cache holds.
+    let shapes = [
+        (Q4K, HIDDEN, HIDDEN, &[1, 64][..]),
+        (Q4K, FFN, HIDDEN, &[1, 64]),
+        (Q6K, HIDDEN, FFN, &[1, 64]),
+        (Q6K, VOCAB, HIDDEN, &[1]),
+    ];
+    for ((kernel, scales), rows, columns, steps) in shapes {
+        for &tokens in steps {
             let blocks = columns / 256;
             let case = Case::new(kernel, &[("T", tokens), ("N", rows), ("B", blocks)]);
             let case = case.blocks("w", scales).activations("x", tokens, blocks);
@@ -35,15 +44,19 @@ fn matvec(c: &mut Criterion) {
 }
 
 fn rmsnorm(c: &mut Criterion) {
-    let case = Case::new("rmsnorm", &[("T", 1), ("K", HIDDEN)]).floats("x").floats("w");
-    let work = Throughput::Bytes(case.bytes_read());
-    measure(c, "rmsnorm 3584 T=1", case, work);
+    for tokens in [1, 64] {
+        let case = Case::new("rmsnorm", &[("T", tokens), ("K", HIDDEN)]).floats("x").floats("w");
+        let work = Throughput::Bytes(case.bytes_read());
+        measure(c, &format!("rmsnorm {HIDDEN} T={tokens}"), case, work);
+    }
 }
 
 fn quantize(c: &mut Criterion) {
-    let case = Case::new("quantize_q8k", &[("T", 1), ("B", FFN / 256)]).floats("x");
-    let work = Throughput::Bytes(case.bytes_read());
-    measure(c, "quantize_q8k 18944 T=1", case, work);
+    for tokens in [1, 64] {
+        let case = Case::new("quantize_q8k", &[("T", tokens), ("B", FFN / 256)]).floats("x");
+        let work = Throughput::Bytes(case.bytes_read());
+        measure(c, &format!("quantize_q8k {FFN} T={tokens}"), case, work);
+    }
 }
 
 /// 28 query heads over 4 key-value heads; the cache of 1024 positions is full after the last token.

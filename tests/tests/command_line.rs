@@ -306,28 +306,6 @@ fn a_reader_that_leaves_early_is_no_failure() {
 }
 
 #[test]
-fn bench_measures_both_phases() {
-    let run = run(&["bench", "--device", "cpu", "-p", "20", "-n", "3", "-d", "5", "-r", "2", "--json"]);
-    assert_eq!(run.code, Some(0), "{}", run.err);
-    let report: Value = serde_json::from_str(&run.out).unwrap();
-    for (phase, tokens) in [("prefill", 20), ("decode", 3)] {
-        let of = |key: &str| report[phase][key].as_f64().unwrap();
-        assert_eq!(report[phase]["tokens"], tokens);
-        assert!(0.0 < of("min") && of("min") <= of("median") && of("median") <= of("max"), "{report}");
-    }
-    assert!(report["prefill"]["bytes_a_token"].is_null());
-    // All weights of the 25 MB file but an embedding, which is the output matrix here; and a little cache.
-    assert!((20_000_000..27_000_000).contains(&report["decode"]["bytes_a_token"].as_u64().unwrap()), "{report}");
-}
-
-#[test]
-fn bench_refuses_what_it_cannot_measure() {
-    assert_eq!(run(&["bench", "-p", "0", "-n", "0"]).code, Some(2));
-    assert_eq!(run(&["bench", "-d", "99999999"]).code, Some(3));
-    assert_eq!(run(&["bench", "--device", "cuda:99"]).code, Some(5));
-}
-
-#[test]
 fn an_answer_that_is_cut_says_so() {
     let run = run(&["run", "--device", "cpu", "--max-tokens", "3", "Spell cat."]);
     assert_eq!((run.code, run.out.lines().count()), (Some(0), 1), "{}", run.err);

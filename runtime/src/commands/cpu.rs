@@ -6,7 +6,7 @@ use crate::{
     plan::{Plan, Step},
 };
 use kernels_gen::Isa;
-use std::{fmt, num::NonZero, thread};
+use std::fmt;
 
 /// Most threads that can be asked for; more than any machine that this runs on has.
 const MOST_THREADS: usize = 1024;
@@ -15,7 +15,7 @@ const MOST_THREADS: usize = 1024;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct CpuArgs {
-    /// Threads of the CPU; by default one for each that the system offers
+    /// Threads of the CPU; by default one for each core that the process may use
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     /// Instruction set of the CPU: scalar, avx2 or avx512; by default the widest there is. All give equal bits
@@ -31,7 +31,8 @@ fn threads(s: &str) -> Result<usize, String> {
 /// Threads and an instruction set that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnCpu {
-    threads: usize,
+    /// Threads, the caller's included.
+    pub threads: usize,
     /// The instruction set.
     pub isa: Isa,
 }
@@ -49,7 +50,7 @@ impl CpuArgs {
             let help = format!("leave it out to use {}, the widest that this processor has", Isa::best());
             return Err(Error::device(message, help));
         }
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
+        let threads = self.threads.unwrap_or_else(|| cpu::usable_cores().min(MOST_THREADS));
         Ok(OnCpu { threads, isa })
     }
 

@@ -61,10 +61,7 @@ impl Cli {
                 exit_on_interrupt(|| ())?;
                 parity.run()
             }
-            Command::Bench(bench) => {
-                exit_on_interrupt(|| ())?;
-                bench.run()
-            }
+            Command::Bench(bench) => bench.run(),
             Command::Inspect(args) => Ok(inspect::run(&args, &mut std::io::stdout().lock())?),
             Command::Synth(args) => Ok(synth::run(&args)?),
         }

@@ -1,6 +1,6 @@
 //! `apr synth`: writes a model of random weights in the shape of a real one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::gguf::shown;
-use crate::synth::{Options, Quant, SHAPES, SynthError, shape, write};
+use crate::synth::{Options, Quant, SHAPES, Shape, SynthError, shape, write};
 
 /// Write a model of random weights in the shape of a real one; it has no tokenizer
 #[derive(Clone, Debug, clap::Args)]
@@ -42,17 +42,23 @@ pub fn run(args: &Args) -> Result<(), SynthError> {
     let raise = Arc::clone(&stop);
     ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))?;
 
+    let bytes = write_with_bar(&args.out, shape, &options, &stop)?;
+    eprintln!("wrote {} ({})", shown(&args.out.display().to_string()), HumanBytes(bytes));
+    Ok(())
+}
+
+/// Writes a model with all threads and a progress bar on stderr, and returns the size of the file. Raising `stop` ends it soon,
+/// with nothing left behind.
+pub fn write_with_bar(path: &Path, shape: &Shape, options: &Options, stop: &AtomicBool) -> Result<u64, SynthError> {
     let bar = ProgressBar::new(0).with_style(style());
     bar.enable_steady_tick(Duration::from_millis(100));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let result = write(&args.out, shape, &options, threads, &stop, |done, total| {
+    let written = write(path, shape, options, threads, stop, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let bytes = result?;
-    eprintln!("wrote {} ({})", shown(&args.out.display().to_string()), HumanBytes(bytes));
-    Ok(())
+    written
 }
 
 fn style() -> ProgressStyle {

@@ -3,11 +3,13 @@ mod buffers;
 pub mod cpu;
 pub mod cuda;
 mod fault;
+mod figures;
 mod session;
 mod step;
 mod weights;
 
 pub use fault::{Fault, Planted};
+pub use figures::{Footprint, ReadRate};
 pub use session::Session;
 
 use crate::plan::{BufferId, Step};
@@ -41,6 +43,12 @@ pub trait Executor {
 
     /// Runs the stage of this number in the plan, of which there must be as many, and waits until it is done.
     fn stage(&mut self, number: usize) -> Result<(), ExecError>;
+
+    /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.
+    fn read_rate(&mut self) -> Result<ReadRate, ExecError>;
+
+    /// The memory that it has taken; none where the system does not tell.
+    fn footprint(&self) -> Option<Footprint>;
 
     /// Damages this executor from now on, so that a check can be seen to fire.
     fn plant(&mut self, fault: Planted) -> Result<(), ExecError>;
@@ -128,6 +136,14 @@ pub enum ExecError {
         stage: String,
         /// Name of the buffer.
         buffer: String,
+    },
+    /// No memory to measure how fast it is read.
+    #[error("no memory to measure how fast it is read ({bytes} bytes): {source}\n  help: end other programs")]
+    ReadBuffer {
+        /// How much was asked for.
+        bytes: usize,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads)")]

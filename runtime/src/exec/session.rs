@@ -19,6 +19,11 @@ impl<'m> Session<'m> {
         self.position
     }
 
+    /// What runs the steps. Steps that are run by hand do not move the position.
+    pub fn executor(&mut self) -> &mut (dyn Executor + 'm) {
+        self.executor.as_mut()
+    }
+
     /// Positions that there is room for.
     pub fn capacity(&self) -> usize {
         self.executor.limits().get(Size::Capacity)

@@ -1,23 +1,49 @@
-//! `apr bench`: how fast a model is fed and answers on a device.
+//! `apr bench`: how fast a model is fed and answers on a device, and what that is of what the device could do.
+mod bytes;
 mod measure;
+mod report;
+mod source;
+mod stages;
+mod table;
 mod text;
 
 use super::{
-    bundled,
     device::{DeviceArgs, Size},
+    exit_on_interrupt,
     output::Output,
     tokens::check_tokens,
 };
-use crate::{Error, exec::Session, gguf::Gguf, model::Model, plan::transformer};
-use measure::{Times, Work};
-use serde::Serialize;
-use std::{path::PathBuf, time::Instant};
+use crate::{
+    Error,
+    exec::Session,
+    gguf::Gguf,
+    model::Model,
+    plan::{Plan, transformer},
+    synth::SHAPES,
+};
+use bytes::TokenBytes;
+use clap::builder::PossibleValuesParser;
+use measure::Work;
+use report::{Figures, Report, Speed, Stages};
+use source::Source;
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
-/// Measure how fast a model is: tokens a second of a prompt and of an answer
+/// Measure how fast a model is: tokens a second of a prompt and of an answer, and the part of the memory's rate that they use
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("format").multiple(false))]
 pub struct Bench {
     /// The model, a .gguf file; the bundled one where there is none. It needs no tokenizer
     model: Option<PathBuf>,
+    /// Measure random weights in this shape, as apr synth makes them. They are written to the folder for temporary files
+    /// (TMPDIR) and removed at the end
+    #[arg(long, value_name = "NAME", conflicts_with = "model",
+        value_parser = PossibleValuesParser::new(SHAPES.iter().map(|shape| shape.name)))]
+    shape: Option<String>,
     /// Tokens of the prompt, fed at once (prefill); 0 measures none
     #[arg(long, short = 'p', value_name = "N", default_value_t = 512)]
     prompt: usize,
@@ -33,35 +59,20 @@ pub struct Bench {
     /// Feed at most this many tokens of the prompt at a time
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: u32,
-    /// Print one JSON object
+    /// Measure the stages, too, in steps of their own in which each stage is waited for by itself
     #[arg(long)]
+    phases: bool,
+    /// Print one JSON object
+    #[arg(long, group = "format")]
     json: bool,
+    /// Print comma-separated values
+    #[arg(long, group = "format")]
+    csv: bool,
+    /// Print Markdown
+    #[arg(long, group = "format")]
+    md: bool,
     #[command(flatten)]
     device: DeviceArgs,
-}
-
-/// What was measured.
-#[derive(Debug, Serialize)]
-struct Report {
-    model: String,
-    device: String,
-    depth: usize,
-    /// Seconds from opening the file until the device is ready.
-    load: f64,
-    prefill: Option<Phase>,
-    decode: Option<Phase>,
-}
-
-/// The speed of one phase.
-#[derive(Debug, Serialize)]
-struct Phase {
-    tokens: usize,
-    /// Tokens a second: the median, the slowest and the fastest of all repetitions.
-    median: f64,
-    min: f64,
-    max: f64,
-    /// Bytes of weights and KV cache that a token of an answer takes; none for a prompt, whose tokens share them.
-    bytes_a_token: Option<u64>,
 }
 
 impl Bench {
@@ -70,9 +81,19 @@ impl Bench {
         if self.prompt + self.answer == 0 {
             return Err(Error::usage("there is nothing to measure", "leave out -p 0 or -n 0"));
         }
-        let (found, start) = (self.device.find()?, Instant::now());
-        let path = bundled::or_default(self.model)?;
-        let file = Gguf::open(&path)?;
+        let folder = Arc::new(OnceLock::<PathBuf>::new());
+        let interrupted = folder.clone();
+        exit_on_interrupt(move || {
+            // The program ends: that a folder is left behind is all that could be said.
+            let _ = interrupted.get().map(fs::remove_dir_all);
+        })?;
+        let found = self.device.find()?;
+        let source = match &self.shape {
+            Some(shape) => Source::synthetic(shape, &folder)?,
+            None => Source::file(self.model.clone())?,
+        };
+        let start = Instant::now();
+        let file = Gguf::open(&source.path)?;
         let model = Model::load(&file)?;
         let positions = self.depth.saturating_add(self.prompt.max(self.answer));
         check_tokens(&[], positions, &model.config)?;
@@ -83,36 +104,57 @@ impl Bench {
         let mut session = Session::new(placement.executor(&plan, &file, size)?);
         let load = start.elapsed().as_secs_f64();
         let mut work = Work { session: &mut session, vocab: model.config.vocab, depth: self.depth };
-        let repetitions = self.repetitions as usize;
-        let prefill = match self.prompt {
-            0 => None,
-            tokens => Some(phase(tokens, work.prefill(tokens, repetitions)?, None)),
-        };
-        let decode = match self.answer {
-            0 => None,
-            tokens => {
-                let bytes = measure::bytes_a_token(&plan, self.depth + tokens / 2);
-                Some(phase(tokens, work.decode(tokens, repetitions)?, Some(bytes)))
-            }
-        };
+        let figures = self.measure(&mut work, &plan)?;
         let report = Report {
-            model: path.display().to_string(),
+            model: source.name.clone(),
+            model_bytes: file.file_bytes(),
             device: placement.device(),
+            threads: placement.threads(),
             depth: self.depth,
+            repetitions: self.repetitions,
+            chunk: self.chunk,
             load,
-            prefill,
-            decode,
+            figures,
         };
-        let text = match self.json {
-            true => serde_json::to_string(&report).map_err(|error| Error::Failure(error.to_string()))? + "\n",
-            false => text::table(&report),
-        };
-        Output::lock().write(&text)
+        Output::lock().write(&self.format(&report)?)
     }
-}
 
-fn phase(tokens: usize, times: Times, bytes_a_token: Option<u64>) -> Phase {
-    let speed = |seconds: f64| tokens as f64 / seconds;
-    let (median, min, max) = (speed(times.median()), speed(times.slowest()), speed(times.fastest()));
-    Phase { tokens, median, min, max, bytes_a_token }
+    /// Everything that is measured once the model is loaded.
+    fn measure(&self, work: &mut Work, plan: &Plan) -> Result<Figures, Error> {
+        let repetitions = self.repetitions as usize;
+        let asked = |tokens: usize| Some(tokens).filter(|&tokens| tokens > 0);
+        let prefill = asked(self.prompt).map(|tokens| work.prefill(tokens, repetitions)).transpose()?;
+        let decode = asked(self.answer).map(|tokens| work.decode(tokens, repetitions)).transpose()?;
+        let stages = if self.phases { Some(self.stages(work, plan)?) } else { None };
+        // Measuring the memory's rate takes memory that is not the model's.
+        let memory = work.session.executor().footprint();
+        let rate = work.session.executor().read_rate()?;
+        let bytes = TokenBytes::at(plan, self.depth + self.answer / 2);
+        Ok(Figures {
+            prefill: prefill.map(|times| Speed::prefill(self.prompt, &times)),
+            decode: decode.map(|times| Speed::decode(self.answer, &times, bytes, &rate)),
+            read_rate: rate.into(),
+            memory: memory.map(Into::into),
+            stages,
+        })
+    }
+
+    fn stages(&self, work: &mut Work, plan: &Plan) -> Result<Stages, Error> {
+        eprintln!("stages, each waited for by itself");
+        let prefill = match self.prompt {
+            0 => Vec::new(),
+            tokens => work.prefill_stages(plan, tokens, self.chunk as usize)?,
+        };
+        let decode = if self.answer == 0 { Vec::new() } else { work.decode_stages(plan, self.answer)? };
+        Ok(Stages { prefill, decode })
+    }
+
+    fn format(&self, report: &Report) -> Result<String, Error> {
+        Ok(match (self.json, self.csv, self.md) {
+            (true, _, _) => serde_json::to_string(report).map_err(|error| Error::Failure(error.to_string()))? + "\n",
+            (_, true, _) => table::csv(report),
+            (_, _, true) => table::markdown(report),
+            _ => text::tables(report),
+        })
+    }
 }

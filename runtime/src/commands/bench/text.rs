@@ -1,17 +1,44 @@
 //! The report for people.
-use super::{Phase, Report};
+use super::report::Report;
+use indicatif::HumanBytes;
 use std::fmt::Write;
 
-/// A table, a row a phase.
-pub fn table(report: &Report) -> String {
-    let mut out = format!("{} on {}, loaded in {:.2} s\n", report.model, report.device, report.load);
-    let depth = if report.depth == 0 { String::new() } else { format!(" at {}", report.depth) };
-    let _ = writeln!(out, "{:<20}  {:>10}  {:>10}  {:>10}  {:>8}", "test", "tokens/s", "slowest", "fastest", "GB/s");
-    for (name, phase) in [("prefill", &report.prefill), ("decode", &report.decode)] {
-        let Some(Phase { tokens, median, min, max, bytes_a_token }) = phase else { continue };
-        let name = format!("{name} {tokens}{depth}");
-        let rate = bytes_a_token.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 * median / 1e9));
-        let _ = writeln!(out, "{name:<20}  {median:>10.2}  {min:>10.2}  {max:>10.2}  {rate:>8}");
+/// A table with a row a measurement, what it is compared with, and a table of stages where they were measured.
+pub fn tables(report: &Report) -> String {
+    let (device, size) = (report.device_and_threads(), HumanBytes(report.model_bytes));
+    let mut out = format!("{} ({size}) on {device}, loaded in {:.2} s\n", report.model, report.load);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "{:<20}  {:>10}  {:>10}  {:>10}  {:>8}  {:>9}",
+        "test", "tokens/s", "slowest", "fastest", "GB/s", "of memory"
+    );
+    for (test, _, speed) in report.tests() {
+        let rate = speed.traffic.gb_a_second.map_or(String::new(), |rate| format!("{rate:.1}"));
+        let part = speed.traffic.of_read_rate.map_or(String::new(), |part| format!("{:.1} %", 100.0 * part));
+        let (median, min, max) = (speed.median, speed.min, speed.max);
+        let _ = writeln!(out, "{test:<20}  {median:>10.2}  {min:>10.2}  {max:>10.2}  {rate:>8}  {part:>9}");
+    }
+    let _ = writeln!(
+        out,
+        "memory is read at {:.1} GB/s ({})",
+        report.figures.read_rate.gb_a_second, report.figures.read_rate.way
+    );
+    if let Some(memory) = &report.figures.memory {
+        let _ = writeln!(out, "memory: {} ({})", HumanBytes(memory.bytes), memory.what);
+    }
+    for (what, stages) in report.stage_tables() {
+        let per = if what == "decode" { "a token" } else { "a prompt" };
+        let _ = writeln!(out, "\nstages of {what}, each waited for by itself; time of all of a kind for {per}");
+        let _ = writeln!(out, "{:<20}  {:>6}  {:>12}  {:>7}  kernel", "stage", "number", "us", "share");
+        for stage in stages {
+            let (us, share) = (1e6 * stage.seconds, 100.0 * stage.share);
+            let _ =
+                writeln!(out, "{:<20}  {:>6}  {us:>12.1}  {share:>5.1} %  {}", stage.op, stage.stages, stage.kernel);
+        }
+        let all: f64 = stages.iter().map(|stage| stage.seconds).sum();
+        let number: usize = stages.iter().map(|stage| stage.stages).sum();
+        let _ = writeln!(out, "{:<20}  {number:>6}  {:>12.1}", "all", 1e6 * all);
     }
     out
 }

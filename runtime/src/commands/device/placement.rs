@@ -101,6 +101,11 @@ impl Placement {
         }
     }
 
+    /// Threads that compute; none on a GPU.
+    pub fn threads(&self) -> Option<usize> {
+        if self.is_gpu() { None } else { Some(self.cpu.threads) }
+    }
+
     /// One line for people: device, instruction set, memory, kernels, and why.
     pub fn line(&self, plan: &Plan, size: Size) -> Result<String, Error> {
         let mut kernels: Vec<_> = plan.stages.iter().map(|stage| stage.kernel.as_str()).collect();

@@ -1,8 +1,8 @@
 //! Runs a plan stage by stage; all threads share the work of each stage.
-use super::{Pool, memory::Memory, share};
+use super::{Pool, memory::Memory, read_rate::read_rate, resident::resident_peak, share};
 use crate::{
     exec::{
-        ExecError, Executor, Planted,
+        ExecError, Executor, Footprint, Planted, ReadRate,
         buffers::{fill_table, most_bytes, weight},
         fault::{Edit, flip},
         step::{check_step, ints},
@@ -11,8 +11,12 @@ use crate::{
     gguf::Gguf,
     plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
 };
-use kernels_gen::{Buf, Isa, Launch, Target, float_mode_is_ieee};
+use kernels_gen::{Buf, BufferInfo, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
+
+/// A stage whose buffers have no more bytes than this takes about a microsecond, as long as it takes to tell another thread and
+/// to hear from it.
+const LITTLE: usize = 16 << 10;
 
 /// What an executor is made for.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +151,14 @@ impl Executor for Cpu<'_> {
         Ok(())
     }
 
+    fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
+        read_rate(&mut self.pool)
+    }
+
+    fn footprint(&self) -> Option<Footprint> {
+        resident_peak()
+    }
+
     fn identity(&self) -> Result<String, ExecError> {
         Ok(format!("cpu, {}", self.setup.isa))
     }
@@ -170,7 +182,8 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
     let launch = Launch::new(stage.kernel, isa, &ints, &stage.floats, &bufs)
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
-    let (work, threads) = (launch.work() as usize, pool.threads());
+    let work = launch.work() as usize;
+    let threads = if is_little(stage, tensors, step, work) { 1 } else { pool.threads() };
     let job = |thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
         let part = share(work, threads, thread);
@@ -180,7 +193,26 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
             unsafe { launch.run(part.start as i32, part.end as i32) };
         }
     };
-    pool.run(&job).map_err(|source| ExecError::Panicked { stage: stage.name.clone(), source })
+    let done = if threads == 1 { pool.run_alone(&job) } else { pool.run(&job) };
+    done.map_err(|source| ExecError::Panicked { stage: stage.name.clone(), source })
+}
+
+/// Whether one thread is done with a stage before the others would have heard of it.
+fn is_little(stage: &BoundStage, tensors: &Tensors, step: &Step, work: usize) -> bool {
+    let looks_up = stage.args.iter().any(|arg| matches!(tensors.buffers[arg.buffer.0].role, Role::Input));
+    let rows = |buffer: &Buffer| buffer.row_bytes(step).unwrap_or(usize::MAX).saturating_mul(step.tokens);
+    let bytes = |(&arg, info): (&Arg, &BufferInfo)| {
+        let buffer = &tensors.buffers[arg.buffer.0];
+        match buffer.role {
+            // Only the rows of the step's tokens are read.
+            Role::Table(_) => rows(buffer),
+            Role::Weight if looks_up => rows(buffer),
+            // What is written is as much as is read.
+            Role::Cache if info.written => 0,
+            _ => tensors.weights.part(buffer, arg, step).1,
+        }
+    };
+    work <= 1 || stage.args.iter().zip(stage.kernel.buffers).map(bytes).fold(0, usize::saturating_add) <= LITTLE
 }
 
 impl Tensors<'_> {

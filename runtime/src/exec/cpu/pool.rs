@@ -4,16 +4,20 @@ use std::{
     io,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-/// How often a thread looks for a new job (or for the others' end) before it sleeps: some tens of microseconds, which
-/// is longer than the caller needs between two stages, and short enough to leave the processor to others.
-const SPINS: u32 = 4000;
+/// How long a thread looks for a new job (or for the others' end) before it sleeps: longer than the caller needs between two
+/// stages or tokens, and short enough to leave the processor to others.
+const PATIENCE: Duration = Duration::from_micros(200);
+/// How often it looks before it looks at the clock.
+const LOOKS: u32 = 64;
 
 /// A share of work is a multiple of this many items, where there is plenty of work: no two threads then write to one cache line.
 const GRAIN: usize = 16;
@@ -39,28 +43,29 @@ pub struct Panicked {
 /// A job: called once by each thread with the thread's index.
 type Job = dyn Fn(usize) + Sync;
 
-/// What the threads share. A job is announced by `epoch` and is over when `running` is 0.
+/// What the threads share. A job is announced by `epoch` and is over when `running` is 0. Neither takes a lock nor a call of
+/// the system as long as nobody sleeps.
 struct Shared {
-    epoch: AtomicU64,
-    running: AtomicUsize,
+    epoch: Line<AtomicU64>,
+    running: Line<AtomicUsize>,
+    /// The job of this epoch, whose lifetime is forgotten; [`Pool::run`] does not return before the last thread is done with it.
+    job: AtomicPtr<&'static Job>,
     stop: AtomicBool,
-    state: Mutex<State>,
+    /// Threads that sleep, or are about to, until the epoch changes.
+    sleepers: AtomicUsize,
+    /// Whether the caller sleeps, or is about to, until `running` is 0.
+    caller_sleeps: AtomicBool,
+    panicked: Mutex<Option<Panicked>>,
+    /// Held from the last look before sleep, so that whoever wakes the others finds them asleep.
+    sleep: Mutex<()>,
     announced: Condvar,
     finished: Condvar,
 }
 
+/// A cache line of its own (two, as processors fetch them in pairs), so that those who look at it are not disturbed by its neighbours.
+#[repr(align(128))]
 #[derive(Default)]
-struct State {
-    job: Option<JobPtr>,
-    panicked: Option<Panicked>,
-}
-
-/// A job whose lifetime is forgotten; [`Pool::run`] does not return before the last thread is done with it.
-#[derive(Clone, Copy)]
-struct JobPtr(*const Job);
-
-// SAFETY: the job is `Sync`, and `Pool::run` keeps it alive while threads have the pointer.
-unsafe impl Send for JobPtr {}
+struct Line<T>(T);
 
 /// The pool. The thread that calls [`Pool::run`] is thread 0.
 pub struct Pool {
@@ -72,10 +77,14 @@ impl Pool {
     /// A pool of `threads` threads (at least 1), this one included.
     pub fn new(threads: usize) -> io::Result<Pool> {
         let shared = Arc::new(Shared {
-            epoch: AtomicU64::new(0),
-            running: AtomicUsize::new(0),
+            epoch: Line::default(),
+            running: Line::default(),
+            job: AtomicPtr::new(ptr::null_mut()),
             stop: AtomicBool::new(false),
-            state: Mutex::default(),
+            sleepers: AtomicUsize::new(0),
+            caller_sleeps: AtomicBool::new(false),
+            panicked: Mutex::default(),
+            sleep: Mutex::default(),
             announced: Condvar::new(),
             finished: Condvar::new(),
         });
@@ -96,30 +105,30 @@ impl Pool {
     /// Runs `job` once on each thread, with the thread's index, and waits for all of them.
     pub fn run(&mut self, job: &(dyn Fn(usize) + Sync)) -> Result<(), Panicked> {
         // SAFETY: only the lifetime changes; this function waits for all threads before the job can die.
-        let forgotten = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Job>(job) };
-        self.shared.running.store(self.workers.len(), Ordering::Relaxed);
-        {
-            let mut state = self.shared.lock();
-            state.job = Some(JobPtr(forgotten));
-            self.shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        self.shared.announced.notify_all();
+        let mut forgotten = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync + '_), &'static Job>(job) };
+        self.shared.job.store(&raw mut forgotten, Ordering::Relaxed);
+        self.shared.running.0.store(self.workers.len(), Ordering::Relaxed);
+        self.shared.announce();
         self.shared.call(job, 0);
         self.shared.wait_for_all();
-        let mut state = self.shared.lock();
-        state.job = None;
-        state.panicked.take().map_or(Ok(()), Err)
+        self.outcome()
+    }
+
+    /// Runs `job` for thread 0 alone, the caller: for work that is done sooner than others would hear of it.
+    pub fn run_alone(&mut self, job: &(dyn Fn(usize) + Sync)) -> Result<(), Panicked> {
+        self.shared.call(job, 0);
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Result<(), Panicked> {
+        lock(&self.shared.panicked).take().map_or(Ok(()), Err)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        {
-            let _state = self.shared.lock();
-            self.shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        self.shared.announced.notify_all();
+        self.shared.announce();
         for worker in self.workers.drain(..) {
             // A worker's panics are caught inside; there is nothing left to report here.
             let _ = worker.join();
@@ -128,8 +137,14 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a new epoch. Whoever goes to sleep counts itself first and then looks at the epoch once more, and here it is the
+    /// other way round; in the one order of these four, one of the two sees the other.
+    fn announce(&self) {
+        self.epoch.0.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.sleep));
+            self.announced.notify_all();
+        }
     }
 
     /// The life of a worker.
@@ -140,14 +155,11 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let job = self.lock().job;
-            if let Some(JobPtr(job)) = job {
-                // SAFETY: `Pool::run` waits for this thread before the job dies.
-                self.call(unsafe { &*job }, index);
-            }
-            if self.running.fetch_sub(1, Ordering::Release) == 1 {
-                // The lock makes sure that the caller either sees 0 or already sleeps.
-                drop(self.lock());
+            // SAFETY: `Pool::run` has set it before it began this epoch, and waits for this thread before the job dies.
+            let job = unsafe { *self.job.load(Ordering::Relaxed) };
+            self.call(job, index);
+            if self.running.0.fetch_sub(1, Ordering::SeqCst) == 1 && self.caller_sleeps.load(Ordering::SeqCst) {
+                drop(lock(&self.sleep));
                 self.finished.notify_one();
             }
         }
@@ -155,42 +167,68 @@ impl Shared {
 
     fn call(&self, job: &(dyn Fn(usize) + Sync), thread: usize) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(thread))) {
-            self.lock().panicked.get_or_insert(Panicked { thread, message: message(payload.as_ref()) });
+            lock(&self.panicked).get_or_insert(Panicked { thread, message: message(payload.as_ref()) });
         }
     }
 
     /// Waits until the epoch is another than `seen`, and returns it.
     fn wait_for_job(&self, seen: u64) -> u64 {
-        let epoch = || Some(self.epoch.load(Ordering::Acquire)).filter(|&e| e != seen);
+        let epoch = || Some(self.epoch.0.load(Ordering::SeqCst)).filter(|&e| e != seen);
         if let Some(epoch) = spin(epoch) {
             return epoch;
         }
-        let mut state = self.lock();
-        loop {
+        let mut guard = lock(&self.sleep);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let epoch = loop {
             match epoch() {
-                Some(epoch) => return epoch,
-                None => state = self.announced.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(epoch) => break epoch,
+                None => guard = self.announced.wait(guard).unwrap_or_else(PoisonError::into_inner),
             }
-        }
+        };
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        epoch
     }
 
     fn wait_for_all(&self) {
-        let done = || (self.running.load(Ordering::Acquire) == 0).then_some(());
+        let done = || (self.running.0.load(Ordering::SeqCst) == 0).then_some(());
         if spin(done).is_some() {
             return;
         }
-        let mut state = self.lock();
+        let mut guard = lock(&self.sleep);
+        self.caller_sleeps.store(true, Ordering::SeqCst);
         while done().is_none() {
-            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+            guard = self.finished.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
+        self.caller_sleeps.store(false, Ordering::SeqCst);
     }
 }
 
+/// What is locked here is never left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks until it is ready, or patience ends.
 fn spin<T>(ready: impl Fn() -> Option<T>) -> Option<T> {
-    (0..SPINS).find_map(|_| {
-        std::hint::spin_loop();
-        ready()
-    })
+    let look = || {
+        (0..LOOKS).find_map(|_| {
+            let found = ready();
+            if found.is_none() {
+                std::hint::spin_loop();
+            }
+            found
+        })
+    };
+    if let Some(found) = look() {
+        return Some(found);
+    }
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+    }
+    None
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
@@ -247,6 +285,36 @@ mod tests {
             .unwrap();
             assert_eq!(calls.into_inner(), 3);
         }
+    }
+
+    #[test]
+    fn the_caller_can_work_alone_while_the_others_wait() {
+        let mut pool = Pool::new(3).unwrap();
+        let calls = Mutex::new(Vec::new());
+        pool.run_alone(&|i| calls.lock().unwrap().push((i, thread::current().id()))).unwrap();
+        assert_eq!(calls.into_inner().unwrap(), [(0, thread::current().id())]);
+        let refused = pool.run_alone(&|_| panic!("no luck"));
+        assert_eq!(refused, Err(Panicked { thread: 0, message: "no luck".into() }));
+        assert_eq!(pool.run(&|_| ()), Ok(()));
+    }
+
+    /// Jobs that come when patience just ends: nobody may miss one.
+    #[test]
+    fn a_job_at_the_moment_of_falling_asleep_is_not_missed() {
+        let mut pool = Pool::new(3).unwrap();
+        let calls = AtomicUsize::new(0);
+        for round in 0..300 {
+            let pause = PATIENCE.mul_f64(0.7 + 0.002 * f64::from(round));
+            let start = Instant::now();
+            while start.elapsed() < pause {
+                std::hint::spin_loop();
+            }
+            pool.run(&|_| {
+                calls.fetch_add(1, Ordering::Relaxed);
+            })
+            .unwrap();
+        }
+        assert_eq!(calls.into_inner(), 900);
     }
 
     #[test]

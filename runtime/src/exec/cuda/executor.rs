@@ -6,13 +6,14 @@ use super::{
     fault::Faulty,
     graph::Graph,
     kernels::{self, Loaded},
+    read_rate::read_rate,
     record::Record,
     scratch::{Scratch, ScratchBytes},
     tensors::Tensors,
 };
 use crate::{
     exec::{
-        ExecError, Executor, Planted,
+        ExecError, Executor, Footprint, Planted, ReadRate,
         buffers::{most_bytes, part},
         step::{check_step, ints},
         weights::Weights,
@@ -211,6 +212,14 @@ impl Executor for Cuda {
             Ok(self.graph.insert(graph).start(&self.stream)?)
         });
         self.finish(done, "computing a step")
+    }
+
+    fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
+        Ok(read_rate(&self.gpu, &self.stream)?)
+    }
+
+    fn footprint(&self) -> Option<Footprint> {
+        Some(Footprint { bytes: self.need.total() as u64, what: "taken on the device" })
     }
 
     fn identity(&self) -> Result<String, ExecError> {

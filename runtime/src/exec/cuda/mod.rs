@@ -8,6 +8,7 @@ mod gpu;
 mod graph;
 mod kernels;
 mod memory;
+mod read_rate;
 mod record;
 mod scratch;
 mod tensors;

@@ -1,0 +1,72 @@
+//! How many bytes a token of an answer takes from memory.
+use crate::plan::{CHUNK, Plan, Role, Stage, Step};
+
+/// What one token reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenBytes {
+    /// The weights of all stages, of an embedding one row.
+    pub weights: u64,
+    /// The keys and values of its own position and of all before.
+    pub cache: u64,
+}
+
+impl TokenBytes {
+    /// For a token at this position.
+    pub fn at(plan: &Plan, position: usize) -> TokenBytes {
+        let step = Step { tokens: 1, outputs: 1, position, chunks: (position + 1).div_ceil(CHUNK) };
+        let mut bytes = TokenBytes { weights: 0, cache: 0 };
+        for (id, buffer) in plan.buffers.iter().enumerate() {
+            let whole = buffer.bytes(&step).unwrap_or(0);
+            match buffer.role {
+                Role::Weight if is_looked_up(plan, id) => {
+                    bytes.weights += buffer.row_bytes(&step).unwrap_or(0) as u64;
+                }
+                Role::Weight => bytes.weights += whole as u64,
+                Role::Cache => bytes.cache += (whole / step.chunks / CHUNK * (position + 1)) as u64,
+                Role::Input | Role::Table(_) | Role::Activation => {}
+            }
+        }
+        bytes
+    }
+
+    /// Both together.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache
+    }
+}
+
+/// Whether every stage that takes a weight takes the step's tokens, too: only their rows are read.
+fn is_looked_up(plan: &Plan, weight: usize) -> bool {
+    let takes = |stage: &&Stage| stage.args.iter().any(|(_, arg)| arg.buffer.0 == weight);
+    let is_input = |id: usize| matches!(plan.buffers[id].role, Role::Input);
+    plan.stages.iter().filter(takes).all(|stage| stage.args.iter().any(|(_, arg)| is_input(arg.buffer.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Arg, Buffer, BufferId, Size};
+
+    #[test]
+    fn a_token_reads_all_weights_one_row_of_the_embedding_and_the_cache() {
+        let fixed = Size::Fixed;
+        let buffer =
+            |role, elem_bytes, shape: &[Size]| Buffer { name: String::new(), role, elem_bytes, shape: shape.to_vec() };
+        let buffers = vec![
+            buffer(Role::Input, 4, &[Size::Tokens]),
+            buffer(Role::Weight, 144, &[fixed(1000), fixed(2)]),
+            buffer(Role::Weight, 144, &[fixed(10), fixed(2)]),
+            buffer(Role::Cache, 2, &[Size::Chunks, fixed(3), fixed(CHUNK)]),
+        ];
+        let stage = |args: &[usize]| {
+            let args = args.iter().map(|&i| ("", Arg { buffer: BufferId(i), outputs_only: false })).collect();
+            Stage { name: String::new(), kernel: String::new(), ints: Vec::new(), floats: Vec::new(), args }
+        };
+        let mut plan = Plan { buffers, stages: vec![stage(&[0, 1]), stage(&[2, 3])] };
+        assert_eq!(TokenBytes::at(&plan, 99), TokenBytes { weights: 288 + 2880, cache: 600 });
+        plan.stages.push(stage(&[1, 3]));
+        let tied = TokenBytes { weights: 288_000 + 2880, cache: 600 };
+        assert_eq!(TokenBytes::at(&plan, 99), tied, "a tied embedding is read as the output matrix");
+        assert_eq!(tied.total(), 291_480);
+    }
+}

@@ -1,0 +1,118 @@
+//! `apr bench`: every figure is there and fits the others, in every form, and nothing is left behind.
+use serde_json::Value;
+use std::{fs, process::Stdio};
+use tests::program::{apr, run};
+
+/// A short measurement on the CPU.
+const SHORT: [&str; 9] = ["--device", "cpu", "-p", "20", "-n", "3", "-d", "5", "-r2"];
+
+fn bench(args: &[&str]) -> String {
+    let run = run(&[&["bench"], args, &SHORT].concat());
+    assert_eq!(run.code, Some(0), "{args:?}: {}", run.err);
+    assert!(run.err.contains("decode 3: ") && run.err.contains("2 of 2"), "progress: {}", run.err);
+    run.out
+}
+
+#[test]
+fn figures_fit_each_other() {
+    let out = bench(&["--json", "--threads", "2", "--phases"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let number =
+        |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {report}"));
+    for (test, tokens) in [("prefill", 20), ("decode", 3)] {
+        assert_eq!(report[test]["tokens"], tokens);
+        let [min, median, max] = ["min", "median", "max"].map(|key| number(&format!("/{test}/{key}")));
+        assert!(0.0 < min && min <= median && median <= max, "{report}");
+    }
+    assert!(report["prefill"]["bytes_a_token"].is_null());
+    // All weights of the 25 MB file but an embedding, which is the output matrix here; and a little cache.
+    let bytes = number("/decode/bytes_a_token");
+    assert!((20e6..27e6).contains(&bytes) && bytes < number("/model_bytes"), "{report}");
+    assert_eq!(bytes, number("/decode/weight_bytes") + number("/decode/cache_bytes"));
+    let (rate, memory) = (number("/decode/gb_a_second"), number("/read_rate/gb_a_second"));
+    assert!((rate - bytes * number("/decode/median") / 1e9).abs() < 1e-6 * rate, "{report}");
+    assert!((number("/decode/of_read_rate") - rate / memory).abs() < 1e-6, "{report}");
+    assert!(memory > 0.1 && report["threads"] == 2 && report["depth"] == 5, "{report}");
+    #[cfg(target_os = "linux")]
+    assert!(number("/memory/bytes") > 10e6, "{report}");
+    for test in ["prefill", "decode"] {
+        let stages = report["stages"][test].as_array().unwrap();
+        let shares: f64 = stages.iter().map(|stage| stage["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{report}");
+        let named =
+            |op: &str| stages.iter().find(|stage| stage["op"] == op).unwrap_or_else(|| panic!("{op}: {report}"));
+        assert!(named("ffn_up")["stages"].as_u64().unwrap() > 1, "all layers");
+        assert!(named("logits")["seconds"].as_f64().unwrap() > 0.0, "the head is included");
+    }
+}
+
+#[test]
+fn each_form_has_a_row_a_measurement() {
+    let csv = bench(&["--csv"]);
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 3, "{csv}");
+    assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
+    let median = lines[0].iter().position(|name| *name == "median_tokens_s").unwrap();
+    assert!(lines[1..].iter().all(|line| line[median].parse::<f64>().unwrap() > 0.0), "{csv}");
+
+    let md = bench(&["--md", "--phases"]);
+    let rows = |test: &str| md.lines().filter(|line| line.contains(&format!("| {test} | "))).count();
+    assert!(rows("prefill") > 10 && rows("decode") > 10, "{md}");
+    assert!(md.contains("\n\n| test | stage | "), "{md}");
+
+    let text = bench(&["--phases"]);
+    assert!(text.contains("decode 3 at 5") && text.contains("of memory") && text.contains("ffn_down"), "{text}");
+}
+
+#[test]
+fn a_shape_is_measured_and_its_file_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| -> tests::program::Run {
+        let mut command = apr(&[&["bench", "--shape", "tiny"], args, &SHORT].concat());
+        command.env("TMPDIR", folder.path()).stdin(Stdio::null()).output().unwrap().into()
+    };
+    let run = run(&["--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(report["model"], "synthetic tiny");
+    assert!(run.err.contains("KiB of random weights into "), "its size is said: {}", run.err);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let code = |args: &[&str]| run(&[&["bench"], args].concat()).code;
+    assert_eq!(code(&["-p", "0", "-n", "0"]), Some(2));
+    assert_eq!(code(&["--json", "--csv"]), Some(2));
+    assert_eq!(code(&["model.gguf", "--shape", "tiny"]), Some(2));
+    assert_eq!(code(&["--shape", "qwen9"]), Some(2));
+    assert_eq!(code(&["-d", "99999999"]), Some(3));
+    assert_eq!(code(&["--device", "cuda:99"]), Some(5));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_take_the_model_is_named_with_a_way_out() {
+    let mut command = apr(&["bench", "--shape", "tiny", "--device", "cpu"]);
+    let run: tests::program::Run = command.env("TMPDIR", "no/such/folder").output().unwrap().into();
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert!(run.err.contains("no/such/folder") && run.err.contains("help: set TMPDIR"), "{}", run.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_removes_the_model_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["bench", "--shape", "tiny", "--device", "cpu", "-p", "0", "-n", "4000", "-r", "100000"];
+    let mut command = apr(&args);
+    let mut child = command.env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    while files() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it wrote");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let sent = std::process::Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(files(), 0, "nothing is left behind");
+}
