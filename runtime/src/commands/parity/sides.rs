@@ -32,7 +32,7 @@ impl FromStr for Tested {
             return number.map(Tested::Cuda);
         }
         let isa = s.strip_prefix("cpu:").ok_or("use cuda, cuda:N or cpu:ISA")?;
-        isa.parse().map(Tested::Cpu).map_err(|error| format!("{error}"))
+        isa.parse().map(Tested::Cpu)
     }
 }
 
