@@ -99,6 +99,20 @@ fn emit_prints_every_form() {
 }
 
 #[test]
+fn emit_shows_two_kernels_in_one_launch() {
+    let pair = "attention_128_quantize_q8k";
+    let shown = ok(&["emit", pair, "--as", "loop"]);
+    assert_eq!(shown.matches(" = arrive at ").count(), 2, "{shown}");
+    assert!(shown.starts_with(&format!(
+        "fn {pair}(q: &[f32], kc: &[f16], vc: &[f16], y: &mut [f32], quantize_q8k_y: &mut [Q8K],"
+    )));
+    let cuda = ok(&["emit", pair, "--as", "cuda"]);
+    assert!(cuda.contains("kernels/attention.rs\"") && cuda.contains("kernels/quantize.rs\""), "{cuda}");
+    assert!(fails(1, &["emit", pair, "--as", "ir"]).contains("see attention_128 and quantize_q8k"));
+    assert!(fails(2, &["emit", pair, "--as", "loop", "--schedule", "{}"]).contains("a kernel by itself"));
+}
+
+#[test]
 fn emit_says_why_a_schedule_is_not_legal() {
     let wide = r#"{"width": 16, "split": ["t"]}"#;
     let shown = fails(1, &["emit", "bias", "--as", "loop", "--isa", "avx2", "--schedule", wide]);

@@ -4,15 +4,17 @@ mod common;
 
 use kgen::diagnostic::{Source, render};
 use kgen::ir::{BinOp, Kernel, interp};
+use kgen::library::Library;
 use kgen::loop_ir::{Expr, Func, Stmt, interp::run_at_once};
 use kgen::lower::{Scheduled, fuse};
 use kgen::places::Places;
 use kgen::random::Random;
 use kgen::schedule::Schedule;
+use std::fs;
 
-/// A producer with a merge and one without, by groups of `D`, and a consumer by blocks of `R`.
-fn kernels(d: usize, r: usize) -> Vec<Kernel> {
-    let text = format!(
+/// A producer with a merge and one without, by groups of `d`, one by rows, and a consumer by blocks of `r`.
+fn text(d: usize, r: usize) -> String {
+    format!(
         "#[kernel] fn merged<T: Dim, H: Dim>(x: &Ten<f32, T, H, 8, {d}>, n: i32<0, 8>, y: &mut Ten<f32, T, H, {d}>) {{
             for h in par(H) {{ for t in par(T) {{
                 let (s, o) = merge(0..min(n, t + 2), (1.0, map({d}, |i| 0.5)), |c| (x[t][h][c][0], map({d}, |i| x[t][h][c][i])),
@@ -34,7 +36,11 @@ fn kernels(d: usize, r: usize) -> Vec<Kernel> {
                 top[t][b] = most;
             }} }}
         }}"
-    );
+    )
+}
+
+fn kernels(d: usize, r: usize) -> Vec<Kernel> {
+    let text = text(d, r);
     let sources = [Source { name: "test.rs".into(), text: text.clone() }];
     kgen::compile(&sources).unwrap_or_else(|e| panic!("{}\n{text}", render(&e, &sources, false)))
 }
@@ -229,4 +235,39 @@ fn a_buffer_that_is_handed_on_is_read_as_memory_that_others_write() {
     for parameter in ["const u8* __restrict__ x_,", " u8* y_,", " u8* __restrict__ blocks_y_,"] {
         assert!(text.contains(parameter), "{parameter}\n{text}");
     }
+}
+
+#[test]
+fn a_list_of_pairs_that_is_wrong_is_refused_with_a_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for part in ["formats", "kernels", "schedules"] {
+        fs::create_dir(folder.path().join(part)).expect("a folder");
+    }
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("kernels/all.rs", &text(8, 32));
+    write(
+        "schedules/cuda.json",
+        r#"{"plain": [{"most": {"T": 1}, "width": 4, "split": ["t", "h"]}, {"width": 4, "split": ["t"]}]}"#,
+    );
+    let library = Library::open(folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(library.fused().unwrap_or_else(|e| panic!("{e}")).is_empty(), "no list, no pairs");
+    let pair = |most: &str, consumer: &str, from: &str, width: usize| {
+        let schedule = format!(r#"{{"width": {width}, "split": ["t", "b"]}}"#);
+        let list = format!(
+            r#"[{{"producer": "plain", "most": {most}, "consumer": "{consumer}", "edge": ["{from}", "x"], "schedule": {schedule}}}]"#
+        );
+        write("schedules/fused.json", &list);
+        library.fused().map(|fused| fused[0].func.name.clone()).map_err(|e| e.to_string())
+    };
+    assert_eq!(pair(r#"{"T": 1}"#, "blocks", "y", 4), Ok("plain_blocks".into()));
+    for (said, reason) in [
+        (pair(r#"{"T": 2}"#, "blocks", "y", 4), "no schedule of `plain` for the sizes"),
+        (pair(r#"{"T": 1}"#, "block", "y", 4), "there is no kernel `block`"),
+        (pair(r#"{"T": 1}"#, "blocks", "z", 4), "fused.json: `plain` has no buffer `z`"),
+        (pair(r#"{"T": 1}"#, "blocks", "y", 8), "fused.json: plain_blocks: plain_t1 has 4 lanes, blocks has 8"),
+    ] {
+        assert!(said.as_ref().is_err_and(|said| said.contains(reason)), "{said:?}");
+    }
+    write("schedules/fused.json", "[{}]");
+    assert!(library.pairs().is_err_and(|e| e.to_string().contains("missing field `producer`")));
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 /// Arguments of `kgen emit`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The kernel with its instance, as `matvec_q4k`
+    /// The kernel with its instance, as `matvec_q4k`, or a pair of `kgen list`
     kernel: String,
     /// The form
     #[arg(long = "as", value_enum, value_name = "FORM")]

@@ -16,7 +16,7 @@ pub mod interp;
 mod lanes;
 pub mod memory;
 pub mod print;
-pub mod rename;
+pub(crate) mod rename;
 mod shared;
 mod team;
 pub mod tidy;

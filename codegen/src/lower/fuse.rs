@@ -17,7 +17,7 @@ pub struct Scheduled<'k> {
     pub schedule: &'k Schedule,
 }
 
-/// The most elements of an edge, so that items and their elements can be counted in `i32`.
+/// The most elements of an edge, so that elements, items of both kernels and counters of both can be counted in `i32`.
 pub const MOST_ELEMENTS: i32 = i32::MAX / 2;
 
 /// Lowers two kernels to one function, in which the producer writes its buffer `edge.0` and the consumer reads that as its
@@ -71,13 +71,19 @@ fn lengths((mut a, mut b): (Tile, Tile), dims: u32) -> (Expr, Expr) {
 }
 
 /// Where an item of the producer is complete, arrives at each item of the consumer that reads of it; the last does that one.
-fn with_arrivals(mut func: Func, [mut producer, consumer]: [Items; 2], (writes, reads): (Expr, Expr)) -> Result<Func, String> {
+fn with_arrivals(
+    mut func: Func,
+    [mut producer, consumer]: [Items; 2],
+    (writes, reads): (Expr, Expr),
+) -> Result<Func, String> {
     let last = Var(func.vars.len() as u32);
     let span = func.vars[consumer.item.0 as usize].span;
     func.vars.push(VarInfo { name: "last".into(), ty: Ty::Bool, varying: false, span });
     let item = Expr::Var(consumer.item);
     let (own_counters, (place, number)) = match &producer.scratch {
-        Some(scratch) => (scratch.counters.clone(), merged(&mut producer.body).ok_or("no arrival at a merge was found")?),
+        Some(scratch) => {
+            (scratch.counters.clone(), merged(&mut producer.body).ok_or("no arrival at a merge was found")?)
+        }
         None => (Expr::Int(0), (&mut producer.body, Expr::Var(producer.item))),
     };
     let (lo, hi) = overlapping(number, &writes, &reads);

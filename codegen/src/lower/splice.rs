@@ -115,7 +115,11 @@ fn renamed(buffer: &Buffer, func: &Func, first: &Func) -> Buffer {
     if first.buffers.iter().any(|other| other.name == buffer.name) {
         buffer.name = format!("{}_{}", func.name, buffer.name);
     }
-    buffer.shape.iter_mut().chain(&mut buffer.index_below).for_each(|extent| *extent = shifted(extent, first.dims as u32));
+    buffer
+        .shape
+        .iter_mut()
+        .chain(&mut buffer.index_below)
+        .for_each(|extent| *extent = shifted(extent, first.dims as u32));
     buffer
 }
 

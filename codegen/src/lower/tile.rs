@@ -50,7 +50,9 @@ pub(super) fn tile(kernel: &Kernel, schedule: &Schedule, buffer: usize) -> Resul
     let mut tile = Tile { constant: 1, dims: Vec::new() };
     for extent in &shape[split.len()..] {
         match extent.kind {
-            Kind::Int(n @ 1..=0x7fff_ffff) if tile.constant.checked_mul(n as i32).is_some() => tile.constant *= n as i32,
+            Kind::Int(n @ 1..=0x7fff_ffff) if tile.constant.checked_mul(n as i32).is_some() => {
+                tile.constant *= n as i32
+            }
             Kind::Var(v) if kernel.dims.contains(&v) => tile.dims.push(v.0),
             _ => return Err(format!("an extent of `{called}` is neither a dim nor a number that fits")),
         }

@@ -48,8 +48,7 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
     let chosen = chosen(&library, &args.names)?;
-    let fused: Vec<Fused> =
-        library.fused()?.into_iter().filter(|f| wanted(&args.names, &f.pair.name())).collect();
+    let fused: Vec<Fused> = library.fused()?.into_iter().filter(|f| wanted(&args.names, &f.pair.name())).collect();
     let mut files = Files::default();
     for isa in Isa::ALL {
         files.add(format!("rust/{isa}.rs"), rust(&library, &chosen, isa)?);

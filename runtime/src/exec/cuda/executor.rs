@@ -238,7 +238,8 @@ impl Executor for Cuda {
     }
 
     fn identity(&self) -> Result<String, ExecError> {
-        let kernels = self.stages.kernels().iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
+        let kernels =
+            self.stages.kernels().iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
         Ok(self.gpu.identity()? + &kernels.collect::<String>())
     }
 
