@@ -89,6 +89,11 @@ impl Library {
         let edge = (buffer(kernels[0], &pair.edge[0])?, buffer(kernels[1], &pair.edge[1])?);
         let producer = Scheduled { kernel: kernels[0], schedule };
         let consumer = Scheduled { kernel: kernels[1], schedule: &pair.schedule };
+        // Weights lie in memory once, for a kernel by itself and here.
+        let alone = self.schedule(&pair.consumer, Target::Cuda)?;
+        if alone.iter().any(|schedule| schedule.layout != pair.schedule.layout) {
+            return Err(failed(format!("`{}` has other layouts in schedules/cuda.json", pair.consumer)));
+        }
         let func = fuse(&pair.name(), producer, consumer, edge).map_err(|e| failed(e.to_string()))?;
         Ok(Fused { threads: schedule.threads, kernels, edge, func, pair })
     }

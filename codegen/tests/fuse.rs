@@ -25,6 +25,9 @@ fn text(d: usize, r: usize) -> String {
         #[kernel] fn plain<T: Dim, H: Dim>(x: &Ten<f32, T, H, {d}>, y: &mut Ten<f32, T, H, {d}>) {{
             for t in par(T) {{ for h in par(H) {{ for i in par({d}) {{ y[t][h][i] = x[t][h][i] * 3.0; }} }} }}
         }}
+        #[kernel] fn summed<T: Dim, H: Dim, K: Dim>(x: &Ten<f32, T, H, K>, y: &mut Ten<f32, T, H>) {{
+            for t in par(T) {{ for h in par(H) {{ y[t][h] = sum(0..K, segments(4), |acc, k| acc + x[t][h][k]); }} }}
+        }}
         #[kernel] fn wide<T: Dim, K: Dim>(x: &Ten<f32, T, K>, y: &mut Ten<f32, T, K>) {{
             for t in par(T) {{ for k in par(K) {{ y[t][k] = x[t][k] * 3.0; }} }}
         }}
@@ -222,6 +225,8 @@ fn what_cannot_be_fused_is_refused_with_a_reason() {
     let inner = Schedule { split: vec!["b".into()], ..blocks(4) };
     refused(("plain", &plain), ("blocks", &inner), "do not touch `x` in this order");
     refused(("plain", &plain), ("merged", &items), "the workers of merged meet by themselves");
+    let team = Schedule { team: 2, threads: 8, ..by_items(4, None) };
+    refused(("summed", &team), ("blocks", &read), "the workers of summed form teams");
     let scheduled = |name, schedule| Scheduled { kernel: kernel(&kernels, name), schedule };
     let error = fuse("f", scheduled("plain", &plain), scheduled("blocks", &read), (0, 0)).unwrap_err();
     assert!(error.to_string().contains("`x` of plain is not written"), "{error}");
@@ -247,24 +252,27 @@ fn a_list_of_pairs_that_is_wrong_is_refused_with_a_reason() {
     write("kernels/all.rs", &text(8, 32));
     write(
         "schedules/cuda.json",
-        r#"{"plain": [{"most": {"T": 1}, "width": 4, "split": ["t", "h"]}, {"width": 4, "split": ["t"]}]}"#,
+        r#"{"plain": [{"most": {"T": 1}, "width": 4, "split": ["t", "h"]}, {"width": 4, "split": ["t"]}],
+            "blocks": {"width": 4, "split": ["t"]}}"#,
     );
     let library = Library::open(folder.path()).unwrap_or_else(|e| panic!("{e}"));
     assert!(library.fused().unwrap_or_else(|e| panic!("{e}")).is_empty(), "no list, no pairs");
-    let pair = |most: &str, consumer: &str, from: &str, width: usize| {
-        let schedule = format!(r#"{{"width": {width}, "split": ["t", "b"]}}"#);
-        let list = format!(
-            r#"[{{"producer": "plain", "most": {most}, "consumer": "{consumer}", "edge": ["{from}", "x"], "schedule": {schedule}}}]"#
-        );
-        write("schedules/fused.json", &list);
+    let pair = |most: &str, consumer: &str, from: &str, schedule: &str| {
+        let names =
+            format!(r#""producer": "plain", "most": {most}, "consumer": "{consumer}", "edge": ["{from}", "x"]"#);
+        write("schedules/fused.json", &format!(r#"[{{{names}, "schedule": {schedule}}}]"#));
         library.fused().map(|fused| fused[0].func.name.clone()).map_err(|e| e.to_string())
     };
-    assert_eq!(pair(r#"{"T": 1}"#, "blocks", "y", 4), Ok("plain_blocks".into()));
+    let (one, alike) = (r#"{"T": 1}"#, r#"{"width": 4, "split": ["t", "b"]}"#);
+    assert_eq!(pair(one, "blocks", "y", alike), Ok("plain_blocks".into()));
+    let wider = r#"{"width": 8, "split": ["t", "b"]}"#;
+    let packed = r#"{"width": 4, "split": ["t", "b"], "layout": {"x": {"rows": 4, "pieces": {}}}}"#;
     for (said, reason) in [
-        (pair(r#"{"T": 2}"#, "blocks", "y", 4), "no schedule of `plain` for the sizes"),
-        (pair(r#"{"T": 1}"#, "block", "y", 4), "there is no kernel `block`"),
-        (pair(r#"{"T": 1}"#, "blocks", "z", 4), "fused.json: `plain` has no buffer `z`"),
-        (pair(r#"{"T": 1}"#, "blocks", "y", 8), "fused.json: plain_blocks: plain_t1 has 4 lanes, blocks has 8"),
+        (pair(r#"{"T": 2}"#, "blocks", "y", alike), "no schedule of `plain` for the sizes"),
+        (pair(one, "block", "y", alike), "there is no kernel `block`"),
+        (pair(one, "blocks", "z", alike), "fused.json: `plain` has no buffer `z`"),
+        (pair(one, "blocks", "y", wider), "fused.json: plain_blocks: plain_t1 has 4 lanes, blocks has 8"),
+        (pair(one, "blocks", "y", packed), "fused.json: `blocks` has other layouts"),
     ] {
         assert!(said.as_ref().is_err_and(|said| said.contains(reason)), "{said:?}");
     }

@@ -106,7 +106,8 @@ pub struct Cuda {
     /// Whether it is for these integer parameters.
     pub fits: fn(&[i32]) -> bool,
     /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., dims.., scalars.., floats.., scratch, counters)`, in the order of
-    /// [`Kernel`] (of fused kernels: in that of [`Fused`]). The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item` is not 0.
+    /// [`Kernel`], or of [`Fused`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item`
+    /// is not 0.
     pub source: &'static str,
     /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
     pub allowed: &'static str,

@@ -195,7 +195,7 @@ impl Cuda {
         values.extend(scalars);
         values.extend(floats.iter().map(|float| u64::from(float.to_bits())));
         values.extend(self.scratch.lend(code, &most)?.into_iter().flatten());
-        // SAFETY: the call was checked, so that the kernel stays inside of its buffers, which live as long as the stream.
+        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream.
         let started = unsafe { self.stream.launch(function, (grid, threads, shared), &mut values) };
         started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name()), error).into())
     }
