@@ -39,6 +39,7 @@ pub mod cuda;
 pub mod data;
 pub mod diagnostic;
 pub mod float;
+pub mod fused;
 pub mod instructions;
 pub mod ir;
 pub mod layout;

@@ -40,7 +40,7 @@ impl Library {
 
     /// The schedules of `schedules/TARGET.json`, by kernel: one, or a list of which the last is for all sizes.
     pub fn schedules(&self, target: Target) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
-        let path = self.folder.join("schedules").join(format!("{target}.json"));
+        let path = self.schedule_file(&format!("{target}.json"));
         let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
         let entries: BTreeMap<String, Value> =
             serde_json::from_str(&read(&path)?).map_err(|e| failed(e.to_string()))?;
@@ -54,6 +54,11 @@ impl Library {
             schedules.insert(kernel, list);
         }
         Ok(schedules)
+    }
+
+    /// A file with schedules.
+    pub(crate) fn schedule_file(&self, name: &str) -> PathBuf {
+        self.folder.join("schedules").join(name)
     }
 
     /// The schedules of one kernel, at least one.
@@ -85,6 +90,7 @@ pub fn sources(folder: &Path) -> Result<Vec<Source>, LibraryError> {
     files.iter().map(|path| Ok(Source { name: path.display().to_string(), text: read(path)? })).collect()
 }
 
-fn read(path: &Path) -> Result<String, LibraryError> {
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, LibraryError> {
     std::fs::read_to_string(path).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
 }

@@ -2,17 +2,20 @@
 use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
+use crate::fused::{self, Fused};
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
 use crate::library::{Library, LibraryError};
 use crate::loop_ir::Func;
+use crate::lower::{Illegal, MOST_ELEMENTS};
 use crate::places::Places;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
+use std::collections::BTreeMap;
 
-/// A module for each instruction set, and `KERNELS` of type `&[crate::Kernel]`.
+/// A module for each instruction set, `KERNELS` of type `&[crate::Kernel]`, and `FUSED` of type `&[crate::Fused]`.
 pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let mut modules = Vec::new();
     let mut cpu = vec![Vec::new(); library.kernels.len()];
@@ -38,34 +41,42 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         memory.push(in_memory(kernel, &lowered)?);
         let cuda: Vec<TokenStream> = lowered
             .iter()
-            .map(|(schedule, func)| cuda_entry(kernel, schedule, func, &places))
+            .map(|(schedule, func)| kernel_on_cuda(kernel, schedule, func, &places))
             .collect::<Result<_, _>>()?;
         entries.push(entry(kernel, &memory, &cpu, &cuda));
     }
+    let fused = library.fused()?;
+    let fused = fused.iter().map(|fused| fused_entry(fused, &places)).collect::<Result<Vec<_>, _>>()?;
     let tokens = quote! {
         #(#modules)*
         /// Every kernel.
         pub static KERNELS: &[crate::Kernel] = &[#(#entries),*];
+        /// Every pair of kernels that can be one launch.
+        pub static FUSED: &[crate::Fused] = &[#(#fused),*];
     };
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
 
-/// Whether the integer parameters are among those that a schedule is for.
-fn fits(kernel: &Kernel, schedule: &Schedule) -> Result<TokenStream, LibraryError> {
+/// Conditions on the integer parameters: that they are among the sizes of `kernel` up to `most`.
+fn sizes(kernel: &Kernel, most: &BTreeMap<String, i32>) -> Result<Vec<TokenStream>, LibraryError> {
     let mut conditions = Vec::new();
-    for (name, most) in &schedule.most {
+    for (name, most) in most {
         let place = kernel.dims.iter().position(|v| kernel.vars[v.0 as usize].name == *name);
         let missing =
             || LibraryError(format!("a schedule of `{}` is for sizes `{name}`, which it has not", kernel.name));
         let i = place.ok_or_else(missing)?;
         conditions.push(quote!(ints[#i] <= #most));
     }
-    Ok(if conditions.is_empty() { quote!(|_| true) } else { quote!(|ints| #(#conditions)&&*) })
+    Ok(conditions)
+}
+
+fn all(conditions: &[TokenStream]) -> TokenStream {
+    if conditions.is_empty() { quote!(|_| true) } else { quote!(|ints| #(#conditions)&&*) }
 }
 
 /// The code of a kernel for an instruction set under one schedule.
 fn cpu_entry(kernel: &Kernel, isa: Isa, schedule: &Schedule, func: &Func) -> Result<TokenStream, LibraryError> {
-    let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
+    let (fits, work) = (all(&sizes(kernel, &schedule.most)?), loop_size(&func.work));
     let (module, name) = (format_ident!("{}", isa.to_string()), format_ident!("{}", func.name));
     let code = match isa {
         Isa::Scalar => quote!(#module::#name),
@@ -80,12 +91,42 @@ fn cpu_entry(kernel: &Kernel, isa: Isa, schedule: &Schedule, func: &Func) -> Res
 }
 
 /// The CUDA code of a kernel under one schedule, to be compiled on the user's machine.
-fn cuda_entry(kernel: &Kernel, schedule: &Schedule, func: &Func, places: &Places) -> Result<TokenStream, LibraryError> {
-    let illegal = |e: crate::lower::Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
-    let source = cuda::emit(func, schedule.threads, places).map_err(illegal)?;
-    let (text, name, allowed) = (source.text, source.entry, Allowed::of(kernel, places).to_string());
-    let (at_once, threads, shared) = (source.at_once as u32, schedule.threads as u32, source.shared as u32);
-    let (fits, work) = (fits(kernel, schedule)?, loop_size(&func.work));
+fn kernel_on_cuda(
+    kernel: &Kernel,
+    schedule: &Schedule,
+    func: &Func,
+    places: &Places,
+) -> Result<TokenStream, LibraryError> {
+    let illegal = |e: Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
+    let fits = sizes(kernel, &schedule.most)?;
+    cuda_entry(func, schedule.threads, &fits, &Allowed::of(kernel, places), places).map_err(illegal)
+}
+
+/// Two kernels in one launch. The dims of the first come first among its integers.
+fn fused_entry(f: &Fused, places: &Places) -> Result<TokenStream, LibraryError> {
+    let illegal = |e: Illegal| LibraryError(format!("schedules/{}: {e}", fused::FILE));
+    let [producer, consumer] = f.kernels;
+    let mut fits = sizes(producer, &f.pair.most)?;
+    let shape = producer.buffers[f.edge.0].shape.iter().map(|e| size(e, &producer.dims));
+    fits.push(quote!(1u64 #(.saturating_mul((#shape) as u64))* <= #MOST_ELEMENTS as u64));
+    let cuda = cuda_entry(&f.func, f.threads, &fits, &f.allowed(places), places).map_err(illegal)?;
+    let (name, from, to, (written, read)) = (f.pair.name(), &producer.name, &consumer.name, f.edge);
+    Ok(quote! {
+        crate::Fused { name: #name, producer: #from, consumer: #to, edge: (#written, #read), cuda: #cuda }
+    })
+}
+
+fn cuda_entry(
+    func: &Func,
+    threads: usize,
+    fits: &[TokenStream],
+    allowed: &Allowed,
+    places: &Places,
+) -> Result<TokenStream, Illegal> {
+    let source = cuda::emit(func, threads, places)?;
+    let (text, name, allowed) = (source.text, source.entry, allowed.to_string());
+    let (at_once, threads, shared) = (source.at_once as u32, threads as u32, source.shared as u32);
+    let (fits, work) = (all(fits), loop_size(&func.work));
     let scratch = source.scratch_per_item as u32;
     let counters = func.scratch.as_ref().map_or(quote!(0i64), |scratch| loop_size(&scratch.counters));
     Ok(quote! {

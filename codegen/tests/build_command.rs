@@ -86,6 +86,20 @@ fn sources_need_no_compiler() {
 }
 
 #[test]
+fn two_kernels_in_one_launch_are_built_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("pair");
+    let output = build(&out, &["attention_64_quantize_q8k", "add", "--source-only"]);
+    assert!(output.status.success() && err(&output).starts_with("2 kernels, "), "{}", err(&output));
+    let files = files(&out);
+    let cuda: Vec<&String> = files.keys().filter(|name| name.starts_with("cuda/")).collect();
+    assert_eq!(cuda, ["cuda/add.cu", "cuda/attention_64_quantize_q8k.cu"]);
+    let pairs: Value = serde_json::from_slice(&files["schedules/fused.json"]).expect("JSON");
+    assert_eq!((&pairs[0]["producer"], &pairs[0]["edge"]), (&"attention_64".into(), &serde_json::json!(["y", "x"])));
+    assert_eq!(manifest(&files)["kernels"], serde_json::json!(["add", "attention_64_quantize_q8k"]));
+}
+
+#[test]
 fn only_a_build_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("kernels");

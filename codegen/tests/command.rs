@@ -44,7 +44,9 @@ fn list_names_kernels_with_shapes_and_places() {
     assert!(list.contains("  in  tokens: i32[T] below V"), "{list}");
     let json: serde_json::Value = serde_json::from_str(&ok(&["list", "--json"])).expect("JSON");
     let names: Vec<&str> = json.as_array().expect("array").iter().filter_map(|k| k["name"].as_str()).collect();
-    assert_eq!(names.len(), list.lines().filter(|l| l.contains("  ") && l.contains(".rs:")).count());
+    let pairs = json.as_array().expect("array").iter().filter(|k| k["pair"].is_object()).count();
+    assert!(pairs > 0 && list.contains("attention_64, then quantize_q8k, whose x is y"), "{list}");
+    assert_eq!(names.len() - pairs, list.lines().filter(|l| l.contains("  ") && l.contains(".rs:")).count());
     let matvec = &json[names.iter().position(|n| *n == "matvec_q4k").expect("it is there")];
     assert_eq!(matvec["buffers"][0]["elem_bytes"], 144);
     assert_eq!(matvec["buffers"][0]["shape"], serde_json::json!(["N", "B"]));
@@ -94,6 +96,20 @@ fn emit_prints_every_form() {
         let code = ok(&["emit", "matvec_q4k", "--as", "rust", "--isa", isa]);
         assert!(code.contains(dot) && code.contains("fn matvec_q4k"), "{isa}: {code}");
     }
+}
+
+#[test]
+fn emit_shows_two_kernels_in_one_launch() {
+    let pair = "attention_128_quantize_q8k";
+    let shown = ok(&["emit", pair, "--as", "loop"]);
+    assert_eq!(shown.matches(" = arrive at ").count(), 2, "{shown}");
+    assert!(shown.starts_with(&format!(
+        "fn {pair}(q: &[f32], kc: &[f16], vc: &[f16], y: &mut [f32], quantize_q8k_y: &mut [Q8K],"
+    )));
+    let cuda = ok(&["emit", pair, "--as", "cuda"]);
+    assert!(cuda.contains("kernels/attention.rs\"") && cuda.contains("kernels/quantize.rs\""), "{cuda}");
+    assert!(fails(1, &["emit", pair, "--as", "ir"]).contains("see attention_128 and quantize_q8k"));
+    assert!(fails(2, &["emit", pair, "--as", "loop", "--schedule", "{}"]).contains("a kernel by itself"));
 }
 
 #[test]

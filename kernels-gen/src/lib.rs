@@ -1,5 +1,6 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
 mod float_mode;
+mod fused;
 mod launch;
 
 mod generated {
@@ -8,7 +9,8 @@ mod generated {
 }
 
 pub use float_mode::float_mode_is_ieee;
-pub use generated::KERNELS;
+pub use fused::Fused;
+pub use generated::{FUSED, KERNELS};
 pub use kgen::{cpu::Isa, layout::Layout, target::Target};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
@@ -104,7 +106,8 @@ pub struct Cuda {
     /// Whether it is for these integer parameters.
     pub fits: fn(&[i32]) -> bool,
     /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., dims.., scalars.., floats.., scratch, counters)`, in the order of
-    /// [`Kernel`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item` is not 0.
+    /// [`Kernel`], or of [`Fused`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item`
+    /// is not 0.
     pub source: &'static str,
     /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
     pub allowed: &'static str,

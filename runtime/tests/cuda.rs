@@ -74,6 +74,50 @@ fn logits_and_cache_are_those_of_the_cpu() {
 }
 
 #[test]
+fn attention_and_its_quantization_are_one_launch_in_decode() {
+    let Some(gpu) = gpu() else { return };
+    let (one, both) = ("quantize_q8k", "_quantize_q8k");
+    for (name, quant, fuses) in [
+        ("tiny", Quant::Q4KM, true),
+        ("tiny-hd128", Quant::Q4KM, true),
+        ("tiny-gqa7", Quant::Q4KM, true),
+        ("tiny", Quant::Bf16, false),
+    ] {
+        let gguf = model(name, quant);
+        let plan = transformer(&Model::load(&gguf).unwrap());
+        let layers = plan.stages.iter().filter(|stage| stage.kernel.starts_with("attention_")).count();
+        let count =
+            |cuda: &Cuda, has: &dyn Fn(&str) -> bool| cuda.launched().into_iter().filter(|name| has(name)).count();
+        let quantized = plan.stages.iter().filter(|stage| stage.kernel == one).count();
+        let (mut on_cpu, mut on_gpu) = (cpu(&plan, &gguf, limits(70)), cuda(&plan, &gguf, &gpu, limits(70)));
+        // A prompt, then decode past the end of a chunk: the same recorded step with one chunk and with two.
+        let mut position = 0;
+        for part in [&tokens(60)[..], &[5], &[6], &[7], &[8], &[9], &[10]] {
+            on_cpu.step(part, position, 1).unwrap();
+            on_gpu.step(part, position, 1).unwrap();
+            position += part.len();
+            let fused = if fuses && part.len() == 1 { layers } else { 0 };
+            let launched = (count(&on_gpu, &|name| name.ends_with(both)), count(&on_gpu, &|name| name == one));
+            assert_eq!(launched, (fused, quantized - fused), "{name} {quant:?} at {position}");
+            assert!(on_cpu.logits().iter().map(|x| x.to_bits()).eq(on_gpu.logits().iter().map(|x| x.to_bits())));
+        }
+        // By hand, the same launches leave the same behind after each stage.
+        on_cpu.begin(&[11], position, 1).unwrap();
+        on_gpu.begin(&[11], position, 1).unwrap();
+        let step = Step { tokens: 1, outputs: 1, position, chunks: limits(70).chunks };
+        for (number, stage) in plan.bind(kernels_gen::kernel).unwrap().iter().enumerate() {
+            on_cpu.stage(number).unwrap();
+            on_gpu.stage(number).unwrap();
+            for arg in stage.writes() {
+                let part = plan.buffer(arg.buffer).changed(&step);
+                let (a, b) = (on_cpu.read(arg.buffer, part.clone()), on_gpu.read(arg.buffer, part));
+                assert!(a.unwrap() == b.unwrap(), "{name} {quant:?}: {}", stage.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_last_tokens_get_logits() {
     let Some(gpu) = gpu() else { return };
     let gguf = model("tiny", Quant::Q4KM);

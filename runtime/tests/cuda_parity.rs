@@ -79,6 +79,24 @@ fn every_planted_fault_is_found_and_named() {
 }
 
 #[test]
+fn faults_around_a_fused_launch_are_found_in_decode() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    for (fault, op) in [("bit:1:attn", "attn"), ("bit:1:attn_output.q8k", "attn_output.q8k"), ("head:1", "attn")] {
+        let (mut a, mut b) = (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(fault)));
+        // One token is a decode step.
+        let report = check(&plan, &mut a, &mut b, &Feed { prompt: &[3], steps: 2 }, &mut |_| ());
+        let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
+        assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
+        // Between the two stages there is something only where the fault is.
+        let apart = usize::from(op == "attn");
+        let fused = b.launched().into_iter().filter(|name| name.ends_with("_quantize_q8k")).count();
+        assert_eq!(fused, 2 - apart, "{fault}");
+    }
+}
+
+#[test]
 fn the_gate_refuses_a_damaged_gpu_and_a_healthy_one_is_remembered() {
     let Some(gpu) = gpu() else { return };
     let file = model("tiny", Quant::Q4KM);

@@ -2,8 +2,9 @@
 use super::{Done, Failure, audited, lowered, open, parse_arch, parse_isa};
 use kgen::audit::Allowed;
 use kgen::cpu::{self, Isa};
-use kgen::ir::Kernel;
+use kgen::fused::Pair;
 use kgen::library::Library;
+use kgen::loop_ir::Func;
 use kgen::nvrtc::{Arch, Compiler};
 use kgen::places::Places;
 use kgen::target::Target;
@@ -14,7 +15,7 @@ use std::path::Path;
 /// Arguments of `kgen emit`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The kernel with its instance, as `matvec_q4k`
+    /// The kernel with its instance, as `matvec_q4k`, or a pair of `kgen list`
     kernel: String,
     /// The form
     #[arg(long = "as", value_enum, value_name = "FORM")]
@@ -47,12 +48,18 @@ enum Form {
 /// Writes the form.
 pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let library = open(folder)?;
+    if let Some(pair) = library.pairs()?.into_iter().find(|pair| pair.name() == args.kernel) {
+        return pair_of_kernels(args, &library, &pair, out);
+    }
     let kernel = library.kernel(&args.kernel)?;
     if let Form::Ir = args.form {
         return Ok(write!(out, "{}", ir::print::kernel(kernel))?);
     }
     if let Form::Cuda | Form::Ptx = args.form {
-        return gpu(args, &library, kernel, out);
+        let lowered = lowered(&library, kernel, Target::Cuda, args.schedule.as_deref())?;
+        let funcs = lowered.iter().map(|(schedule, func)| (schedule.threads, func));
+        let places = Places::new(&library.sources);
+        return gpu(args, funcs, &Allowed::of(kernel, &places), &places, out);
     }
     let target = Target::Cpu(args.isa);
     let lowered = lowered(&library, kernel, target, args.schedule.as_deref())?;
@@ -69,13 +76,36 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     Ok(())
 }
 
-/// The code for a GPU under each schedule; PTX is audited after it was written, since the text is of use even where it is
-/// refused.
-fn gpu(args: &Args, library: &Library, kernel: &Kernel, out: &mut impl Write) -> Done {
+/// Two kernels in one launch, which only CUDA has.
+fn pair_of_kernels(args: &Args, library: &Library, pair: &Pair, out: &mut impl Write) -> Done {
+    let Pair { producer, consumer, .. } = pair;
+    if let Form::Ir | Form::Rust = args.form {
+        let only = "it is a launch of two kernels, with the forms loop, cuda and ptx";
+        return Err(Failure::Failed(format!("{}: {only}; see {producer} and {consumer}", args.kernel)));
+    }
+    if args.schedule.is_some() {
+        return Err(Failure::Usage("--schedule is for a kernel by itself".into()));
+    }
+    let fused = library.fuse(pair.clone())?;
+    if let Form::Loop = args.form {
+        return Ok(write!(out, "{}", loop_ir::print::func(&fused.func))?);
+    }
     let places = Places::new(&library.sources);
+    gpu(args, [(fused.threads, &fused.func)].into_iter(), &fused.allowed(&places), &places, out)
+}
+
+/// The code for a GPU of functions with their threads; PTX is audited after it was written, since the text is of use even where it is
+/// refused.
+fn gpu<'f>(
+    args: &Args,
+    funcs: impl Iterator<Item = (usize, &'f Func)>,
+    allowed: &Allowed,
+    places: &Places,
+    out: &mut impl Write,
+) -> Done {
     let mut refused = Ok(());
-    for (schedule, func) in lowered(library, kernel, Target::Cuda, args.schedule.as_deref())? {
-        let source = cuda::emit(&func, schedule.threads, &places)
+    for (threads, func) in funcs {
+        let source = cuda::emit(func, threads, places)
             .map_err(|e| Failure::Failed(format!("this schedule is not legal on CUDA: {e}")))?;
         if let Form::Cuda = args.form {
             write!(out, "{}", source.text)?;
@@ -84,7 +114,7 @@ fn gpu(args: &Args, library: &Library, kernel: &Kernel, out: &mut impl Write) ->
         let compiled = Compiler::new().compile(&source.text, &source.entry, &args.arch, &[])?;
         write!(out, "{}", compiled.ptx)?;
         out.flush()?;
-        refused = refused.and(audited(&compiled, &Allowed::of(kernel, &places), &args.arch));
+        refused = refused.and(audited(&compiled, allowed, &args.arch));
     }
     refused
 }

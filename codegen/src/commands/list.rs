@@ -1,6 +1,7 @@
-//! `kgen list`: every kernel instance with its parameters.
+//! `kgen list`: every kernel instance with its parameters, and the pairs that can be one launch.
 use super::{Done, open};
 use kgen::diagnostic::place;
+use kgen::fused::Pair;
 use kgen::ir::{Buffer, Kernel, Ty, Var, print};
 use kgen::{library::Library, text};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::path::Path;
 /// Arguments of `kgen list`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Print one JSON array, with an object for each kernel
+    /// Print one JSON array, with an object for each kernel and each pair
     #[arg(long)]
     json: bool,
 }
@@ -19,7 +20,8 @@ pub struct Args {
 pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let library = open(folder)?;
     if args.json {
-        let kernels: Vec<Value> = library.kernels.iter().map(|k| record(&library, k)).collect();
+        let mut kernels: Vec<Value> = library.kernels.iter().map(|k| record(&library, k)).collect();
+        kernels.extend(library.pairs()?.iter().map(|p| json!({"name": p.name(), "pair": p})));
         serde_json::to_writer_pretty(&mut *out, &kernels).map_err(std::io::Error::from)?;
         return Ok(writeln!(out)?);
     }
@@ -28,6 +30,12 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
             writeln!(out)?;
         }
         write_kernel(&library, kernel, out)?;
+    }
+    for pair in library.pairs()? {
+        let Pair { producer, consumer, edge: [from, to], .. } = &pair;
+        writeln!(out, "\n{}\n  {producer}, then {consumer}, whose {to} is {from}", pair.name())?;
+        let sizes = pair.most.iter().map(|(size, most)| format!("{size} <= {most}"));
+        writeln!(out, "  one launch on CUDA where {}", sizes.collect::<Vec<_>>().join(", "))?;
     }
     Ok(())
 }

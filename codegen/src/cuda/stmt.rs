@@ -28,9 +28,11 @@ impl<'a> Printer<'a> {
 
     pub fn function(&self, threads: usize) -> Printed<String> {
         let f = self.func;
-        let buffers = f.buffers.iter().map(|b| {
+        let buffers = f.buffers.iter().enumerate().map(|(i, b)| {
+            // What other groups write and this one reads may be neither kept nor moved across an arrival.
+            let restrict = if f.hands_on(i) { "" } else { "__restrict__ " };
             let constant = if b.written { "" } else { "const " };
-            format!("{constant}u8* __restrict__ {}_", b.name)
+            format!("{constant}u8* {restrict}{}_", b.name)
         });
         let dims = (0..f.dims).map(|i| format!("int {}", self.var(Var(i as u32))));
         let scalars = (f.dims..f.ints).map(|i| format!("const int* __restrict__ {}_at", self.var(Var(i as u32))));

@@ -7,6 +7,27 @@ impl Kernel {
     pub fn visit(&self, f: &mut impl FnMut(&Node)) {
         stmts(&self.body, f);
     }
+
+    /// Calls `f` for every place in a buffer that is read or written.
+    pub fn places(&self, f: &mut impl FnMut(&Place)) {
+        self.visit(&mut |node| {
+            if let Kind::Load(from) = &node.kind {
+                f(from);
+            }
+        });
+        stored(&self.body, f);
+    }
+}
+
+fn stored(list: &[Stmt], f: &mut impl FnMut(&Place)) {
+    for stmt in list {
+        match stmt {
+            Stmt::Let { .. } => {}
+            Stmt::Store { place, .. } => f(place),
+            Stmt::Par { body, .. } => stored(body, f),
+            Stmt::Merge { part, next, .. } => [part, &next.stmts].into_iter().for_each(|list| stored(list, f)),
+        }
+    }
 }
 
 /// The variables that statements and expressions mention.

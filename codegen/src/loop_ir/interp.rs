@@ -44,8 +44,9 @@ pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], l
 /// so on. `choose` gives a number below its argument: whose turn is next.
 ///
 /// Faults: those of [`run`] by itself, a race (two workers touch a byte, one of them writes, and no meeting puts them in order),
-/// a number in scratch memory or in an array of a team that is read before it is written, a touch of what is being copied, a
-/// member that waits at a barrier to which another cannot come, and counters that are not 0 at the end.
+/// a number in scratch memory, in an array of a team or in a buffer that the function writes, that is read before it is written,
+/// a touch of what is being copied, a member that waits at a barrier to which another cannot come, and counters that are not 0
+/// at the end.
 pub fn run_at_once(
     func: &Func,
     ints: &[i32],

@@ -16,6 +16,7 @@ pub mod interp;
 mod lanes;
 pub mod memory;
 pub mod print;
+pub(crate) mod rename;
 mod shared;
 mod team;
 pub mod tidy;
@@ -60,7 +61,7 @@ pub struct VarInfo {
     pub span: Span,
 }
 
-/// A lowered kernel. Its parameters are those of the algorithm IR.
+/// A lowered kernel, with the parameters of the algorithm IR; or two that are fused, with those of both (see [`crate::lower::fuse`]).
 #[derive(Clone, Debug)]
 pub struct Func {
     /// That of the kernel, with what the schedule adds.
@@ -79,7 +80,7 @@ pub struct Func {
     pub buffers: Vec<Buffer>,
     /// How each of them lies in memory where its rows lie side by side; without an entry they do not.
     pub layouts: Vec<Option<Layout>>,
-    /// As in the kernel: what the launch checks.
+    /// As in the kernel: what the launch checks. Of fused kernels each has its own.
     pub requires: Vec<(AlgExpr, String)>,
     /// Number of work items: the extent of the `Work` loop, over the integer parameters.
     pub work: Expr,

@@ -25,6 +25,8 @@ pub struct Shared<'a> {
     /// Of the bytes of each buffer, then of all others; empty where nothing can race.
     touches: Vec<Vec<Touch>>,
     copies: Vec<Copy>,
+    /// The buffers that workers read after others have written them.
+    handed_on: Vec<bool>,
 }
 
 /// The last touches of a byte.
@@ -83,13 +85,14 @@ impl<'a> Shared<'a> {
         let (arrays, sizes): (Vec<Var>, Vec<usize>) = func.body.iter().filter_map(team_array).unzip();
         let sizes = std::iter::once(scratch).chain(sizes.iter().cycle().take(teams * sizes.len()).copied());
         let own: Vec<Vec<u8>> = sizes.map(|size| vec![POISON; size]).collect();
-        let racing = func.buffers.iter().zip(buffers.iter());
-        let racing = racing.map(|(buffer, bytes)| if buffer.written && workers > 1 { bytes.len() } else { 0 });
+        let handed_on: Vec<bool> = (0..func.buffers.len()).map(|buffer| func.hands_on(buffer)).collect();
+        let can_race = |i: usize| handed_on[i] || func.buffers[i].written && workers > 1;
+        let racing = buffers.iter().enumerate().map(|(i, bytes)| if can_race(i) { bytes.len() } else { 0 });
         let touches = racing.chain(own.iter().map(Vec::len)).map(|len| vec![Touch::default(); len]).collect();
         let mut clocks = vec![vec![0; workers]; workers];
         clocks.iter_mut().enumerate().for_each(|(worker, clock)| clock[worker] = 1);
         let counters = vec![(0, vec![0; workers]); counters];
-        Ok(Shared { func, buffers, own, arrays, counters, clocks, touches, copies: Vec::new() })
+        Ok(Shared { func, buffers, own, arrays, counters, clocks, touches, copies: Vec::new(), handed_on })
     }
 
     /// The number of a memory, as this worker sees it.
@@ -132,11 +135,16 @@ impl<'a> Shared<'a> {
         if self.copies.iter().any(|copy| copy.to.meets(&place)) {
             return Err(format!("worker {worker} reads byte {at}, to which a copy is under way"));
         }
+        let func = self.func;
+        let unwritten = match mem {
+            Mem::Buffer(index) => self.handed_on[index].then(|| func.buffers[index].name.as_str()),
+            Mem::Scratch => Some("scratch memory"),
+            _ => Some("an array of the team"),
+        };
         let clock = std::mem::take(&mut self.clocks[worker]);
         let result = self.touched(&place).try_for_each(|touch| {
-            if touch.written.is_none() && !matches!(mem, Mem::Buffer(_)) {
-                let what = if mem == Mem::Scratch { "scratch memory" } else { "an array of the team" };
-                return Err(format!("byte {at} of {what} was never written"));
+            if let (None, Some(name)) = (touch.written, unwritten) {
+                return Err(format!("byte {at} of {name} was never written"));
             }
             if let Some(by) = touch.unheard(&clock, false) {
                 return Err(format!("a race: worker {worker} reads byte {at}, which worker {by} writes"));

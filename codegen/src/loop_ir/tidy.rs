@@ -1,8 +1,8 @@
 //! Puts values that are used once where they are used, so that generated code reads like code.
 //!
 //! A value moves only within its statement list, and only if nothing in between can change it: buffers that are read are
-//! never written, but registers, local arrays and scratch memory change. An operation that rounds stays a statement of its own: by
-//! the places of statements, the audit of compiled code knows what came from where.
+//! never written (functions are fused afterwards), but registers, local arrays and scratch memory change. An operation that
+//! rounds stays a statement of its own: by the places of statements, the audit of compiled code knows what came from where.
 use super::{Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
 use crate::ir::UnOp;
 use std::collections::{HashMap, HashSet};

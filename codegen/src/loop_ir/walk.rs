@@ -1,5 +1,5 @@
 //! The parts of statements and expressions, for passes over all of them.
-use super::{Expr, Stmt};
+use super::{Expr, Func, Mem, Stmt};
 use crate::instructions::instruction;
 
 /// One list of a node's parts, shared or mutable.
@@ -53,6 +53,24 @@ macro_rules! parts {
 
 parts!(exprs, lists, children,);
 parts!(exprs_mut, lists_mut, children_mut, mut);
+
+impl Func {
+    /// Whether workers write a buffer and read it, too. That is so where two kernels are fused, and never in a kernel by itself.
+    pub fn hands_on(&self, buffer: usize) -> bool {
+        self.buffers[buffer].written && reads(&self.body, Mem::Buffer(buffer))
+    }
+}
+
+fn reads(stmts: &[Stmt], from: Mem) -> bool {
+    let mut found = false;
+    for s in stmts {
+        let mut note = |e: &Expr| found |= matches!(e, Expr::Load(a) | Expr::LoadPack(a) if a.mem == from);
+        s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+        found |= matches!(s, Stmt::Copy { from: copied, .. } if copied.mem == from);
+        found |= s.lists().into_iter().any(|list| reads(list, from));
+    }
+    found
+}
 
 impl Expr {
     /// Whether this expression itself takes all lanes to compute.

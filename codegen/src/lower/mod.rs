@@ -5,6 +5,7 @@
 mod argmax;
 mod axis;
 mod build;
+mod fuse;
 mod index;
 mod lanes;
 mod map;
@@ -15,13 +16,16 @@ mod pack;
 mod parts;
 mod reduce;
 mod rows;
+mod splice;
 mod stage;
 mod stmt;
 mod sum;
 mod sum_lanes;
 mod team;
+mod tile;
 mod value;
 
+pub use fuse::{MOST_ELEMENTS, Scheduled, fuse};
 pub use nest::{has_segments, merge_axes, outer_axes};
 
 use crate::ir::{self, Kernel};

@@ -277,7 +277,7 @@ pub fn has_segments(kernel: &ir::Kernel) -> bool {
 }
 
 /// The outer parallel axes, and what is inside of them.
-fn outer(kernel: &ir::Kernel) -> (Vec<&Axis>, &[Stmt]) {
+pub(super) fn outer(kernel: &ir::Kernel) -> (Vec<&Axis>, &[Stmt]) {
     let (mut axes, mut body) = (Vec::new(), &kernel.body[..]);
     while let [Stmt::Par { axis, body: inner }] = body {
         axes.push(axis);

@@ -63,7 +63,14 @@ pub fn case(kernel: &Kernel, wild: bool, rng: &mut Rng) -> Case {
     let name = |v: &ir::Var| kernel.vars[v.0 as usize].name.clone();
     let is_int = |v: &&ir::Var| matches!(kernel.vars[v.0 as usize].ty, ir::Ty::Int { .. });
     let params = kernel.dims.iter().chain(kernel.scalars.iter().filter(is_int));
-    let ints: Vec<i32> = params.map(|v| size(&kernel.name, &name(v), rng)).collect();
+    let ints = params.map(|v| size(&kernel.name, &name(v), rng)).collect();
+    filled(kernel, ints, wild, rng)
+}
+
+/// A case with these integers.
+pub fn filled(kernel: &Kernel, ints: Vec<i32>, wild: bool, rng: &mut Rng) -> Case {
+    let name = |v: &ir::Var| kernel.vars[v.0 as usize].name.clone();
+    let is_int = |v: &&ir::Var| matches!(kernel.vars[v.0 as usize].ty, ir::Ty::Int { .. });
     let floats =
         kernel.scalars.iter().filter(|v| !is_int(v)).map(|v| if name(v) == "eps" { 1e-6 } else { 0.18 }).collect();
     let buffers = kernel.buffers.iter().map(|b| buffer(kernel, b, &ints, wild, rng)).collect();

@@ -1,5 +1,6 @@
 //! Every kernel, rung by rung, bit by bit: interpreter = loop IR under random legal schedules = generated code.
 mod data;
+mod fused;
 
 use data::{Case, Rng, case};
 use kernels_gen::{Buf, Isa, Launch, Layout};

@@ -41,7 +41,8 @@ pub trait Executor {
     /// nothing until the next [`Self::step`].
     fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError>;
 
-    /// Runs the stage of this number in the plan, of which there must be as many, and waits until it is done.
+    /// Runs the stage of this number in the plan, of which there must be as many, and waits until it is done. Where
+    /// [`Self::step`] does a stage and the next one in one launch, so does this, and the next one is done already.
     fn stage(&mut self, number: usize) -> Result<(), ExecError>;
 
     /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.

@@ -46,7 +46,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Repeats a step of both sides, and finds the first difference in it. None where there is none this time.
+/// Repeats a step of both sides, and finds the first difference in it. None where there is none this time. Of two stages in one
+/// launch, each is compared by what it writes.
 pub(super) fn locate(
     sides: &mut Sides,
     number: usize,

@@ -1,5 +1,10 @@
 //! Verdicts of the gate on disk: that it was passed, under a hash of everything that the verdict depends on.
-use crate::{Error, gguf::Gguf, plan::Plan};
+use crate::{
+    Error,
+    gguf::Gguf,
+    plan::{Plan, pairs},
+};
+use kernels_gen::FUSED;
 use kgen::{nvrtc::Cache, text::hex};
 use sha2::{Digest, Sha256};
 use std::{
@@ -82,11 +87,11 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
         }
     }
     add(format!("{plan:?}").as_bytes());
-    for stage in plan.bind(kernels_gen::kernel)? {
+    let stages = plan.bind(kernels_gen::kernel)?;
+    let fused = pairs(&stages, FUSED).into_iter().map(|pair| &pair.fused.cuda);
+    for code in stages.iter().flat_map(|stage| stage.kernel.cuda).chain(fused) {
         // Its fields are numbers, functions of the program, and the source.
-        stage.kernel.cuda.iter().for_each(|code| {
-            add(format!("{} {} {} {}", code.at_once, code.threads, code.shared, code.source).as_bytes())
-        });
+        add(format!("{} {} {} {}", code.at_once, code.threads, code.shared, code.source).as_bytes());
     }
     Ok(hex(&hash.finalize()))
 }

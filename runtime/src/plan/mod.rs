@@ -1,9 +1,11 @@
 //! A model's forward pass as data: stages over named buffers, written once and run by every executor.
 mod bind;
 mod build;
+mod pairs;
 mod transformer;
 
 pub use bind::{BoundStage, PlanError};
+pub use pairs::{Pair, pairs};
 pub use transformer::transformer;
 
 use std::{fmt, ops::Range, sync::Arc};

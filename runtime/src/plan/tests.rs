@@ -86,3 +86,77 @@ fn sizes_follow_the_step() {
     buffer.shape[1] = Size::Fixed(usize::MAX);
     assert_eq!(buffer.bytes(&step), None);
 }
+
+/// Two copies, the second of what the first has written.
+fn two_copies() -> Plan {
+    let mut plan = plan(0, 1);
+    plan.stages.push(Stage { name: "t".into(), ..plan.stages[0].clone() });
+    plan.stages[1].args =
+        vec![("x", plan.stages[0].args[0].1), ("y", Arg { buffer: BufferId(2), outputs_only: false })];
+    plan
+}
+
+static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
+    name: "copy_copy",
+    producer: "copy",
+    consumer: "copy",
+    edge: (1, 0),
+    cuda: kernels_gen::Cuda {
+        fits: |_| true,
+        source: "",
+        allowed: "",
+        entry: "copy_copy",
+        at_once: 32,
+        threads: 32,
+        shared: 0,
+        scratch_per_item: 4,
+        counters: |_| 1,
+        work: |_| 1,
+    },
+}];
+
+#[test]
+fn neighbours_that_hand_on_a_buffer_are_a_pair() {
+    let found = |plan: &Plan| {
+        let bound = plan.bind(|_| Some(&COPY)).unwrap();
+        pairs(&bound, &COPIES)
+            .into_iter()
+            .map(|pair| (pair.producer, pair.ints, pair.dims, pair.floats))
+            .collect::<Vec<_>>()
+    };
+    let sizes = vec![Size::Tokens, Size::Tokens, Size::Position, Size::Position];
+    assert_eq!(found(&two_copies()), [(0, sizes.clone(), 2, vec![0.5, 0.5])]);
+    // A stage is in one pair at most.
+    let mut three = two_copies();
+    three.stages.push(Stage {
+        args: vec![("x", three.stages[1].args[1].1), ("y", three.stages[0].args[0].1)],
+        ..three.stages[0].clone()
+    });
+    assert_eq!(found(&three).len(), 1);
+    three.stages.push(three.stages[1].clone());
+    assert_eq!(found(&three).iter().map(|pair| pair.0).collect::<Vec<_>>(), [0, 2]);
+}
+
+#[test]
+fn stages_that_share_more_or_read_another_part_are_no_pair() {
+    let none = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = two_copies();
+        change(&mut plan);
+        pairs(&plan.bind(|_| Some(&COPY)).unwrap(), &COPIES).is_empty()
+    };
+    assert!(!none(&|_| ()));
+    assert!(none(&|plan| plan.stages[1].args[0].1.outputs_only = true), "only some rows");
+    assert!(none(&|plan| plan.stages[1].args[0].1.buffer = BufferId(0)), "another buffer");
+    assert!(none(&|plan| plan.stages[1].args[1].1.buffer = BufferId(1)), "it writes what it reads");
+    let first = plan(0, 1).stages[0].args[1].1;
+    assert!(
+        none(&|plan| {
+            plan.stages.insert(
+                0,
+                Stage { args: vec![("x", first), ("y", plan.stages[1].args[1].1)], ..plan.stages[0].clone() },
+            );
+            plan.stages[1].args[1].1 = plan.stages[2].args[1].1;
+        }),
+        "the second would write what the first reads"
+    );
+}

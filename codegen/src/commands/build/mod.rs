@@ -7,6 +7,7 @@ use super::{Done, Failure, open, parse_arch};
 use folder::Files;
 use kgen::audit::Allowed;
 use kgen::cpu::{self, Isa};
+use kgen::fused::{self, Fused, Pair};
 use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{self, Arch, Compiler};
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `kgen build`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The kernels with their instances, as `matvec_q4k` [default: all]
+    /// The kernels with their instances, as `matvec_q4k`, and pairs of `kgen list` [default: all]
     #[arg(value_name = "KERNELS")]
     names: Vec<String>,
     /// The folder to write; one that is there is replaced only if `kgen build` made it
@@ -47,21 +48,27 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
     let chosen = chosen(&library, &args.names)?;
+    let fused: Vec<Fused> = library.fused()?.into_iter().filter(|f| wanted(&args.names, &f.pair.name())).collect();
     let mut files = Files::default();
     for isa in Isa::ALL {
         files.add(format!("rust/{isa}.rs"), rust(&library, &chosen, isa)?);
     }
-    let units = units(&library, &chosen)?;
+    let units = units(&library, &chosen, &fused)?;
     for unit in &units {
         files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text.clone());
     }
     for target in Target::ALL {
         files.add(format!("schedules/{target}.json"), schedules(&library, &chosen, target)?);
     }
+    if !fused.is_empty() {
+        let pairs: Vec<&Pair> = fused.iter().map(|f| &f.pair).collect();
+        files.add(format!("schedules/{}", fused::FILE), manifest::json(&pairs)?);
+    }
     let mut archs = args.arch.clone();
     archs.sort();
     archs.dedup();
-    let mut manifest = Manifest::new(chosen.iter().map(|k| k.name.clone()).collect());
+    let names = chosen.iter().map(|k| k.name.clone()).chain(fused.iter().map(|f| f.pair.name()));
+    let mut manifest = Manifest::new(names.collect());
     if !args.source_only {
         let compiler = Compiler::with_cache(None);
         let nvrtc = compiler.nvrtc().map_err(|error| {
@@ -77,23 +84,28 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     } else {
         format!("compiled and audited for {}", archs.iter().map(Arch::to_string).collect::<Vec<_>>().join(", "))
     };
-    eprintln!("{}, {compiled}, in {}", count(chosen.len(), "kernel"), args.out.display());
+    eprintln!("{}, {compiled}, in {}", count(chosen.len() + fused.len(), "kernel"), args.out.display());
     Ok(())
 }
 
 /// The kernels of these names, each once and in the order of the folder; all, where none is named.
 fn chosen<'l>(library: &'l Library, names: &[String]) -> Result<Vec<&'l Kernel>, Failure> {
-    for name in names {
+    let pairs = library.pairs()?;
+    for name in names.iter().filter(|name| !pairs.iter().any(|pair| pair.name() == **name)) {
         library.kernel(name)?;
     }
-    Ok(library.kernels.iter().filter(|k| names.is_empty() || names.contains(&k.name)).collect())
+    Ok(library.kernels.iter().filter(|k| wanted(names, &k.name)).collect())
+}
+
+fn wanted(names: &[String], name: &String) -> bool {
+    names.is_empty() || names.contains(name)
 }
 
 fn illegal<E: Display>(target: impl Display) -> impl Fn(E) -> Failure {
     move |e| Failure::Failed(format!("schedules/{target}.json: {e}"))
 }
 
-fn units(library: &Library, kernels: &[&Kernel]) -> Result<Vec<Unit>, Failure> {
+fn units(library: &Library, kernels: &[&Kernel], fused: &[Fused]) -> Result<Vec<Unit>, Failure> {
     let places = Places::new(&library.sources);
     let mut units = Vec::new();
     for kernel in kernels {
@@ -101,6 +113,10 @@ fn units(library: &Library, kernels: &[&Kernel]) -> Result<Vec<Unit>, Failure> {
             let source = kgen::cuda::emit(&func, schedule.threads, &places).map_err(illegal(Target::Cuda))?;
             units.push(Unit { source, allowed: Allowed::of(kernel, &places) });
         }
+    }
+    for f in fused {
+        let source = kgen::cuda::emit(&f.func, f.threads, &places).map_err(illegal("fused"))?;
+        units.push(Unit { source, allowed: f.allowed(&places) });
     }
     Ok(units)
 }

@@ -1,4 +1,5 @@
-//! How long each kind of stage takes: steps are run by hand, and each stage is waited for.
+//! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where two are one launch, the time
+//! is that of the first.
 use super::measure::Work;
 use crate::{Error, plan::Plan};
 use serde::Serialize;

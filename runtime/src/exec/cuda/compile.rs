@@ -47,7 +47,9 @@ mod tests {
             eprintln!("skipped: {error}");
             return;
         }
-        let codes: Vec<&'static Cuda> = kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).collect();
+        let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
+        let codes: Vec<&'static Cuda> =
+            kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).collect();
         for arch in ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
             let cubins = compile(&compiler, &codes, &arch.parse().unwrap()).unwrap();
             assert!(cubins.iter().all(|cubin| cubin.starts_with(b"\x7fELF")), "{arch}");

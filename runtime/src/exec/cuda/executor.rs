@@ -5,10 +5,11 @@ use super::{
     error::USE_CPU,
     fault::Faulty,
     graph::Graph,
-    kernels::{self, Loaded},
+    kernels,
     read_rate::read_rate,
     record::Record,
     scratch::{Scratch, ScratchBytes},
+    stages::{Call, Placement, Stages},
     tensors::Tensors,
 };
 use crate::{
@@ -39,8 +40,7 @@ pub struct Cuda {
     stream: Stream,
     /// The step of one token with one output, once it was computed.
     graph: Option<Graph>,
-    stages: Vec<Stage>,
-    kernels: Vec<Loaded>,
+    stages: Stages,
     faulty: Option<Faulty>,
     tensors: Tensors,
     record: Record,
@@ -54,12 +54,6 @@ pub struct Cuda {
     tokens: Pinned,
     need: Need,
     gpu: Gpu,
-}
-
-/// A stage, and the number of its kernel among the loaded ones.
-struct Stage {
-    bound: BoundStage,
-    kernel: usize,
 }
 
 /// A buffer that is copied back after each step.
@@ -76,7 +70,6 @@ impl Cuda {
         let Setup { gpu, limits } = setup;
         let bound = plan.bind(kernels_gen::kernel)?;
         let weights = Weights::of(plan, &bound, Target::Cuda)?;
-        refuse_computed_indices(plan, &bound)?;
         let find = |name| plan.find(name).ok_or(ExecError::NoBuffer(name));
         let (logits, best) = (find(LOGITS)?, find(BEST)?);
         let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).map(BufferId);
@@ -85,8 +78,8 @@ impl Cuda {
         need.check(&format!("cuda:{} ({})", gpu.number(), gpu.name()), gpu.memory()?)?;
         let stream = Stream::new(&gpu)?;
         let record = Record::new(&gpu, bound.iter())?;
-        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(bound.iter(), &limits))?;
-        let (stages, kernels) = load(&gpu, bound)?;
+        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(&bound, &limits))?;
+        let stages = Stages::load(&gpu, plan, bound)?;
         let output = |buffer: BufferId| -> Result<Output, ExecError> {
             let host = Pinned::new(&gpu, most_bytes(plan.buffer(buffer), &limits)?)?;
             Ok(Output { buffer, host, len: 0 })
@@ -100,7 +93,6 @@ impl Cuda {
             stream,
             graph,
             stages,
-            kernels,
             faulty,
             tensors,
             record,
@@ -126,22 +118,44 @@ impl Cuda {
         self.need
     }
 
+    /// The kernels that the last step has launched, in their order; two stages in one launch have the name of that.
+    pub fn launched(&self) -> Vec<&'static str> {
+        let name = |number| match self.placement(number) {
+            Placement::Nothing | Placement::Done => None,
+            Placement::Alone => Some(self.stages.bound(number).kernel.name),
+            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
+        };
+        (0..self.stages.len()).filter_map(name).collect()
+    }
+
+    /// How a stage is done in this step. A fault between two stages needs them apart.
+    fn placement(&self, number: usize) -> Placement<'_> {
+        let struck = |number| self.faulty.as_ref().is_some_and(|faulty| faulty.follows(number, &self.step));
+        self.stages.placement(number, &self.step, struck)
+    }
+
     /// Puts a stage on the stream, and the fault that follows it where one is planted.
     fn enqueue(&self, number: usize) -> Result<(), ExecError> {
-        let (stage, step) = (&self.stages[number], &self.step);
-        if !stage.bound.has_work(step) {
-            return Ok(());
+        let step = &self.step;
+        match self.placement(number) {
+            Placement::Nothing => return Ok(()),
+            Placement::Alone => self.launch(&self.stages.call(number), &self.checked(number, step)?, step)?,
+            Placement::WithNext(fusion) => {
+                let (own, next) = (self.checked(number, step)?, self.checked(number + 1, step)?);
+                let extents = fusion.pair.fused.buffers(&own, &next);
+                self.launch(&self.stages.fused_call(fusion), &extents, step)?;
+            }
+            Placement::Done => {}
         }
-        self.launch(stage, step)?;
         match &self.faulty {
             Some(faulty) => Ok(faulty.after(number, step, self.tensors.memory(), &self.stream)?),
             None => Ok(()),
         }
     }
 
-    /// The integer parameters and buffers of a stage in a step, checked: its kernel stays inside of its buffers.
-    fn checked(&self, stage: &Stage, step: &Step) -> Result<(Vec<i32>, Vec<Extent>), ExecError> {
-        let BoundStage { name, kernel, ints: sizes, floats, args } = &stage.bound;
+    /// The buffers of a stage in a step, checked: its kernel stays inside of them.
+    fn checked(&self, number: usize, step: &Step) -> Result<Vec<Extent>, ExecError> {
+        let BoundStage { name, kernel, ints: sizes, floats, args } = self.stages.bound(number);
         let ints = ints(sizes, step);
         let extents: Vec<Extent> =
             args.iter().zip(kernel.buffers).map(|(&arg, info)| self.tensors.lend(arg, info.written, step)).collect();
@@ -152,14 +166,15 @@ impl Cuda {
             check_indices(kernel, &ints, i, &self.tokens.bytes()[offset..offset + len]).map_err(refused)?;
         }
         self.scratch.lend(kernel.cuda(&ints), &ints)?;
-        Ok((ints, extents))
+        Ok(extents)
     }
 
-    /// Puts a stage on the stream. What is recorded is started for later positions, too, so it gets the groups of the last.
-    fn launch(&self, stage: &Stage, step: &Step) -> Result<(), ExecError> {
-        let BoundStage { name, kernel, ints: sizes, floats, .. } = &stage.bound;
-        let (ints, extents) = self.checked(stage, step)?;
-        let (code, function) = self.kernels[stage.kernel].code(&ints);
+    /// Puts a launch on the stream, whose stages were checked. What is recorded is started for later positions, too, so it
+    /// gets the groups of the last.
+    fn launch(&self, call: &Call, extents: &[Extent], step: &Step) -> Result<(), ExecError> {
+        let Call { name, kernel, sizes, dims, floats } = *call;
+        let ints = ints(sizes, step);
+        let (code, function) = kernel.code(&ints);
         let last = Step { position: self.limits.get(Size::Capacity) - step.tokens, ..*step };
         let most = crate::exec::step::ints(sizes, if is_decode(step) { &last } else { step });
         let Ok(items) = u32::try_from((code.work)(&most)) else {
@@ -173,16 +188,16 @@ impl Cuda {
         if i64::from(items) + i64::from(grid) * i64::from(threads) > i64::from(i32::MAX) {
             return Err(CudaError::new(format!("stage {name}: {items} work items are too many"), USE_CPU).into());
         }
-        let (dims, scalars) = ints.split_at(kernel.dims);
+        let (dims, scalars) = ints.split_at(dims);
         let mut values: Vec<u64> = extents.iter().map(|extent| extent.address).collect();
         values.extend(dims.iter().map(|&int| u64::from(int as u32)));
         let scalars = sizes[sizes.len() - scalars.len()..].iter().filter_map(|size| self.record.address(*size));
         values.extend(scalars);
         values.extend(floats.iter().map(|float| u64::from(float.to_bits())));
         values.extend(self.scratch.lend(code, &most)?.into_iter().flatten());
-        // SAFETY: the call was checked, so that the kernel stays inside of its buffers, which live as long as the stream.
+        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream.
         let started = unsafe { self.stream.launch(function, (grid, threads, shared), &mut values) };
-        started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name), error).into())
+        started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name()), error).into())
     }
 }
 
@@ -204,7 +219,7 @@ impl Executor for Cuda {
             // Where a planted fault strikes depends on the position, so with one each step is recorded anew.
             let graph = match self.graph.take().filter(|_| self.faulty.is_none()) {
                 Some(graph) => {
-                    self.stages.iter().try_for_each(|stage| self.checked(stage, &self.step).map(drop))?;
+                    (0..self.stages.len()).try_for_each(|number| self.checked(number, &self.step).map(drop))?;
                     graph
                 }
                 None => Graph::record(&self.stream, || self.enqueue_all())?,
@@ -223,7 +238,8 @@ impl Executor for Cuda {
     }
 
     fn identity(&self) -> Result<String, ExecError> {
-        let kernels = self.kernels.iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
+        let kernels =
+            self.stages.kernels().iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
         Ok(self.gpu.identity()? + &kernels.collect::<String>())
     }
 
@@ -252,7 +268,7 @@ impl Executor for Cuda {
 
     fn stage(&mut self, number: usize) -> Result<(), ExecError> {
         let done = self.enqueue(number);
-        self.finish(done, &format!("computing stage {}", self.stages[number].bound.name))
+        self.finish(done, &format!("computing stage {}", self.stages.bound(number).name))
     }
 
     fn plant(&mut self, fault: Planted) -> Result<(), ExecError> {
@@ -324,30 +340,4 @@ impl Output {
         // SAFETY: any bytes are a number; `align_to` takes care of the rest, and the memory is aligned to a page.
         unsafe { self.host.bytes()[..self.len].align_to::<T>() }.1
     }
-}
-
-/// Loads each kernel of the stages once.
-fn load(gpu: &Gpu, bound: Vec<BoundStage>) -> Result<(Vec<Stage>, Vec<Loaded>), CudaError> {
-    let mut kernels: Vec<_> = bound.iter().map(|stage| stage.kernel).collect();
-    kernels.sort_by_key(|kernel| kernel.name);
-    kernels.dedup_by_key(|kernel| kernel.name);
-    let loaded = kernels::load(gpu, &kernels)?;
-    let number = |stage: &BoundStage| loaded.iter().position(|kernel| kernel.name() == stage.kernel.name).unwrap_or(0);
-    let stages = bound.into_iter().map(|bound| Stage { kernel: number(&bound), bound }).collect();
-    Ok((stages, loaded))
-}
-
-/// Indices are checked on the host before a step, which knows the tokens and nothing else.
-fn refuse_computed_indices(plan: &Plan, stages: &[BoundStage]) -> Result<(), CudaError> {
-    for stage in stages {
-        let most: Vec<i32> = stage.kernel.ranges.iter().map(|&(lo, _)| lo).collect();
-        for (i, arg) in stage.args.iter().enumerate() {
-            let buffer = plan.buffer(arg.buffer);
-            if (stage.kernel.index_below)(&most, i).is_some() && !matches!(buffer.role, Role::Input) {
-                let message = format!("stage {}: the indices in `{}` cannot be checked", stage.name, buffer.name);
-                return Err(CudaError::new(message, USE_CPU));
-            }
-        }
-    }
-    Ok(())
 }

@@ -29,6 +29,11 @@ impl Faulty {
         Ok(Faulty { fault, flip: Module::load(gpu, &compiled.cubin, FLIP)? })
     }
 
+    /// Whether something happens after a stage, before the next one reads.
+    pub fn follows(&self, stage: usize, step: &Step) -> bool {
+        self.fault.after(stage, step).is_some()
+    }
+
     /// Puts on the stream what happens after a stage.
     pub fn after(&self, stage: usize, step: &Step, memory: &[DeviceMemory], stream: &Stream) -> Result<(), CudaError> {
         let Some((buffer, edits)) = self.fault.after(stage, step) else { return Ok(()) };

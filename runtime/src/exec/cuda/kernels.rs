@@ -1,7 +1,7 @@
 //! The kernels of a plan on a GPU: loaded, and how they are started.
 use super::{CudaError, Gpu, compile::compile, driver::Module, error::USE_CPU};
 use cudarc::driver::sys::CUfunction;
-use kernels_gen::{Cuda, Kernel};
+use kernels_gen::Cuda;
 use kgen::{nvrtc::Compiler, text::hex};
 use sha2::{Digest, Sha256};
 /// More dynamic shared memory than this must be asked for.
@@ -9,10 +9,13 @@ const FREE_SHARED: u32 = 48 << 10;
 /// The most CTAs of a launch; more work than they take at a time is done in turns.
 const MOST_CTAS: u32 = 65535 * 8;
 
+/// The name of a kernel, or of two that are fused, and its codes.
+pub type Codes = (&'static str, &'static [Cuda]);
+
 /// A kernel that can be started.
 pub struct Loaded {
-    kernel: &'static Kernel,
-    /// The modules of [`Kernel::cuda`], in its order.
+    kernel: Codes,
+    /// The modules of its codes, in their order.
     modules: Vec<Module>,
     hashes: Vec<String>,
 }
@@ -30,7 +33,7 @@ pub struct Shape {
 impl Loaded {
     /// The kernel's name.
     pub fn name(&self) -> &'static str {
-        self.kernel.name
+        self.kernel.0
     }
 
     /// The SHA-256 of its machine codes, in hexadecimal.
@@ -40,25 +43,25 @@ impl Loaded {
 
     /// Its code for these integer parameters, and the handle of that.
     pub fn code(&self, ints: &[i32]) -> (&'static Cuda, CUfunction) {
-        let code = self.kernel.cuda(ints);
-        let place = self.kernel.cuda.iter().position(|other| std::ptr::eq(other, code)).unwrap_or(0);
-        (code, self.modules[place].function)
+        let codes = self.kernel.1;
+        let place = codes.iter().position(|code| (code.fits)(ints)).unwrap_or(codes.len() - 1);
+        (&codes[place], self.modules[place].function)
     }
 
-    fn load(gpu: &Gpu, kernel: &'static Kernel, cubins: &[Vec<u8>]) -> Result<Loaded, CudaError> {
-        let modules = kernel.cuda.iter().zip(cubins).map(|(code, cubin)| module(gpu, kernel, code, cubin));
+    fn load(gpu: &Gpu, kernel: Codes, cubins: &[Vec<u8>]) -> Result<Loaded, CudaError> {
+        let modules = kernel.1.iter().zip(cubins).map(|(code, cubin)| module(gpu, code, cubin));
         let hashes = cubins.iter().map(|cubin| hex(&Sha256::digest(cubin))).collect();
         Ok(Loaded { kernel, modules: modules.collect::<Result<_, _>>()?, hashes })
     }
 }
 
 /// Loads one code of a kernel.
-fn module(gpu: &Gpu, kernel: &Kernel, code: &Cuda, cubin: &[u8]) -> Result<Module, CudaError> {
+fn module(gpu: &Gpu, code: &Cuda, cubin: &[u8]) -> Result<Module, CudaError> {
     let module = Module::load(gpu, cubin, code.entry)?;
     let (asked, most) = (code.threads, module.most_threads()?);
     if asked > most {
         let message =
-            format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", kernel.name, gpu.name());
+            format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", code.entry, gpu.name());
         return Err(CudaError::new(message, USE_CPU));
     }
     let shared = shape(code, 1).shared;
@@ -74,12 +77,12 @@ pub fn shape(code: &Cuda, work: u32) -> Shape {
 }
 
 /// Loads kernels, in the order in which they are given.
-pub fn load(gpu: &Gpu, kernels: &[&'static Kernel]) -> Result<Vec<Loaded>, CudaError> {
-    let codes: Vec<&'static Cuda> = kernels.iter().flat_map(|kernel| kernel.cuda).collect();
+pub fn load(gpu: &Gpu, kernels: &[Codes]) -> Result<Vec<Loaded>, CudaError> {
+    let codes: Vec<&'static Cuda> = kernels.iter().flat_map(|kernel| kernel.1).collect();
     let mut cubins = compile(&Compiler::new(), &codes, &gpu.arch())?.into_iter();
-    let mut load = |kernel: &&'static Kernel| {
-        let own: Vec<Vec<u8>> = cubins.by_ref().take(kernel.cuda.len()).collect();
-        Loaded::load(gpu, kernel, &own)
+    let mut load = |kernel: &Codes| {
+        let own: Vec<Vec<u8>> = cubins.by_ref().take(kernel.1.len()).collect();
+        Loaded::load(gpu, *kernel, &own)
     };
     kernels.iter().map(&mut load).collect()
 }
@@ -90,7 +93,8 @@ mod tests {
 
     #[test]
     fn launches_cover_the_work_up_to_the_most_ctas() {
-        for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda) {
+        let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
+        for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused) {
             let (at_once, shape) = (code.at_once, |work| shape(code, work));
             assert_eq!((shape(1).grid, shape(at_once).grid, shape(at_once + 1).grid), (1, 1, 2), "{}", code.entry);
             assert_eq!(shape(u32::MAX).grid, MOST_CTAS.min(u32::MAX.div_ceil(at_once)));

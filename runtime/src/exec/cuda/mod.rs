@@ -11,6 +11,7 @@ mod memory;
 mod read_rate;
 mod record;
 mod scratch;
+mod stages;
 mod tensors;
 mod upload;
 

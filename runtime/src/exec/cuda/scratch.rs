@@ -4,9 +4,9 @@
 use super::{CudaError, Gpu, driver::DeviceMemory, driver::Stream, error::USE_CPU};
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, Step},
+    plan::{BoundStage, CHUNK, Step, pairs},
 };
-use kernels_gen::Cuda;
+use kernels_gen::{Cuda, FUSED};
 
 /// The memory for all stages.
 pub struct Scratch {
@@ -37,18 +37,30 @@ impl ScratchBytes {
         }
     }
 
-    /// The most that any stage takes in steps up to `limits`. Within the sizes that one code of a kernel is for, more tokens
+    /// The most that any launch takes in steps up to `limits`. Within the sizes that one code of a kernel is for, more tokens
     /// and a later position take more.
-    pub fn most<'s>(stages: impl Iterator<Item = &'s BoundStage>, limits: &Step) -> ScratchBytes {
+    pub fn most(stages: &[BoundStage], limits: &Step) -> ScratchBytes {
+        let has = |stage: &&BoundStage| stage.kernel.cuda.iter().any(|code| code.scratch_per_item > 0);
+        let alone: Vec<&BoundStage> = stages.iter().filter(has).collect();
+        let pairs = pairs(stages, FUSED);
         let mut most = ScratchBytes::default();
-        for stage in stages.filter(|stage| stage.kernel.cuda.iter().any(|code| code.scratch_per_item > 0)) {
-            for tokens in 1..=limits.tokens {
-                let position = (limits.chunks * crate::plan::CHUNK).saturating_sub(tokens);
-                let step = Step { tokens, outputs: limits.outputs.min(tokens), position, chunks: limits.chunks };
+        let mut note = |code: &Cuda, ints: &[i32]| {
+            let bytes = ScratchBytes::of(code, ints);
+            most.memory = most.memory.max(bytes.memory);
+            most.counters = most.counters.max(bytes.counters);
+        };
+        for tokens in 1..=limits.tokens {
+            let position = (limits.chunks * CHUNK).saturating_sub(tokens);
+            let step = Step { tokens, outputs: limits.outputs.min(tokens), position, chunks: limits.chunks };
+            for stage in &alone {
                 let ints = ints(&stage.ints, &step);
-                let bytes = ScratchBytes::of(stage.kernel.cuda(&ints), &ints);
-                most.memory = most.memory.max(bytes.memory);
-                most.counters = most.counters.max(bytes.counters);
+                note(stage.kernel.cuda(&ints), &ints);
+            }
+            for pair in &pairs {
+                let ints = ints(&pair.ints, &step);
+                if (pair.fused.cuda.fits)(&ints) {
+                    note(&pair.fused.cuda, &ints);
+                }
             }
         }
         most

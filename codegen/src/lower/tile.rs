@@ -1,0 +1,73 @@
+//! Tile maps: which elements of a buffer a work item touches, by the kernel's own accesses.
+use super::nest::outer;
+use crate::ir::{Axis, BinOp, Expr, Kernel, Kind, Var};
+use crate::loop_ir;
+use crate::schedule::Schedule;
+
+/// Item `n` touches none but the elements `n * len..(n + 1) * len` of a buffer, counted row-major, and the items of a launch
+/// cover it. Where workers share the parts of a merge, `n` is the iteration whose parts they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    /// What `len` is a product of: a constant, at least 1,
+    pub constant: i32,
+    /// and dims of the kernel, by their numbers.
+    pub dims: Vec<u32>,
+}
+
+impl Tile {
+    /// `len` as an expression, with the dims from the parameter `first` on.
+    pub fn len(&self, first: u32) -> loop_ir::Expr {
+        let dim = |d: &u32| loop_ir::Expr::Var(loop_ir::Var(first + d));
+        let times = |a, b| loop_ir::Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b));
+        self.dims.iter().map(dim).fold(loop_ir::Expr::Int(self.constant), times)
+    }
+}
+
+/// The tile map of a buffer, or why there is none.
+///
+/// The axes that items are numbered by have to be the buffer's first indices, in this order and over the same extents. Then what
+/// the other indices are does not matter: they are proved to lie inside of theirs.
+pub(super) fn tile(kernel: &Kernel, schedule: &Schedule, buffer: usize) -> Result<Tile, String> {
+    let (axes, _) = outer(kernel);
+    let name = |axis: &Axis| &kernel.vars[axis.var.0 as usize].name;
+    let split: Vec<&Axis> =
+        schedule.split.iter().filter_map(|s| axes.iter().copied().find(|axis| name(axis) == s)).collect();
+    let several = |axis: &&&Axis| schedule.lanes.as_ref() == Some(name(axis)) || schedule.tile.contains_key(name(axis));
+    if let Some(axis) = split.iter().find(several) {
+        return Err(format!("a work item does several iterations of `{}`", name(axis)));
+    }
+    let crate::ir::Buffer { name: called, shape, .. } = &kernel.buffers[buffer];
+    let along = |axis: &Axis, extent: &Expr| matches!(axis.lo.kind, Kind::Int(0)) && same(&axis.hi, extent);
+    let mut in_order = split.len() <= shape.len() && split.iter().zip(shape).all(|(axis, extent)| along(axis, extent));
+    kernel.places(&mut |place| {
+        let first = || split.iter().zip(&place.index);
+        in_order &= place.buffer != buffer || first().all(|(axis, index)| is(index, axis.var));
+    });
+    if !in_order {
+        let order = schedule.split.join(", ");
+        return Err(format!("the work items, numbered by {order}, do not touch `{called}` in this order"));
+    }
+    let mut tile = Tile { constant: 1, dims: Vec::new() };
+    for extent in &shape[split.len()..] {
+        match extent.kind {
+            Kind::Int(n @ 1..=0x7fff_ffff) if tile.constant.checked_mul(n as i32).is_some() => {
+                tile.constant *= n as i32
+            }
+            Kind::Var(v) if kernel.dims.contains(&v) => tile.dims.push(v.0),
+            _ => return Err(format!("an extent of `{called}` is neither a dim nor a number that fits")),
+        }
+    }
+    Ok(tile)
+}
+
+fn is(e: &Expr, var: Var) -> bool {
+    matches!(e.kind, Kind::Var(v) if v == var)
+}
+
+fn same(a: &Expr, b: &Expr) -> bool {
+    match (&a.kind, &b.kind) {
+        (Kind::Int(a), Kind::Int(b)) => a == b,
+        (Kind::Var(a), Kind::Var(b)) => a == b,
+        _ => false,
+    }
+}

@@ -1,0 +1,52 @@
+//! Which neighbouring stages can be one launch: a placement of the edge between them, not another forward pass.
+use super::{BoundStage, Size};
+use kernels_gen::Fused;
+
+/// Two stages that can be one launch: the groups that finish what the second one reads do that, too.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Number of the stage that writes; the next one reads.
+    pub producer: usize,
+    /// The launch.
+    pub fused: &'static Fused,
+    /// The integers of both, as [`Fused::ints`] has them: dims, then integer scalars.
+    pub ints: Vec<Size>,
+    /// How many of them are dims.
+    pub dims: usize,
+    /// The floats of both.
+    pub floats: Vec<f32>,
+}
+
+/// The pairs among stages in the order in which they are run; no stage is in two of them.
+pub fn pairs(stages: &[BoundStage], fused: &'static [Fused]) -> Vec<Pair> {
+    let mut found: Vec<Pair> = Vec::new();
+    for (producer, two) in stages.windows(2).enumerate() {
+        let [first, then] = two else { unreachable!("windows are of two") };
+        let free = found.last().is_none_or(|pair| pair.producer + 1 < producer);
+        let Some(fused) = fused.iter().find(|fused| free && can_be_one(first, then, fused)) else { continue };
+        let dims = [first, then].map(|stage| stage.kernel.dims);
+        found.push(Pair {
+            producer,
+            fused,
+            ints: fused.ints((&first.ints, dims[0]), (&then.ints, dims[1])),
+            dims: dims[0] + dims[1],
+            floats: fused.floats(&first.floats, &then.floats),
+        });
+    }
+    found
+}
+
+/// Whether the stages have these kernels, hand on the edge, and else share no memory that one of them writes.
+fn can_be_one(first: &BoundStage, then: &BoundStage, fused: &Fused) -> bool {
+    if (first.kernel.name, then.kernel.name) != (fused.producer, fused.consumer) {
+        return false;
+    }
+    let (from, to) = fused.edge;
+    let written = |stage: &BoundStage, i: usize| stage.kernel.buffers[i].written;
+    let apart = |i: usize, j: usize| {
+        let shared = first.args[i].buffer == then.args[j].buffer;
+        !shared || !written(first, i) && !written(then, j) || (i, j) == (from, to)
+    };
+    let all_apart = (0..first.args.len()).all(|i| (0..then.args.len()).all(|j| apart(i, j)));
+    first.args[from] == then.args[to] && all_apart
+}
