@@ -110,13 +110,13 @@ fn overlapping(n: Expr, own: &Expr, other: &Expr) -> (Expr, Expr) {
 }
 
 /// Where the last to arrive has merged all parts of an iteration, and the number of that, which is its counter's.
-fn merged(stmts: &mut Vec<Stmt>) -> Option<(&mut Vec<Stmt>, Expr)> {
+fn merged(stmts: &mut [Stmt]) -> Option<(&mut Vec<Stmt>, Expr)> {
     let arrival = stmts.iter().find_map(|s| match s {
         Stmt::Arrive { last, counter, .. } => Some((*last, counter.clone())),
         _ => None,
     });
     let Some((last, counter)) = arrival else {
-        return stmts.iter_mut().flat_map(Stmt::lists_mut).find_map(merged);
+        return stmts.iter_mut().flat_map(Stmt::lists_mut).find_map(|list| merged(list));
     };
     stmts.iter_mut().find_map(|s| match s {
         Stmt::If { cond: Expr::Var(cond), then, .. } if *cond == last => Some((then, counter.clone())),

@@ -244,11 +244,11 @@ fn copies_are_aligned_pieces_from_a_buffer_to_the_team() {
     };
     said(&|_, _, len| *len = 3, "12 bytes are no piece");
     said(&|to, _, _| to.scalar = Scalar::I32, "are no piece");
-    said(&|_, from, _| from.addr = Box::new(Expr::Long(4)), "from 4 are not aligned");
+    said(&|_, from, _| *from.addr = Expr::Long(4), "from 4 are not aligned");
     said(&|to, _, _| to.lane_stride = 8, "copy to the same byte");
     said(&|_, from, _| from.lane_stride = 0, "some of them nothing");
     said(&|to, _, _| to.mem = Mem::Buffer(0), "from a buffer to an array of the team");
-    said(&|_, from, _| from.addr = Box::new(Expr::Long(1 << 20)), "leave the");
+    said(&|_, from, _| *from.addr = Expr::Long(1 << 20), "leave the");
 }
 
 #[test]

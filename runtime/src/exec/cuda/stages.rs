@@ -79,11 +79,6 @@ impl Stages {
         self.stages.len()
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &BoundStage> {
-        self.stages.iter().map(|stage| &stage.bound)
-    }
-
     /// The stage of this number.
     pub fn bound(&self, number: usize) -> &BoundStage {
         &self.stages[number].bound
