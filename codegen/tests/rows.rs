@@ -59,6 +59,7 @@ fn lanes_do_rows() {
                     for cut in [&[("low", 4), ("high", 4)][..], &[("low", 16), ("scales", 4), ("high", 4)], &[]] {
                         let mut schedule = Schedule { width, dot: dot.map(String::from), ..Schedule::plain(&["n"]) };
                         schedule.unroll = 16;
+                        schedule.prefetch = if target == Target::Cuda { 0 } else { 64 * tile };
                         schedule.lanes = Some("n".into());
                         schedule.layout.insert("w".into(), pieces(cut, width));
                         schedule.tile.extend([("n".to_string(), tile), ("t".to_string(), tile)]);

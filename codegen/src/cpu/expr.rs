@@ -353,6 +353,18 @@ impl Printer<'_> {
         Ok(quote!(#base.offset(#offset as isize)))
     }
 
+    /// A statement that asks for `bytes` bytes, which may lie outside of memory.
+    pub fn prefetch(&mut self, from: &Access, bytes: usize) -> Res<TokenStream> {
+        let base = match from.mem {
+            Mem::Buffer(index) => self.names.buffer(index).cloned(),
+            _ => None,
+        };
+        let Some(base) = base else { return self.error("only buffers are asked for early") };
+        let offset = self.uniform(&from.addr, Ty::I64)?.operand();
+        let (name, bytes) = (self.helper("prefetch", 1)?, literal(Literal::usize_unsuffixed(bytes)));
+        Ok(quote!(#name(#base.wrapping_offset(#offset as isize), #bytes);))
+    }
+
     /// A statement that writes `value`.
     pub fn store(&mut self, to: &Access, value: &Expr) -> Res<TokenStream> {
         let value = self.typed(value, memory::loaded(to.scalar))?;

@@ -43,6 +43,9 @@ pub static ROWS: &[Row] = rows! {
     PLAIN store_i8 (P i) -> V { "a.cast::<i8>().write(b as i8)" }
     PLAIN store_u8 (P i) -> V { "a.write(b as u8)" }
 
+    SOFT prefetch (P N) -> V { "let _ = (a, b);" }
+    HARD prefetch (P N) -> V { "let mut at = 0; while at < b { _mm_prefetch::<_MM_HINT_T0>(a.wrapping_offset(at).cast()); at += 64; }" }
+
     // Memory, a register from neighbouring numbers.
     VECTOR load_f32 (P) -> F { "{p}_loadu_ps(a.cast())" }
     VECTOR load_f16 (P) -> F { "{p}_cvtph_ps({load2}(a.cast()))" }

@@ -111,6 +111,7 @@ impl Printer<'_> {
                 quote!(if #cond { #then } #other)
             }
             Stmt::Store { to, value, .. } => self.store(to, value)?,
+            Stmt::Prefetch { from, bytes } => self.prefetch(from, *bytes)?,
             Stmt::Arrive { .. } => {
                 return self.error("workers on a CPU do not meet: leave `parts` out of the schedule");
             }

@@ -104,7 +104,14 @@ impl<'a> Printer<'a> {
             | Stmt::For { var, .. }
             | Stmt::Arrive { last: var, .. } => of(var),
             Stmt::Store { span, .. } => *span,
-            Stmt::Array { .. } | Stmt::If { .. } | Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await => return None,
+            Stmt::Array { .. }
+            | Stmt::If { .. }
+            | Stmt::Barrier
+            | Stmt::Copy { .. }
+            | Stmt::Await
+            | Stmt::Prefetch { .. } => {
+                return None;
+            }
         })
     }
 
@@ -178,6 +185,9 @@ impl<'a> Printer<'a> {
                     self.stmts(other, depth + 1, out)?;
                 }
                 out.bare(depth, "}");
+            }
+            Stmt::Prefetch { .. } => {
+                return Err("a GPU asks for nothing early: leave `prefetch` out of the schedule".into());
             }
             Stmt::Barrier => out.bare(depth, "__syncthreads();"),
             Stmt::Copy { to, from, len } => self.copy(to, from, *len, depth, out)?,

@@ -195,6 +195,11 @@ pub enum Stmt {
     },
     /// Waits until all copies that the worker has begun are done.
     Await,
+    /// Asks for bytes that will be read soon. Where they are not, nothing happens.
+    Prefetch {
+        from: Access,
+        bytes: usize,
+    },
     /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
     Store {
         to: Access,

@@ -73,6 +73,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
         Stmt::Store { to, value, .. } => format!("{} = {}", access(func, to), expr(func, value)),
+        Stmt::Prefetch { from, bytes } => format!("prefetch {bytes} of {}", access(func, from)),
         Stmt::Arrive { last, counter, of } => {
             format!("let {} = arrive at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }

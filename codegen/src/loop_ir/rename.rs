@@ -20,7 +20,7 @@ impl Names {
                 | Stmt::Array { var, .. }
                 | Stmt::For { var, .. }
                 | Stmt::Arrive { last: var, .. } => *var = self.var(*var),
-                Stmt::Store { to, .. } => self.mem(&mut to.mem),
+                Stmt::Store { to, .. } | Stmt::Prefetch { from: to, .. } => self.mem(&mut to.mem),
                 Stmt::Copy { to, from, .. } => [to, from].into_iter().for_each(|a| self.mem(&mut a.mem)),
                 Stmt::If { .. } | Stmt::Barrier | Stmt::Await => {}
             }

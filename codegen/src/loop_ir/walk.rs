@@ -16,6 +16,7 @@ macro_rules! parts {
                     Stmt::If { cond, .. } => vec![cond],
                     Stmt::Store { to, value, .. } => vec![& $($mutable)? *to.addr, value],
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
+                    Stmt::Prefetch { from, .. } => vec![& $($mutable)? *from.addr],
                     Stmt::Copy { to, from, .. } => vec![& $($mutable)? *to.addr, & $($mutable)? *from.addr],
                 }
             }

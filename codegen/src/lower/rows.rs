@@ -2,7 +2,7 @@
 use super::axis::give;
 use super::build::{int, long};
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Buffer, Kind, Place};
+use crate::ir::{Axis, BinOp, Buffer, Kind, Place, Scalar};
 use crate::layout::{Layout, Run};
 use crate::loop_ir::{Access, Bind, Expr, Mem, Stmt};
 use crate::schedule::Schedule;
@@ -90,7 +90,9 @@ impl Lower<'_> {
         if to.lane_stride == 0 {
             return self.illegal("all lanes store to one place");
         }
-        let (scalar, bytes) = (to.scalar, to.scalar.bytes() as i64);
+        let bytes = to.scalar.bytes() as i64;
+        // As wide as it is in a register.
+        let scalar = if to.scalar.range().is_some() { Scalar::I32 } else { Scalar::F32 };
         let left = self.binary(BinOp::Sub, hi, base);
         let whole = self.binary(BinOp::Le, int(self.width() as i32), left.clone());
         let (then, ()) = self.inside(|l| {
@@ -105,13 +107,14 @@ impl Lower<'_> {
             scalar,
         };
         let (other, ()) = self.inside(|l| {
-            l.store(local(long(0), bytes), value);
+            l.store(local(long(0), 4), value);
             l.each(Bind::Serial, "lane", (int(0), left, 1), |l, lane| {
                 let wide = l.widen(lane);
-                let at = l.long(BinOp::Mul, wide, long(bytes));
-                let number = l.load(local(at.clone(), 0));
-                let first = Op { e: (*to.addr).clone(), ..at.clone() };
-                let addr = l.long(BinOp::Add, first, at);
+                let at = l.long(BinOp::Mul, wide.clone(), long(4));
+                let number = l.load(local(at, 0));
+                let behind = l.long(BinOp::Mul, wide, long(bytes));
+                let first = Op { e: (*to.addr).clone(), ..behind.clone() };
+                let addr = l.long(BinOp::Add, first, behind);
                 l.store(Access { addr: Box::new(addr.e), lane_stride: 0, ..to.clone() }, number);
                 Ok(())
             })
@@ -154,7 +157,11 @@ impl Lower<'_> {
             column = self.long(BinOp::Mul, column, extent);
             column = self.long(BinOp::Add, column, index);
         }
-        let base = self.long(BinOp::Mul, column, long((layout.block_bytes * layout.rows) as i64));
+        let tile_column = layout.block_bytes * layout.rows;
+        let base = self.long(BinOp::Mul, column, long(tile_column as i64));
+        if step != 0 {
+            self.prefetch(place, &base, tile_column);
+        }
         let within = if step == 0 { self.binary(BinOp::Rem, row, int(rows)) } else { int(0) };
         let run = layout.runs.iter().find(|r| (r.offset..r.offset + r.bytes).contains(&place.offset));
         let Some(run) = run.copied() else { unreachable!("a field is a run") };
@@ -162,6 +169,19 @@ impl Lower<'_> {
         let addr = self.long(BinOp::Add, base, addr);
         let lane_stride = if step == 0 { 0 } else { run.piece as i32 };
         Ok(Access { mem: Mem::Buffer(place.buffer), addr: Box::new(addr.e), lane_stride, scalar: place.scalar })
+    }
+
+    /// Asks for what comes as far behind a column of blocks as the schedule says, where the column is first met.
+    fn prefetch(&mut self, place: &Place, column: &Op, bytes: usize) {
+        let key = format!("prefetch {} {:?}", place.buffer, column.e);
+        if self.schedule.prefetch == 0 || self.blocks.iter().any(|b| b.known.contains_key(&key)) {
+            return;
+        }
+        let ahead = self.long(BinOp::Add, column.clone(), long(self.schedule.prefetch as i64));
+        let addr = Box::new(ahead.e.clone());
+        let from = Access { mem: Mem::Buffer(place.buffer), addr, lane_stride: 0, scalar: Scalar::U8 };
+        self.push(Stmt::Prefetch { from, bytes });
+        self.blocks.last_mut().expect("a block is open").known.insert(key, ahead);
     }
 
     /// Where in a column of blocks the bytes of a field are that belong to row `within` of the tile.

@@ -30,11 +30,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let axes = if parts.is_some() { Vec::new() } else { axes };
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
     let unroll = pick(&[0, 4, 8, 16, 32]);
+    let prefetch = if target == Target::Cuda { 0 } else { pick(&[0, 0, 4096]) };
     let shares = target == Target::Cuda && parts.is_none() && lower::has_segments(kernel);
     let team = if shares { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
     let (stage, most) = if team > 1 { rows(kernel, &mut pick) } else { Default::default() };
-    Schedule { width, dot, split, lanes, layout, tile, parts, team, stage, unroll, most, threads }
+    Schedule { width, dot, split, lanes, layout, tile, parts, team, stage, prefetch, unroll, most, threads }
 }
 
 /// Layouts of some of the weights: `rows` rows side by side, in pieces that fields can be cut into.

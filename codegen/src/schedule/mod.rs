@@ -37,6 +37,9 @@ pub struct Schedule {
     /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows.
     #[serde(default)]
     pub stage: Vec<String>,
+    /// How many bytes ahead weights are asked for, where lanes do rows; 0 is not at all. On CPUs only.
+    #[serde(default)]
+    pub prefetch: usize,
     /// Exact reductions over at most this many elements are unrolled.
     #[serde(default)]
     pub unroll: usize,
@@ -76,6 +79,7 @@ impl Schedule {
             parts: None,
             team: 1,
             stage: Vec::new(),
+            prefetch: 0,
             unroll: 0,
             most: BTreeMap::new(),
             threads: cta(),

@@ -60,6 +60,8 @@ impl Walk<'_> {
                         self.see("else");
                     }
                 }
+                // Weights are asked for early, and no random kernel has any.
+                Stmt::Prefetch { .. } => {}
                 Stmt::Arrive { .. } => self.see("arrive"),
                 Stmt::Barrier => self.see("barrier"),
                 Stmt::Copy { .. } => self.see("copy"),

@@ -255,7 +255,8 @@ fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> R
             (Role::Weight, None) => Slot::Mapped(weight(buffer, model, limits)?),
             (Role::Weight, Some(packing)) => {
                 let data = weight(buffer, model, limits)?;
-                let mut memory = take(buffer, packing.bytes())?;
+                let bytes = packing.bytes();
+                let mut memory = Memory::in_large_pages(bytes).ok_or_else(|| no_memory(buffer, bytes))?;
                 packing.pack(data, memory.bytes_mut(), setup.threads);
                 model.release(data);
                 Slot::Owned(memory)
@@ -273,6 +274,9 @@ fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> R
 }
 
 fn take(buffer: &Buffer, bytes: usize) -> Result<Memory, ExecError> {
-    let missing = || ExecError::Memory { buffer: buffer.name.clone(), bytes: bytes.to_string() };
-    Memory::zeroed(bytes).ok_or_else(missing)
+    Memory::zeroed(bytes).ok_or_else(|| no_memory(buffer, bytes))
+}
+
+fn no_memory(buffer: &Buffer, bytes: usize) -> ExecError {
+    ExecError::Memory { buffer: buffer.name.clone(), bytes: bytes.to_string() }
 }

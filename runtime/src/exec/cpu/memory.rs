@@ -1,56 +1,41 @@
-//! Memory of an executor: zeroed, aligned for the widest registers, and an error where the system has not enough.
-use std::{
-    alloc::{Layout, alloc_zeroed, dealloc},
-    ptr::NonNull,
-    slice,
-};
+//! Memory of an executor: zeroed, aligned to a page, and an error where the system has not enough.
+use memmap2::MmapMut;
 
-/// A cache line, and the widest register.
-const ALIGN: usize = 64;
-
-/// Zeroed bytes. The system gives large blocks as zero pages, which take up memory when they are first written.
+/// Zeroed bytes. The system gives them as zero pages, which take up memory when they are first written.
 pub struct Memory {
-    ptr: NonNull<u8>,
-    layout: Layout,
+    map: MmapMut,
     len: usize,
 }
-
-// SAFETY: it owns its bytes as a Vec does.
-unsafe impl Send for Memory {}
-// SAFETY: as above.
-unsafe impl Sync for Memory {}
 
 impl Memory {
     /// `len` zero bytes; `None` where the system refuses.
     pub fn zeroed(len: usize) -> Option<Memory> {
-        let layout = Layout::from_size_align(len.max(1), ALIGN).ok()?;
-        // SAFETY: the layout's size is not zero.
-        let ptr = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Memory { ptr, layout, len })
+        // What is mapped has one byte at least.
+        Some(Memory { map: MmapMut::map_anon(len.max(1)).ok()?, len })
+    }
+
+    /// The same for bytes that will all be written, and read again and again: in large pages, where the system has them.
+    pub fn in_large_pages(len: usize) -> Option<Memory> {
+        let memory = Memory::zeroed(len)?;
+        // Fewer pages mean fewer look-ups of their addresses, and processors read ahead to the end of a page.
+        #[cfg(target_os = "linux")]
+        let _ = memory.map.advise(memmap2::Advice::HugePage);
+        Some(memory)
     }
 
     /// Where it is. Writing through it is up to the owner.
     pub fn ptr(&self) -> *mut u8 {
-        self.ptr.as_ptr()
+        self.map.as_ptr().cast_mut()
     }
 
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: `len` bytes are allocated and initialized.
-        unsafe { slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+        &self.map[..self.len]
     }
 
     /// All bytes, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and borrowed alone.
-        unsafe { slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
+        &mut self.map[..self.len]
     }
 }
 
@@ -60,12 +45,15 @@ mod tests {
 
     #[test]
     fn is_zeroed_and_aligned_and_may_be_refused() {
-        let mut memory = Memory::zeroed(1000).unwrap();
-        assert!(memory.bytes().iter().all(|&b| b == 0) && memory.bytes().len() == 1000);
-        assert_eq!(memory.ptr() as usize % ALIGN, 0);
-        memory.bytes_mut()[999] = 1;
-        assert_eq!(memory.bytes()[999], 1);
-        assert!(Memory::zeroed(0).unwrap().bytes().is_empty());
-        assert!(Memory::zeroed(usize::MAX).is_none());
+        for make in [Memory::zeroed, Memory::in_large_pages] {
+            let mut memory = make(1000).unwrap();
+            assert!(memory.bytes().iter().all(|&b| b == 0) && memory.bytes().len() == 1000);
+            // For the widest registers.
+            assert_eq!(memory.ptr() as usize % 64, 0);
+            memory.bytes_mut()[999] = 1;
+            assert_eq!(memory.bytes()[999], 1);
+            assert!(make(0).unwrap().bytes().is_empty());
+            assert!(make(usize::MAX).is_none());
+        }
     }
 }
