@@ -121,7 +121,7 @@ fn under(target: Target, kernel: &Kernel, schedule: &Schedule, case: &Case, expe
     func.with_layouts(&case.ints, &mut buffers, |buffers| {
         if target == Target::Cuda {
             // Few workers meet often; one for each item races with all.
-            let workers = [2, 3, 5, (items as usize).clamp(1, 64)][rng.below(4)];
+            let workers = [2, 3, 5, (items as usize).clamp(1, 64 / func.team)][rng.below(4)];
             let turn = |n| rng.below(n);
             return loop_ir::interp::run_at_once(&func, &case.ints, &case.floats, buffers, workers, turn);
         }
