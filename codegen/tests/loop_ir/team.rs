@@ -39,7 +39,8 @@ enum Wrong {
 fn sum(wrong: Wrong) -> Func {
     let mut b = Build::new("sum", WIDTH);
     b.func.team = TEAM;
-    let (x, y) = (b.buffer("x", Scalar::F32, true), b.buffer("y", Scalar::F32, true));
+    // What workers write, they may read only after that.
+    let (x, y) = (b.buffer("x", Scalar::F32, wrong == Wrong::SourceWritten), b.buffer("y", Scalar::F32, true));
     let [item, member, i, k] = ["item", "member", "i", "k"].map(|name| b.one(name, Ty::I32));
     let [row, slots] = ["row", "slots"].map(|name| b.one(name, Ty::F32));
     let [part, total] = ["part", "total"].map(|name| b.one(name, Ty::F32));
@@ -75,10 +76,11 @@ fn sum(wrong: Wrong) -> Func {
     };
     let first = bin(BinOp::Mul, next, int(PART as i32));
     let elements = add(part, bin(BinOp::Add, first, var(i)), Mem::Shared(row));
+    let index = bin(BinOp::Add, begin(), offset(var(i), 4, 0));
+    let fill = for_(Bind::Serial, i, int(0), int(PART as i32), vec![store(bytes(index, x, 0), Expr::Float(0.5))]);
     let spoil = store(bytes(begin(), x, 0), Expr::Float(1.0));
     let body = [
-        vec![copy],
-        if wrong == Wrong::SourceWritten { vec![spoil] } else { Vec::new() },
+        if wrong == Wrong::SourceWritten { vec![fill, copy, spoil] } else { vec![copy] },
         landed,
         vec![Stmt::Reg { var: part, init: Expr::Float(0.0) }],
         vec![for_(Bind::Serial, i, int(0), int(PART as i32), elements)],
