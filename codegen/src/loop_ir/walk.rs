@@ -56,7 +56,8 @@ parts!(exprs, lists, children,);
 parts!(exprs_mut, lists_mut, children_mut, mut);
 
 impl Func {
-    /// Whether workers write a buffer and read it, too. That is so where two kernels are fused, and never in a kernel by itself.
+    /// Whether workers write a buffer and load from it, too. That is so where two kernels are fused, and never in a kernel by
+    /// itself. Copies do not count: they are of teams, which are not fused.
     pub fn hands_on(&self, buffer: usize) -> bool {
         self.buffers[buffer].written && reads(&self.body, Mem::Buffer(buffer))
     }
@@ -67,7 +68,6 @@ fn reads(stmts: &[Stmt], from: Mem) -> bool {
     for s in stmts {
         let mut note = |e: &Expr| found |= matches!(e, Expr::Load(a) | Expr::LoadPack(a) if a.mem == from);
         s.exprs().into_iter().for_each(|e| e.visit(&mut note));
-        found |= matches!(s, Stmt::Copy { from: copied, .. } if copied.mem == from);
         found |= s.lists().into_iter().any(|list| reads(list, from));
     }
     found
