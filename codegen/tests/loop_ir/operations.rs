@@ -189,6 +189,9 @@ pub fn copies(width: usize) -> Func {
     for (k, scalar) in SCALARS.into_iter().enumerate() {
         let size = scalar.bytes() as i32;
         let place = |mem, stride| at(mem, offset(var(item), 3 * width as i64 * size as i64, 0), stride, scalar);
+        // Also where nothing is.
+        let ahead = at(from[k], offset(var(item), 3 * width as i64 * size as i64, 4096), 0, scalar);
+        body.push(Stmt::Prefetch { from: ahead, bytes: 128 });
         body.push(store(place(near[k], size), Expr::Load(place(from[k], 3 * size))));
         body.push(store(place(far[k], 3 * size), Expr::Load(place(from[k], size))));
     }
