@@ -226,7 +226,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.shared.land(self.w.id);
                 Ok(())
             }
-            Stmt::Prefetch { from, .. } => self.uniform(&from.addr, Ty::I64).map(drop).map_err(Stop::from),
+            Stmt::Prefetch { from, .. } => self.uniform(&from.addr, Ty::I64).map(drop),
             Stmt::Arrive { last, counter, of } => {
                 let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
                 let of = self.uniform(of, Ty::I32)?.lanes[0] as i32;
