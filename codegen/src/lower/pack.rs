@@ -94,6 +94,9 @@ impl Lower<'_> {
         match &e.kind {
             Kind::Load(p) => {
                 let mut access = self.access(p, 4, env)?;
+                if self.rows.is_some() && access.lane_stride != 0 && self.layouts[p.buffer].is_none() {
+                    return self.illegal("lanes beyond the last row would read what is not there");
+                }
                 if self.lanes_are_free() {
                     access.lane_stride = 4;
                 }

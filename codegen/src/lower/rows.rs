@@ -31,6 +31,9 @@ impl Lower<'_> {
         if self.width() == 1 {
             return self.illegal(format!("one lane cannot share `{name}`"));
         }
+        if self.schedule.parts.is_some() {
+            return self.illegal("where workers share the parts of a merge, lanes share them, too");
+        }
         if !split.iter().any(|axis| self.has_rows(axis)) {
             return self.illegal(format!("lanes share `{name}`, which is not split over threads"));
         }
