@@ -1,4 +1,5 @@
 //! What a schedule can be for: an instruction set of the CPU, or CUDA.
+use crate::cpu::row::Slot;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::instructions::{INSTRUCTIONS, Instruction};
@@ -33,11 +34,20 @@ impl Target {
 
     /// Instructions for dots of bytes, of any width.
     pub fn dots(self) -> Vec<&'static str> {
+        self.instructions(|i| i.args.iter().any(|(_, slot, _)| *slot == Slot::U))
+    }
+
+    /// Instructions for dots of numbers of 16 bits, of any width.
+    pub fn dots2(self) -> Vec<&'static str> {
+        self.instructions(|i| i.args.iter().filter(|(_, slot, _)| *slot == Slot::H).count() == 2)
+    }
+
+    fn instructions(self, wanted: fn(&Instruction) -> bool) -> Vec<&'static str> {
         let has = |i: &&Instruction| match self {
             Target::Cpu(isa) => isa.widths().iter().any(|w| isa.supports_call(i.name, *w).is_ok()),
             Target::Cuda => i.cuda.is_some(),
         };
-        INSTRUCTIONS.iter().filter(|i| !i.across).filter(has).map(|i| i.name).collect()
+        INSTRUCTIONS.iter().filter(|i| wanted(i)).filter(has).map(|i| i.name).collect()
     }
 
     /// Whether a schedule can be used for a kernel here, with the reason if not.
@@ -52,7 +62,7 @@ impl Target {
             return cuda::emit(&func, schedule.threads, &Places::default()).map(|_| func).map_err(|e| e.to_string());
         };
         isa.supports_width(schedule.width).map_err(|e| e.to_string())?;
-        if let Some(dot) = &schedule.dot {
+        for dot in schedule.dot.iter().chain(&schedule.dot2) {
             isa.supports_call(dot, schedule.width).map_err(|e| e.to_string())?;
         }
         let func = lower(kernel, schedule).map_err(|e| e.to_string())?;

@@ -35,7 +35,7 @@ impl Q4K {
     /// One leaf of a matvec: exact integer dots, then two rounded steps.
     fn dot(self, x: Q8K, acc: f32) -> f32 {
         let s = isum(0..8, |j| self.scale(j) * isum(0..32, |i| self.q(j, i) * x.q[j * 32 + i]));
-        let m = isum(0..8, |j| self.min(j) * (x.sums[2 * j] + x.sums[2 * j + 1]));
+        let m = isum(0..16, |j| self.min(j / 2) * x.sums[j]);
         let t = fma(self.d.f32(), s.f32(), -(self.dmin.f32() * m.f32()));
         fma(x.d, t, acc)
     }

@@ -12,11 +12,8 @@ struct Q6K {
 }
 
 impl Q6K {
-    /// Element `i` of sub-block `j`, still offset by 32.
-    fn q(self, j: int, i: int) -> int {
-        let half = j / 8;
-        let run = j % 8 / 2;
-        let at = j % 2 * 16 + i;
+    /// Element `at` of a run of 32 in a half, still offset by 32.
+    fn q(self, half: int, run: int, at: int) -> int {
         let low = (self.low[half * 64 + run % 2 * 32 + at] >> (run / 2 * 4)) & 15;
         let high = (self.high[half * 32 + at] >> (run * 2)) & 3;
         low | (high << 4)
@@ -24,7 +21,15 @@ impl Q6K {
 
     /// One leaf of a matvec. The offset of 32 is taken off through the activation's sums, so that the dot has unsigned weights.
     fn dot(self, x: Q8K, acc: f32) -> f32 {
-        let s = isum(0..16, |j| self.scales[j] * isum(0..16, |i| self.q(j, i) * x.q[j * 16 + i]));
+        // The four runs of a half share bytes, so these come one after the other.
+        let s = isum(0..4, |part| {
+            let half = part / 2;
+            let at = part % 2 * 16;
+            isum(0..4, |run| {
+                let sub = isum(0..16, |i| self.q(half, run, at + i) * x.q[half * 128 + run * 32 + at + i]);
+                self.scales[half * 8 + run * 2 + part % 2] * sub
+            })
+        });
         let m = isum(0..16, |j| self.scales[j] * x.sums[j]);
         let t = self.d.f32() * (s - 32 * m).f32();
         fma(x.d, t, acc)
@@ -32,6 +37,6 @@ impl Q6K {
 
     fn value(self, e: int) -> f32 {
         let scale = self.d.f32() * self.scales[e / 16].f32();
-        scale * (self.q(e / 16, e % 16) - 32).f32()
+        scale * (self.q(e / 128, e % 128 / 32, e % 32) - 32).f32()
     }
 }

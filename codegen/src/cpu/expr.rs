@@ -4,7 +4,7 @@ use super::operations;
 use super::support::Helper;
 use super::{Isa, Unsupported};
 use crate::ir::{BinOp, Scalar, UnOp};
-use crate::loop_ir::{Access, Expr, Func, Mem, Ty, memory};
+use crate::loop_ir::{Access, Expr, Func, Mem, Ty, lanes, memory};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -61,6 +61,7 @@ fn tag(ty: Ty) -> &'static str {
         Ty::I64 => "i64",
         Ty::Bool => "bool",
         Ty::U8x4 | Ty::I8x4 => "pack",
+        Ty::I16x2 => "half",
     }
 }
 
@@ -99,7 +100,8 @@ impl Printer<'_> {
             Expr::LoadPack(access) => match access.scalar {
                 Scalar::U8 => self.load(access, "pack", Ty::U8x4)?,
                 Scalar::I8 => self.load(access, "pack", Ty::I8x4)?,
-                other => return self.error(format!("four {other:?} are no pack")),
+                Scalar::I16 => self.load(access, "half", Ty::I16x2)?,
+                other => return self.error(format!("neighbouring {other:?} are no pack")),
             },
             Expr::Widen(v) => {
                 let v = self.uniform(v, Ty::I32)?.operand();
@@ -108,6 +110,10 @@ impl Printer<'_> {
             Expr::Splat4(v) => {
                 let v = self.typed(v, Ty::I32)?;
                 self.help("splat_pack", &[v], Ty::U8x4)?
+            }
+            Expr::Pair(a, b) => {
+                let args = [self.typed(a, Ty::I32)?, self.typed(b, Ty::I32)?];
+                self.help("pair_half", &args, Ty::I16x2)?
             }
             Expr::Unary(op, v) => self.unary(*op, v)?,
             Expr::Binary(op, a, b) => self.binary(*op, a, b)?,
@@ -239,6 +245,7 @@ impl Printer<'_> {
                 matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) || !varying && matches!(op, BinOp::Eq | BinOp::Ne)
             }
             Ty::U8x4 | Ty::I8x4 => matches!(op, BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Add | BinOp::Sub),
+            Ty::I16x2 => false,
         };
         if a.ty != b.ty || !possible {
             let how = if varying { "varying " } else { "" };
@@ -307,21 +314,23 @@ impl Printer<'_> {
     fn call(&mut self, name: &str, args: &[Expr]) -> Res<Out> {
         self.isa.supports_call(name, self.func.width)?;
         let args = args.iter().map(|a| self.expr(a)).collect::<Res<Vec<Out>>>()?;
-        let expected: &[Ty] = if name == "hsum" { &[Ty::I32] } else { &[Ty::I32, Ty::U8x4, Ty::I8x4] };
-        if args.len() != expected.len() || args.iter().zip(expected).any(|(arg, ty)| arg.ty != *ty) {
-            let given: Vec<Ty> = args.iter().map(|a| a.ty).collect();
+        let instruction = crate::instructions::instruction(name).expect("supported, so it is known");
+        let expected: Vec<Ty> = instruction.args.iter().filter_map(|(_, slot, _)| lanes::ty(*slot)).collect();
+        let given: Vec<Ty> = args.iter().map(|a| a.ty).collect();
+        if given != expected {
             return self.error(format!("`{name}` takes {expected:?}, given {given:?}"));
         }
-        if name == "hsum" && !args[0].varying && self.func.width > 1 {
-            return self.error("`hsum` of one value");
+        if instruction.across && !args[0].varying && self.func.width > 1 {
+            return self.error(format!("`{name}` of one value"));
         }
-        let out = self.help(name, &args, Ty::I32)?;
-        Ok(Out { varying: out.varying && name != "hsum", ..out })
+        let Some(ty) = lanes::ty(instruction.result) else { return self.error(format!("`{name}` gives no number")) };
+        let out = self.help(name, &args, ty)?;
+        Ok(Out { varying: out.varying && !instruction.across, ..out })
     }
 
     fn load(&mut self, access: &Access, what: &str, ty: Ty) -> Res<Out> {
         let address = self.address(access)?;
-        let bytes = if what == "pack" { 4 } else { access.scalar.bytes() };
+        let bytes = if matches!(what, "pack" | "half") { 4 } else { access.scalar.bytes() };
         if access.lane_stride == 0 || self.func.width == 1 {
             let name = self.helper(&format!("load_{what}"), 1)?;
             return Ok(Out::atom(quote!(#name(#address)), ty, false));

@@ -16,6 +16,10 @@ pub static ROWS: &[Row] = rows! {
         else if a < b { a } else { b }" }
     PLAIN to_int_f32 (f i i) -> i { "if a.is_nan() { 0 } else { (a.round_ties_even() as i32).clamp(b, c) }" }
     PLAIN splat_pack (i) -> k { "a as u32 * 0x0101_0101" }
+    // A number that the compiler does not know: loops up to it stay loops.
+    SOFT rolled (i) -> i { "core::hint::black_box(a)" }
+    HARD rolled (i) -> i { "let mut a = a; core::arch::asm!(\"/* {0:e} */\", inout(reg) a, options(pure, nomem, nostack, preserves_flags)); a" }
+    PLAIN pair_half (i i) -> h { "(a as u32 & 0xffff) | (b as u32) << 16" }
     PLAIN add_pack (k k) -> k { BYTES_ADD }
     PLAIN sub_pack (k k) -> k { BYTES_SUB }
     PLAIN shl_pack (k i) -> k { "(a << b) & ((0xff_u32 << b) & 0xff) * 0x0101_0101" }
@@ -33,6 +37,7 @@ pub static ROWS: &[Row] = rows! {
     PLAIN load_i8 (P) -> i { "a.cast::<i8>().read() as i32" }
     PLAIN load_u8 (P) -> i { "a.read() as i32" }
     PLAIN load_pack (P) -> k { "a.cast::<u32>().read_unaligned()" }
+    PLAIN load_half (P) -> h { "a.cast::<u32>().read_unaligned()" }
     PLAIN store_f32 (P f) -> V { "a.cast::<i32>().write_unaligned(bits_f32(b))" }
     SOFT store_f16 (P f) -> V { F32_TO_F16 }
     HARD store_f16 (P f) -> V { "store_u16(a, _mm_cvtsi128_si32(_mm_cvtps_ph::<0>(_mm_set_ss(canonical_f32(b)))))" }
@@ -56,6 +61,7 @@ pub static ROWS: &[Row] = rows! {
     VECTOR load_i8 (P) -> I { "{p}_cvtepi8_epi32({load1}(a.cast()))" }
     VECTOR load_u8 (P) -> I { "{p}_cvtepu8_epi32({load1}(a.cast()))" }
     VECTOR load_pack (P) -> K { "{p}_loadu_si{b}(a.cast())" }
+    VECTOR load_half (P) -> H { "{p}_loadu_si{b}(a.cast())" }
     VECTOR store_f32 (P F) -> V { "{p}_storeu_ps(a.cast(), canonical_f32{x}(b))" }
     VECTOR store_f16 (P F) -> V { "{store2}(a.cast(), {p}_cvtps_ph::<0>(canonical_f32{x}(b)))" }
     VECTOR store_bf16 (P F) -> V { "let b = bits_f32{x}(b); let odd = {p}_and_si{b}({p}_srli_epi32::<16>(b), {p}_set1_epi32(1)); \
@@ -80,6 +86,7 @@ pub static ROWS: &[Row] = rows! {
     VECTOR gather_i8 (P N) -> I { GATHER_I }
     VECTOR gather_u8 (P N) -> I { GATHER_I }
     VECTOR gather_pack (P N) -> K { "gather_i32{x}(a, b)" }
+    VECTOR gather_half (P N) -> H { "gather_i32{x}(a, b)" }
     VECTOR scatter_f32 (P F N) -> V { SCATTER_F }
     VECTOR scatter_f16 (P F N) -> V { SCATTER_F }
     VECTOR scatter_bf16 (P F N) -> V { SCATTER_F }
@@ -178,6 +185,10 @@ pub static ROWS: &[Row] = rows! {
     AVX512 and_bool (M M) -> M { "a & b" }
     AVX512 or_bool (M M) -> M { "a | b" }
     AVX512 xor_bool (M M) -> M { "a ^ b" }
+
+    // Two halves a lane.
+    VECTOR broadcast_half (h) -> H { "{p}_set1_epi32(a as i32)" }
+    VECTOR pair_half (I I) -> H { "{p}_or_si{b}({p}_and_si{b}(a, {p}_set1_epi32(0xffff)), {p}_slli_epi32::<16>(b))" }
 
     // Four bytes a lane. There is no shift of bytes: shift 16 bits, and drop what came from the neighbour.
     VECTOR broadcast_pack (k) -> K { "{p}_set1_epi32(a as i32)" }

@@ -17,6 +17,8 @@ pub enum Slot {
     S,
     /// Four bytes a lane, of either sign.
     K,
+    /// Two signed halves of 16 bits a lane.
+    H,
     /// A truth value a lane.
     M,
     /// One `f32`.
@@ -34,6 +36,9 @@ pub enum Slot {
     /// Four bytes, of either sign.
     #[allow(non_camel_case_types)]
     k,
+    /// Two signed halves of 16 bits.
+    #[allow(non_camel_case_types)]
+    h,
     /// One `bool`.
     #[allow(non_camel_case_types)]
     b,
@@ -106,10 +111,10 @@ impl Slot {
         Some(match self {
             Slot::F => format!("__m{bits}"),
             Slot::M if isa == Isa::Avx512 => format!("__mmask{}", lanes.max(8)),
-            Slot::I | Slot::U | Slot::S | Slot::K | Slot::M => format!("__m{bits}i"),
+            Slot::I | Slot::U | Slot::S | Slot::K | Slot::H | Slot::M => format!("__m{bits}i"),
             Slot::f => "f32".into(),
             Slot::i => "i32".into(),
-            Slot::u | Slot::s | Slot::k => "u32".into(),
+            Slot::u | Slot::s | Slot::k | Slot::h => "u32".into(),
             Slot::b => "bool".into(),
             Slot::P => "*mut u8".into(),
             Slot::N => "isize".into(),

@@ -163,6 +163,12 @@ impl Printer<'_> {
             Bind::Work => (quote!(lo), quote!(hi)),
             _ => (self.uniform(lo, Ty::I32)?.tokens, self.uniform(hi, Ty::I32)?.tokens),
         };
+        let hi = if bind == Bind::Rolled {
+            let rolled = self.helper("rolled", 1)?;
+            quote!(#rolled(#hi))
+        } else {
+            hi
+        };
         if step == 1 {
             return Ok(quote!(for #name in #lo..#hi { #body }));
         }
@@ -185,7 +191,7 @@ fn rust_type(value: &Out) -> Option<TokenStream> {
         Ty::I32 => "i32",
         Ty::I64 => "i64",
         Ty::Bool => "bool",
-        Ty::U8x4 | Ty::I8x4 => "u32",
+        Ty::U8x4 | Ty::I8x4 | Ty::I16x2 => "u32",
     };
     let name = format_ident!("{name}");
     Some(quote!(: #name))

@@ -2,7 +2,7 @@
 use super::stmt::{Printed, Printer};
 use crate::instructions::instruction;
 use crate::ir::{BinOp, Scalar, UnOp};
-use crate::loop_ir::{Access, Expr, Mem, Ty};
+use crate::loop_ir::{Access, Expr, Mem, Ty, lanes};
 
 impl Printer<'_> {
     /// An expression and its type.
@@ -18,11 +18,18 @@ impl Printer<'_> {
                 (format!("load_{}({})", self.how(a), self.address(a)?), ty)
             }
             Expr::LoadPack(a) => {
-                let ty = if a.scalar == Scalar::U8 { Ty::U8x4 } else { Ty::I8x4 };
+                let ty = match a.scalar {
+                    Scalar::U8 => Ty::U8x4,
+                    Scalar::I8 => Ty::I8x4,
+                    _ => Ty::I16x2,
+                };
                 (format!("load_pack{}({})", self.alignment(&a.addr).min(4), self.address(a)?), ty)
             }
             Expr::Widen(a) => (format!("(i64){}", self.operand(a)?), Ty::I64),
             Expr::Splat4(a) => (format!("(0x01010101u * (u32){})", self.operand(a)?), Ty::U8x4),
+            Expr::Pair(a, b) => {
+                (format!("(((u32){} & 0xffffu) | (u32){} << 16)", self.operand(a)?, self.operand(b)?), Ty::I16x2)
+            }
             Expr::Unary(op, a) => self.unary(*op, a)?,
             Expr::Binary(op, a, b) => self.binary(*op, a, b)?,
             Expr::Fma(a, b, c) => {
@@ -41,14 +48,15 @@ impl Printer<'_> {
                 (format!("__shfl_sync(mask, {text}, 0, {})", self.func.width), ty)
             }
             Expr::Call { intrinsic, args, .. } => {
-                let Some(template) = instruction(intrinsic).and_then(|i| i.cuda) else {
+                let known = instruction(intrinsic).and_then(|i| Some((i.cuda?, lanes::ty(i.result)?)));
+                let Some((template, ty)) = known else {
                     return Err(format!("CUDA has no `{intrinsic}`"));
                 };
                 let mut text = template.replace("{mask}", "mask");
                 for arg in args {
                     text = text.replacen("{}", &self.text(arg)?, 1);
                 }
-                (text, Ty::I32)
+                (text, ty)
             }
         })
     }

@@ -168,7 +168,10 @@ impl<'a> Printer<'a> {
                         out.line(depth, &format!("const int {name} = lane;"));
                         "{".into()
                     }
-                    Bind::Serial => {
+                    Bind::Serial | Bind::Rolled => {
+                        if *bind == Bind::Rolled {
+                            out.bare(depth, "#pragma unroll 1");
+                        }
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
                         format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")
                     }
@@ -253,7 +256,7 @@ fn c_type(ty: Ty) -> &'static str {
         Ty::I32 => "int",
         Ty::I64 => "i64",
         Ty::Bool => "bool",
-        Ty::U8x4 | Ty::I8x4 => "u32",
+        Ty::U8x4 | Ty::I8x4 | Ty::I16x2 => "u32",
     }
 }
 

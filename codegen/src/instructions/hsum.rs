@@ -4,9 +4,10 @@ use crate::cpu::row::*;
 
 pub const INSTRUCTION: Instruction = Instruction {
     name: "hsum",
-    args: &[("v", Slot::I)],
+    args: &[("v", Slot::I, "i32<-{share}, {share}>")],
+    result: Slot::I,
     across: true,
-    meaning: "isum(0..LANES, |l| v[l])",
+    meaning: &["isum(0..LANES, |l| v[l])"],
     in_i16: &[],
     rust: rows! {
         PLAIN hsum (i) -> i { "a" }

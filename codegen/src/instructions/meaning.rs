@@ -20,38 +20,44 @@ pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usi
     let bytes = |words: &Vec<u32>| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let mut buffers: Vec<Vec<u8>> = args.iter().map(bytes).collect();
     let results = if instruction.across { 1 } else { lanes };
-    buffers.resize(args.len() + 1 + instruction.in_i16.len(), vec![0; 4 * results]);
+    let numbers = instruction.meaning.len();
+    buffers.resize(args.len() + numbers + instruction.in_i16.len(), vec![0; 4 * results]);
     let ints: &[i32] = if instruction.across { &[] } else { &[lanes as i32] };
     interp::run(&kernel, ints, &[], &mut buffers)?;
-    let mut outputs = buffers[args.len()..]
-        .iter()
-        .map(|b| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect::<Vec<i32>>());
-    let result = outputs.next().expect("the result comes first");
-    let limited: Vec<Vec<i32>> = outputs.collect();
+    let outputs = buffers[args.len()..].iter();
+    let outputs: Vec<Vec<i32>> =
+        outputs.map(|b| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect()).collect();
+    let of_lane = |from: &[Vec<i32>], lane: usize| from.iter().map(|of| of[lane]).collect::<Vec<i32>>();
+    let halves = instruction.result == Slot::H;
+    let mut words = Vec::new();
     for lane in 0..results {
-        let values: Vec<i32> = limited.iter().map(|l| l[lane]).collect();
-        if values.iter().any(|v| i16::try_from(*v).is_err()) {
-            return Err(format!("{} computes {values:?} in i16", instruction.name));
+        let (values, mut limited) = (of_lane(&outputs[..numbers], lane), of_lane(&outputs[numbers..], lane));
+        limited.extend(values.iter().filter(|_| halves));
+        if limited.iter().any(|v| i16::try_from(*v).is_err()) {
+            return Err(format!("{} computes {limited:?} in i16", instruction.name));
         }
+        words.push(if halves { values[0] as u16 as u32 | (values[1] as u32) << 16 } else { values[0] as u32 });
     }
-    Ok(result.into_iter().map(|v| v as u32).collect())
+    Ok(words)
 }
 
 /// The kernel that an instruction is, for so many lanes.
 pub fn source(instruction: &Instruction, lanes: usize) -> String {
-    // Numbers are as large as the result lets them be: a sum of all lanes, or of one number and four products of bytes.
-    let most = if instruction.across { i32::MAX / lanes as i32 } else { i32::MAX - (1 << 20) };
+    let share = (i32::MAX / lanes as i32).to_string();
     let row = if instruction.across { lanes.to_string() } else { "L".to_string() };
-    let inputs = instruction.args.iter().map(|(name, slot)| match slot {
-        Slot::U => format!("{name}: &Ten<u8, {row}, 4>"),
-        Slot::S => format!("{name}: &Ten<i8, {row}, 4>"),
-        _ => format!("{name}: &Ten<i32<-{most}, {most}>, {row}>"),
+    let inputs = instruction.args.iter().map(|(name, slot, number)| {
+        let pack = match slot {
+            Slot::U | Slot::S => ", 4",
+            Slot::H => ", 2",
+            _ => "",
+        };
+        format!("{name}: &Ten<{}, {row}{pack}>", number.replace("{share}", &share))
     });
-    let values: Vec<&str> = [instruction.meaning].iter().chain(instruction.in_i16).copied().collect();
+    let values: Vec<&str> = instruction.meaning.iter().chain(instruction.in_i16).copied().collect();
     let extent = if instruction.across { "1" } else { "L" };
     let outputs = (0..values.len()).map(|i| format!("y{i}: &mut Ten<i32, {extent}>"));
     let params: Vec<String> = inputs.chain(outputs).collect();
-    let lane = |(name, _): &(&str, Slot)| format!("let {name} = {name}[lane]; ");
+    let lane = |(name, ..): &(&str, Slot, &str)| format!("let {name} = {name}[lane]; ");
     let lets: String = if instruction.across { String::new() } else { instruction.args.iter().map(lane).collect() };
     let stores: String = values.iter().enumerate().map(|(i, value)| format!("y{i}[lane] = {value}; ")).collect();
     let generics = if instruction.across { "" } else { "<L: Dim>" };

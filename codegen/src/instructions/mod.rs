@@ -3,12 +3,17 @@
 //! The meaning is text in the kernel language, which [`meaning`] evaluates: so an instruction is tested as a kernel is, and
 //! whoever adds one adds a file here and a line to [`INSTRUCTIONS`]. What a processor does to a register lane by lane
 //! (add, load, convert) has no entry here: its meaning is that of the operator, see [`crate::cpu::operations`].
+mod dot2_madd;
+mod dot2_scalar;
+mod dot2_vpdpwssd;
 mod dot4_dp4a;
 mod dot4_maddubs;
 mod dot4_scalar;
 mod dot4_vpdpbusd;
 mod hsum;
 pub mod meaning;
+mod pairs_maddubs;
+mod pairs_scalar;
 
 use crate::cpu::row::{Row, Slot};
 
@@ -17,12 +22,15 @@ use crate::cpu::row::{Row, Slot};
 pub struct Instruction {
     /// Name, also of its rows.
     pub name: &'static str,
-    /// Arguments: their names in `meaning`, and what they are.
-    pub args: &'static [(&'static str, Slot)],
+    /// Arguments: their names in `meaning`, what they are, and what their numbers are in the kernel language. `{share}` is what
+    /// can be added up over all lanes.
+    pub args: &'static [(&'static str, Slot, &'static str)],
+    /// What the result is: [`Slot::I`] or [`Slot::H`].
+    pub result: Slot,
     /// Whether it combines all lanes into one number; then a name in `meaning` is an array of `LANES` lanes.
     pub across: bool,
-    /// The result (of one lane), in the kernel language; packs are arrays of four bytes.
-    pub meaning: &'static str,
+    /// The numbers of the result (of one lane), in the kernel language; packs are arrays of four bytes or of two halves.
+    pub meaning: &'static [&'static str],
     /// Values, in the kernel language, that must lie in `i16` in each lane.
     pub in_i16: &'static [&'static str],
     /// Rust for it, on the instruction sets and registers that have it.
@@ -37,19 +45,50 @@ pub static INSTRUCTIONS: &[Instruction] = &[
     dot4_maddubs::INSTRUCTION,
     dot4_vpdpbusd::INSTRUCTION,
     dot4_dp4a::INSTRUCTION,
+    pairs_scalar::INSTRUCTION,
+    pairs_maddubs::INSTRUCTION,
+    dot2_scalar::INSTRUCTION,
+    dot2_madd::INSTRUCTION,
+    dot2_vpdpwssd::INSTRUCTION,
     hsum::INSTRUCTION,
 ];
 
 /// A dot of four unsigned with four signed bytes, added to `acc`: what all `dot4_` instructions compute.
 const DOT4: Instruction = Instruction {
     name: "dot4",
-    args: &[("acc", Slot::I), ("a", Slot::U), ("b", Slot::S)],
+    args: &[("acc", Slot::I, "i32<-2146435071, 2146435071>"), ("a", Slot::U, "u8"), ("b", Slot::S, "i8")],
+    result: Slot::I,
     across: false,
-    meaning: "acc + isum(0..4, |c| a[c] * b[c])",
+    meaning: &["acc + isum(0..4, |c| a[c] * b[c])"],
     in_i16: &[],
     rust: &[],
     cuda: None,
 };
+
+/// The dots of two unsigned with two signed neighbours, added to the two halves of `acc`: what all `pairs_` instructions compute.
+const PAIRS: Instruction = Instruction {
+    name: "pairs",
+    args: &[("acc", Slot::H, "i16"), ("a", Slot::U, "u8"), ("b", Slot::S, "i8")],
+    result: Slot::H,
+    meaning: &["acc[0] + a[0] * b[0] + a[1] * b[1]", "acc[1] + a[2] * b[2] + a[3] * b[3]"],
+    in_i16: &["a[0] * b[0] + a[1] * b[1]", "a[2] * b[2] + a[3] * b[3]"],
+    ..DOT4
+};
+
+/// A dot of two halves with two of at most [`SMALL`], added to `acc`: what all `dot2_` instructions compute.
+const DOT2: Instruction = Instruction {
+    name: "dot2",
+    args: &[
+        ("acc", Slot::I, "i32<-1610612735, 1610612735>"),
+        ("a", Slot::H, "i16"),
+        ("b", Slot::H, "i16<-8192, 8192>"),
+    ],
+    meaning: &["acc + a[0] * b[0] + a[1] * b[1]"],
+    ..DOT4
+};
+
+/// The largest magnitude of the second factors of a `dot2_` instruction.
+pub const SMALL: i64 = 8192;
 
 /// The instruction of this name.
 pub fn instruction(name: &str) -> Option<&'static Instruction> {

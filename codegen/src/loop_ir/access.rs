@@ -30,7 +30,7 @@ impl Turn<'_, '_, '_, '_> {
     }
 
     pub(super) fn load(&mut self, a: &Access, ty: Ty, size: usize) -> Result<Value, Stop> {
-        let scalar = if matches!(ty, Ty::U8x4 | Ty::I8x4) { Scalar::I32 } else { a.scalar };
+        let scalar = if matches!(ty, Ty::U8x4 | Ty::I8x4 | Ty::I16x2) { Scalar::I32 } else { a.scalar };
         let places = self.places(a, size)?;
         let memory = match a.mem {
             Mem::Local(var) => self.w.locals[var.0 as usize].as_slice(),

@@ -107,6 +107,7 @@ pub fn binary(op: BinOp, a: &Value, b: &Value) -> Res {
         (Ty::U8x4 | Ty::I8x4, _) => bytes(op, a, b),
         (x, y) if x != y => mismatch(),
         (Ty::F32, _) => float_binary(op, a, b),
+        (Ty::I16x2, _) => Err(format!("{op:?} of halves")),
         (Ty::I32, _) => match compare(op) {
             Some(f) => map(Ty::Bool, [a, b], |[x, y]| Ok(f((x as i32).cmp(&(y as i32))) as u32)),
             None => map(Ty::I32, [a, b], |[x, y]| int(integer(op, x as i32 as i64, y as i32 as i64, 32)?)),
@@ -238,6 +239,15 @@ pub fn splat4(a: &Value) -> Res {
     })
 }
 
+/// Two numbers as halves.
+pub fn pair(a: &Value, b: &Value) -> Res {
+    if a.ty != Ty::I32 || b.ty != Ty::I32 {
+        return Err(format!("a pair of {:?} and {:?}", a.ty, b.ty));
+    }
+    let half = |v: u32| i16::try_from(v as i32).map_err(|_| format!("{} is no i16", v as i32));
+    map(Ty::I16x2, [a, b], |[x, y]| Ok(half(x)? as u16 as u32 | (half(y)? as u16 as u32) << 16))
+}
+
 /// An instruction of the table, in a function of `width` lanes.
 pub fn call(name: &str, args: &[Value], width: usize) -> Res {
     let Some(instruction) = instruction(name) else {
@@ -245,22 +255,24 @@ pub fn call(name: &str, args: &[Value], width: usize) -> Res {
     };
     let lanes = args.iter().map(|a| a.n).max().unwrap_or(1);
     let fits = args.len() == instruction.args.len()
-        && (instruction.args.iter().zip(args)).all(|((_, slot), a)| ty(*slot) == Some(a.ty))
+        && (instruction.args.iter().zip(args)).all(|((_, slot, _), a)| ty(*slot) == Some(a.ty))
         && (!instruction.across || lanes == width);
     if !fits {
         return Err(format!("`{name}` does not take {:?}", args.iter().map(|a| (a.ty, a.n)).collect::<Vec<_>>()));
     }
     let given: Vec<Vec<u32>> = args.iter().map(|a| (0..lanes).map(|l| a.get(l)).collect()).collect();
     let out = meaning::evaluate(instruction, &given, lanes)?;
-    Ok(if instruction.across { Value::one(Ty::I32, out[0]) } else { Value::each(Ty::I32, lanes, |l| out[l]) })
+    let Some(ty) = ty(instruction.result) else { return Err(format!("`{name}` gives no number")) };
+    Ok(if instruction.across { Value::one(ty, out[0]) } else { Value::each(ty, lanes, |l| out[l]) })
 }
 
-/// The type that an argument of an instruction has.
-fn ty(slot: Slot) -> Option<Ty> {
+/// The type that an argument or the result of an instruction has.
+pub fn ty(slot: Slot) -> Option<Ty> {
     match slot {
         Slot::I => Some(Ty::I32),
         Slot::U => Some(Ty::U8x4),
         Slot::S => Some(Ty::I8x4),
+        Slot::H => Some(Ty::I16x2),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@
 mod access;
 mod divergence;
 pub mod interp;
-mod lanes;
+pub(crate) mod lanes;
 pub mod memory;
 pub mod print;
 pub(crate) mod rename;
@@ -46,6 +46,8 @@ pub enum Ty {
     U8x4,
     /// Four signed bytes.
     I8x4,
+    /// Two signed halves of 16 bits, the lower address in the lower half.
+    I16x2,
 }
 
 /// Name, type and place of a [`Var`].
@@ -119,6 +121,8 @@ pub enum Mem {
 pub enum Bind {
     /// One after the other.
     Serial,
+    /// One after the other, and it stays a loop: compilers are kept from writing its iterations out.
+    Rolled,
     /// Shared by workers, which run at once. On a CPU, a call runs the part `lo..hi` that it is given.
     Work,
     /// At once, by the members of a team; the extent is their number, the variable the member. Right inside the `Work` loop.
@@ -233,12 +237,14 @@ pub enum Expr {
     Bool(bool),
     Var(Var),
     Load(Access),
-    /// Four neighbouring bytes a lane as `U8x4` or `I8x4`, by `scalar`.
+    /// Four neighbouring bytes a lane as `U8x4` or `I8x4`, or two neighbouring `i16` as `I16x2`, by `scalar`.
     LoadPack(Access),
     /// `I32` to `I64`.
     Widen(Box<Expr>),
     /// One byte value, in 0..=255, in all four bytes of a `U8x4`.
     Splat4(Box<Expr>),
+    /// Two `I32`, which lie in `i16`, as the lower and the upper half of an `I16x2`.
+    Pair(Box<Expr>, Box<Expr>),
     /// As in the algorithm IR, per lane.
     Unary(UnOp, Box<Expr>),
     /// As in the algorithm IR, per lane; on packs per byte (`And`, `Or`, `Xor`, `Add`, `Sub`, and `Shl`, `Shr` by a uniform `I32`).

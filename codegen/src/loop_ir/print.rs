@@ -36,6 +36,7 @@ pub fn expr(func: &Func, e: &Expr) -> String {
         Expr::LoadPack(a) => format!("pack {}", access(func, a)),
         Expr::Widen(v) => format!("long({})", all(v)),
         Expr::Splat4(v) => format!("splat4({})", all(v)),
+        Expr::Pair(a, b) => format!("pair({}, {})", all(a), all(b)),
         Expr::Unary(UnOp::Neg, v) => format!("-{}", sub(v)),
         Expr::Unary(UnOp::Not, v) => format!("!{}", sub(v)),
         Expr::Unary(op, v) => format!("{}({})", unary(*op), all(v)),
@@ -64,6 +65,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::For { bind, var, lo, hi, step, .. } => {
             let bind = match bind {
                 Bind::Serial => "for",
+                Bind::Rolled => "rolled for",
                 Bind::Work => "work for",
                 Bind::Team => "team for",
                 Bind::Simd => "simd for",
@@ -131,6 +133,7 @@ fn declared(func: &Func, var: Var) -> String {
         Ty::Bool => "bool",
         Ty::U8x4 => "u8x4",
         Ty::I8x4 => "i8x4",
+        Ty::I16x2 => "i16x2",
     };
     format!("{}: {ty}{}", name(func, var), if info.varying { "*" } else { "" })
 }

@@ -39,7 +39,7 @@ macro_rules! parts {
                     Expr::Load(a) | Expr::LoadPack(a) => vec![& $($mutable)? *a.addr],
                     Expr::Widen(a) | Expr::Splat4(a) | Expr::Unary(_, a) | Expr::First(a) => vec![& $($mutable)? **a],
                     Expr::Shuffle { value, .. } => vec![& $($mutable)? **value],
-                    Expr::Binary(_, a, b) => vec![& $($mutable)? **a, & $($mutable)? **b],
+                    Expr::Binary(_, a, b) | Expr::Pair(a, b) => vec![& $($mutable)? **a, & $($mutable)? **b],
                     Expr::Fma(a, b, c) | Expr::Select(a, b, c) => {
                         vec![& $($mutable)? **a, & $($mutable)? **b, & $($mutable)? **c]
                     }

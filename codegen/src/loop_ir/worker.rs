@@ -287,13 +287,15 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             Expr::LoadPack(a) => match a.scalar {
                 Scalar::U8 => self.load(a, Ty::U8x4, 4)?,
                 Scalar::I8 => self.load(a, Ty::I8x4, 4)?,
-                other => return Err(format!("four {other:?} are no pack").into()),
+                Scalar::I16 => self.load(a, Ty::I16x2, 4)?,
+                other => return Err(format!("neighbouring {other:?} are no pack").into()),
             },
             Expr::Widen(v) => Value::long(self.uniform(v, Ty::I32)?.lanes[0] as i32 as i64),
             Expr::Splat4(v) => match self.eval(v)? {
                 v if v.ty == Ty::I32 => lanes::splat4(&v)?,
                 v => return Err(format!("splat4 of {:?}", v.ty).into()),
             },
+            Expr::Pair(a, b) => lanes::pair(&self.eval(a)?, &self.eval(b)?)?,
             Expr::Unary(op, v) => lanes::unary(*op, &self.eval(v)?)?,
             Expr::Binary(op, a, b) => lanes::binary(*op, &self.eval(a)?, &self.eval(b)?)?,
             Expr::Fma(a, b, c) => lanes::fma(&self.eval(a)?, &self.eval(b)?, &self.eval(c)?)?,

@@ -27,6 +27,7 @@ impl<'a> Lower<'a> {
             scratch: None,
             arrays: Vec::new(),
             blocks: vec![Block::default()],
+            definitions: Default::default(),
             registers: Default::default(),
             states: Default::default(),
             lane: None,
@@ -111,6 +112,7 @@ impl<'a> Lower<'a> {
             return op.clone();
         }
         let var = self.var("v", ty, varying);
+        self.definitions.insert(var, e.clone());
         self.push(Stmt::Let { var, value: e });
         let op = self.read(var);
         if stable {

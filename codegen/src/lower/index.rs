@@ -2,7 +2,7 @@
 use super::build::{int, long};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{BinOp, Expr, Place};
-use crate::loop_ir::{Access, Mem};
+use crate::loop_ir::{self, Access, Mem};
 
 impl Lower<'_> {
     /// An integer of the algorithm IR as `base + stride * lane`.
@@ -11,6 +11,10 @@ impl Lower<'_> {
             Val::Affine { base, stride } => Ok((base, stride)),
             Val::Op(op) if !op.varying => Ok((op, 0)),
             Val::Partial(op) => Ok((self.lane_sum(op), 0)),
+            halves @ Val::Halves { .. } => match self.op(halves) {
+                op if !op.varying => Ok((op, 0)),
+                _ => self.illegal("an index differs from lane to lane by no constant"),
+            },
             _ => self.illegal("an index differs from lane to lane by no constant"),
         }
     }
@@ -63,6 +67,27 @@ impl Lower<'_> {
         Ok(Access { mem, addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
     }
 
+    /// An integer divided by `by`, where its definition shows that nothing is left over.
+    pub(super) fn divided(&mut self, e: &loop_ir::Expr, by: i32) -> Option<Op> {
+        match e {
+            loop_ir::Expr::Int(n) => (n % by == 0).then(|| int(n / by)),
+            loop_ir::Expr::Var(v) => {
+                let definition = self.definitions.get(v)?.clone();
+                self.divided(&definition, by)
+            }
+            loop_ir::Expr::Binary(BinOp::Add, a, b) => {
+                let (a, b) = (self.divided(a, by)?, self.divided(b, by)?);
+                Some(self.binary(BinOp::Add, a, b))
+            }
+            loop_ir::Expr::Binary(BinOp::Mul, a, b) => {
+                let loop_ir::Expr::Int(times) = **b else { return None };
+                let a = Op { e: (**a).clone(), ty: loop_ir::Ty::I32, varying: false };
+                (times % by == 0).then(|| self.binary(BinOp::Mul, a, int(times / by)))
+            }
+            _ => None,
+        }
+    }
+
     /// Arithmetic on integers that may differ from lane to lane; affine results stay affine.
     pub(super) fn affine_binary(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
         let ((a, s), (b, t)) = (parts(a), parts(b));
@@ -104,6 +129,6 @@ fn parts(v: Val) -> (Op, i32) {
     match v {
         Val::Affine { base, stride } => (base, stride),
         Val::Op(op) | Val::Partial(op) => (op, 0),
-        Val::Array(_) => unreachable!("arrays are no operands"),
+        Val::Halves { .. } | Val::Array(_) => unreachable!("halves are added up before, arrays are no operands"),
     }
 }

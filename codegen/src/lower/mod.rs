@@ -6,6 +6,7 @@ mod argmax;
 mod axis;
 mod build;
 mod fuse;
+mod halves;
 mod index;
 mod lanes;
 mod map;
@@ -26,7 +27,7 @@ mod tile;
 mod value;
 
 pub use fuse::{MOST_ELEMENTS, Scheduled, fuse};
-pub use nest::{has_segments, merge_axes, outer_axes};
+pub use nest::{has_segments, merge_axes, outer_axes, reductions};
 
 use crate::ir::{self, Kernel};
 use crate::layout::Layout;
@@ -93,6 +94,11 @@ enum Val {
     },
     /// An integer that is the sum of this over all lanes.
     Partial(Op),
+    /// An integer that is `scale` times the sum of both halves of all of these.
+    Halves {
+        scale: Op,
+        halves: Vec<Op>,
+    },
     /// A local array.
     Array(loop_ir::Var),
 }
@@ -118,6 +124,8 @@ struct Lower<'a> {
     arrays: Vec<loop_ir::Stmt>,
     /// Statement lists under construction, innermost last, each with what it has computed already.
     blocks: Vec<Block>,
+    /// What names stand for.
+    definitions: HashMap<loop_ir::Var, loop_ir::Expr>,
     /// Registers that change.
     registers: HashSet<loop_ir::Var>,
     /// Arrays that change: the states of merges.

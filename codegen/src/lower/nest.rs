@@ -3,9 +3,9 @@ use super::build::int;
 use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::sum_order::Shape;
-use crate::ir::{self, Axis, BinOp, Kind, Stmt};
+use crate::ir::{self, Axis, BinOp, Kind, ReduceOp, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Most iterations that are done side by side: each has registers and code of its own.
 const MOST_TOGETHER: usize = 64;
@@ -31,6 +31,9 @@ impl<'a> Lower<'a> {
             if !axes.iter().any(|a| self.axis_name(a) == name) {
                 return self.illegal(format!("there is no outer parallel axis `{name}`"));
             }
+        }
+        if let Some(name) = self.schedule.rolled.iter().find(|name| !reductions(self.kernel).contains(name)) {
+            return self.illegal(format!("there is no integer sum over `{name}`"));
         }
         if self.schedule.split.is_empty() {
             return self.illegal("no axis is split over threads");
@@ -198,19 +201,33 @@ impl<'a> Lower<'a> {
             // The innermost axis may be spread over lanes.
             (None, 1) if inner.is_empty() && self.stage.is_empty() => self.par(axis, body, envs),
             (None, 1) => self.one_by_one(axis, (lo, hi), inner, body, envs),
-            (None, tile) => {
-                let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
-                let len = self.binary(BinOp::Max, len, int(0));
-                let whole = self.binary(BinOp::Div, len, int(tile as i32));
-                let whole = self.binary(BinOp::Mul, whole, int(tile as i32));
-                let end = self.binary(BinOp::Add, lo.clone(), whole);
-                let name = self.axis_name(axis);
-                self.each(Bind::Serial, name, (lo, end.clone(), tile as i32), |l, base| {
-                    l.tiled(axis, base, tile, inner, body, envs)
-                })?;
-                self.one_by_one(axis, (end, hi), inner, body, envs)
-            }
+            (None, tile) => self.strips(axis, (lo, hi), tile, inner, body, envs),
         }
+    }
+
+    /// An axis in strips of `tile` iterations side by side; what is left, in strips of half as many, down to one.
+    fn strips(
+        &mut self,
+        axis: &Axis,
+        (lo, hi): (Op, Op),
+        tile: usize,
+        inner: &[Level],
+        body: &[Stmt],
+        envs: &[Env],
+    ) -> Lowered<()> {
+        if tile == 1 {
+            return self.one_by_one(axis, (lo, hi), inner, body, envs);
+        }
+        let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
+        let len = self.binary(BinOp::Max, len, int(0));
+        let whole = self.binary(BinOp::Div, len, int(tile as i32));
+        let whole = self.binary(BinOp::Mul, whole, int(tile as i32));
+        let end = self.binary(BinOp::Add, lo.clone(), whole);
+        let name = self.axis_name(axis);
+        self.each(Bind::Serial, name, (lo, end.clone(), tile as i32), |l, base| {
+            l.tiled(axis, base, tile, inner, body, envs)
+        })?;
+        self.strips(axis, (end, hi), tile / 2, inner, body, envs)
     }
 
     /// `tile` iterations from `base` on, side by side.
@@ -267,6 +284,17 @@ pub fn merge_axes(kernel: &ir::Kernel) -> Vec<String> {
         _ => None,
     };
     outer(kernel).1.iter().filter_map(name).collect()
+}
+
+/// The names of the axes of exact reductions, each once.
+pub fn reductions(kernel: &ir::Kernel) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    kernel.visit(&mut |e| {
+        if let Kind::Reduce { op: ReduceOp::ISum, axis, .. } = &e.kind {
+            names.insert(kernel.vars[axis.var.0 as usize].name.clone());
+        }
+    });
+    names.into_iter().collect()
 }
 
 /// Whether a kernel has a sum over segments, which a team can share.

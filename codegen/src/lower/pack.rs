@@ -3,10 +3,23 @@ use super::axis::give;
 use super::build::int;
 use super::overrun::mentions;
 use super::{Env, Lower, Lowered, Op, Val};
+use crate::cpu::row::Slot;
+use crate::instructions::{Instruction, instruction};
 use crate::ir::{Axis, BinOp, Block, Expr, Kind, Node, Place, Scalar, Stmt, Ty, Var, walk};
-use crate::loop_ir;
+use crate::loop_ir::{self, Bind};
 use std::collections::HashMap;
 use std::rc::Rc;
+
+/// A dot of unsigned and signed bytes that are neighbours along an axis.
+struct Dot<'a> {
+    instruction: &'static Instruction,
+    axis: Var,
+    unsigned: &'a Expr,
+    signed: &'a Expr,
+    lo: i32,
+    /// Neighbours that all lanes take at once.
+    chunk: usize,
+}
 
 impl Lower<'_> {
     /// `isum(lo..lo + len, |i| a(i) * b(i))` with unsigned and signed bytes, as partial sums; `None` where it is no such dot.
@@ -18,43 +31,109 @@ impl Lower<'_> {
         len: usize,
         envs: &mut [Env],
     ) -> Lowered<Option<Vec<Val>>> {
-        let free = self.lanes_are_free();
-        let chunk = if free { 4 * self.width() } else { 4 };
-        let Some(instruction) = self.schedule.dot.as_deref() else { return Ok(None) };
+        let Some(name) = self.schedule.dot.as_deref() else { return Ok(None) };
+        let instruction = instruction(name).expect("legal asks the table first");
         let Some(value) = written_out(body) else { return Ok(None) };
         let Kind::Binary(BinOp::Mul, a, b) = &value.kind else { return Ok(None) };
         let operands =
             [(a, b), (b, a)].into_iter().find(|(u, s)| self.unsigned(u, axis.var) && self.signed(s, axis.var));
         let Some((unsigned, signed)) = operands else { return Ok(None) };
+        let free = self.lanes_are_free();
+        let chunk = if free { 4 * self.width() } else { 4 };
+        let dot = Dot { instruction, axis: axis.var, unsigned, signed, lo, chunk };
         let inside = self.lane.is_some() || self.width() == 1;
         // Lanes that do iterations of an outer axis have dots of their own, of other lanes they have none.
         let usable = inside && (free || self.width() == 1 || self.schedule.lanes.is_some());
-        if !usable || !len.is_multiple_of(chunk) || !fits_i16(instruction, unsigned, signed) {
+        let halves = instruction.result == Slot::H;
+        if !usable || !len.is_multiple_of(chunk) || halves && free || dot.in_i16() == 0 {
             return Ok(None);
         }
-        let instruction = crate::instructions::instruction(instruction).expect("legal asks the table first").name;
+        if halves && self.schedule.dot2.is_none() {
+            return self.illegal(format!("what `{name}` leaves needs an instruction for `dot2`"));
+        }
+        let chunks = len / chunk;
+        // So many can be added up before they are too large.
+        let together = if halves { dot.in_i16().min(chunks) } else { chunks };
+        let outer = std::mem::replace(&mut self.span, value.span);
+        let sums = if self.is_rolled(axis) {
+            if free || together < chunks {
+                return self.illegal(format!("the dots over `{}` can be no loop", self.axis_name(axis)));
+            }
+            vec![self.dot_loop(&dot, chunks, envs)?]
+        } else {
+            let starts: Vec<usize> = (0..chunks).collect();
+            starts.chunks(together).map(|chunks| self.dot_chunks(&dot, chunks, envs)).collect::<Lowered<_>>()?
+        };
+        self.span = outer;
+        let of_env = |n: usize| sums.iter().map(|all| all[n].clone()).collect::<Vec<Op>>();
+        let value = |n: usize| match of_env(n) {
+            halves if instruction.result == Slot::H => Val::Halves { scale: int(1), halves },
+            mut sum if free => Val::Partial(sum.remove(0)),
+            // Where the lanes do not share it, the sum is whole.
+            mut sum => Val::Op(sum.remove(0)),
+        };
+        Ok(Some((0..envs.len()).map(value).collect()))
+    }
+
+    /// The sum of some chunks for each iteration, one chunk after the other.
+    fn dot_chunks(&mut self, dot: &Dot, chunks: &[usize], envs: &mut [Env]) -> Lowered<Vec<Op>> {
         // All bytes first: loads that stand side by side can be one.
         let mut packs = Vec::new();
-        for start in (0..len).step_by(chunk) {
-            let first = int(lo + start as i32);
-            give(envs, axis.var, if free { Val::Affine { base: first, stride: 1 } } else { Val::Op(first) });
-            for env in envs.iter_mut() {
-                packs.push((self.pack(unsigned, axis.var, env)?, self.pack(signed, axis.var, env)?));
-            }
+        for chunk in chunks {
+            packs.extend(self.packs(dot, int(dot.lo + (chunk * dot.chunk) as i32), envs)?);
         }
-        let mut sums: Vec<Op> = vec![int(0); envs.len()];
-        let mut packs = packs.into_iter();
-        for _ in (0..len).step_by(chunk) {
-            for (sum, (a, b)) in sums.iter_mut().zip(&mut packs) {
-                let varying = sum.varying || a.varying || b.varying;
-                let args = vec![sum.e.clone(), a.e, b.e];
-                let call = loop_ir::Expr::Call { intrinsic: instruction, args, span: value.span };
-                *sum = self.emit(call, loop_ir::Ty::I32, free || varying);
-            }
+        let zero = self.zero(dot);
+        let mut sums: Vec<Op> = vec![zero; envs.len()];
+        for (n, (a, b)) in packs.into_iter().enumerate() {
+            let sum = &mut sums[n % envs.len()];
+            let varying = self.lanes_are_free() || sum.varying || a.varying || b.varying;
+            let (ty, call) = (sum.ty, self.dot_call(dot, [sum.clone(), a, b]));
+            *sum = self.emit(call, ty, varying);
         }
-        // Where the lanes do not share it, the sum is whole.
-        let value = if free { Val::Partial } else { Val::Op };
-        Ok(Some(sums.into_iter().map(value).collect()))
+        Ok(sums)
+    }
+
+    /// The same of all chunks, in a loop.
+    fn dot_loop(&mut self, dot: &Dot, chunks: usize, envs: &mut [Env]) -> Lowered<Vec<Op>> {
+        let var = self.var("chunk", loop_ir::Ty::I32, false);
+        let index = self.read(var);
+        let (mut body, packs) = self.inside(|l| {
+            let at = l.binary(BinOp::Mul, index, int(dot.chunk as i32));
+            let at = l.binary(BinOp::Add, at, int(dot.lo));
+            l.packs(dot, at, envs)
+        })?;
+        let mut sums = Vec::new();
+        for (a, b) in packs {
+            let zero = self.zero(dot);
+            let sum = self.register("dot", zero, a.varying || b.varying);
+            let sum = self.read(sum);
+            let value = self.dot_call(dot, [sum.clone(), a, b]);
+            let loop_ir::Expr::Var(var) = sum.e else { unreachable!("a register is a variable") };
+            body.push(loop_ir::Stmt::Set { var, value });
+            sums.push(sum);
+        }
+        let (lo, hi) = (loop_ir::Expr::Int(0), loop_ir::Expr::Int(chunks as i32));
+        self.push(loop_ir::Stmt::For { bind: Bind::Rolled, var, lo, hi, step: 1, body });
+        Ok(sums)
+    }
+
+    fn zero(&mut self, dot: &Dot) -> Op {
+        if dot.instruction.result == Slot::H { self.pair(int(0), int(0)) } else { int(0) }
+    }
+
+    fn dot_call(&self, dot: &Dot, args: [Op; 3]) -> loop_ir::Expr {
+        let args = args.into_iter().map(|a| a.e).collect();
+        loop_ir::Expr::Call { intrinsic: dot.instruction.name, args, span: self.span }
+    }
+
+    /// The bytes of both sides from `first` on, for each iteration.
+    fn packs(&mut self, dot: &Dot, first: Op, envs: &mut [Env]) -> Lowered<Vec<(Op, Op)>> {
+        let free = self.lanes_are_free();
+        give(envs, dot.axis, if free { Val::Affine { base: first, stride: 1 } } else { Val::Op(first) });
+        let both = |l: &mut Self, env: &mut Env| {
+            Ok((l.pack(dot.unsigned, dot.axis, env)?, l.pack(dot.signed, dot.axis, env)?))
+        };
+        envs.iter_mut().map(|env| both(self, env)).collect()
     }
 
     /// Whether the neighbours of `axis` can be computed byte by byte, every step inside 0..=255.
@@ -80,13 +159,13 @@ impl Lower<'_> {
     }
 
     /// Whether a load's index is the axis plus something that does not depend on it.
-    fn neighbours(&self, e: &Expr, axis: Var) -> bool {
+    pub(super) fn neighbours(&self, e: &Expr, axis: Var) -> bool {
         let Kind::Load(p) = &e.kind else { return false };
         let plain = p.index.iter().all(|i| !mentions(i, axis));
         plain && p.at.as_ref().is_some_and(|at| offset_by(at, axis))
     }
 
-    fn pack(&mut self, e: &Expr, axis: Var, env: &mut Env) -> Lowered<Op> {
+    pub(super) fn pack(&mut self, e: &Expr, axis: Var, env: &mut Env) -> Lowered<Op> {
         if !mentions(e, axis) {
             let value = self.uniform(e, env)?;
             return Ok(self.emit(loop_ir::Expr::Splat4(Box::new(value.e)), loop_ir::Ty::U8x4, false));
@@ -101,7 +180,11 @@ impl Lower<'_> {
                     access.lane_stride = 4;
                 }
                 let lane_stride = access.lane_stride;
-                let ty = if p.scalar == Scalar::U8 { loop_ir::Ty::U8x4 } else { loop_ir::Ty::I8x4 };
+                let ty = match p.scalar {
+                    Scalar::U8 => loop_ir::Ty::U8x4,
+                    Scalar::I8 => loop_ir::Ty::I8x4,
+                    _ => loop_ir::Ty::I16x2,
+                };
                 Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, lane_stride != 0))
             }
             Kind::Binary(op @ (BinOp::Shl | BinOp::Shr), a, by) => {
@@ -118,7 +201,7 @@ impl Lower<'_> {
 }
 
 /// The value of a block in one expression, without names; `None` where the block does more than give names.
-fn written_out(body: &Block) -> Option<Expr> {
+pub(super) fn written_out(body: &Block) -> Option<Expr> {
     let mut values: HashMap<Var, Expr> = HashMap::new();
     for s in &body.stmts {
         let Stmt::Let { var, value } = s else { return None };
@@ -159,9 +242,14 @@ fn offset_by(e: &Expr, axis: Var) -> bool {
     }
 }
 
-/// Whether the instruction's sums of neighbours stay inside `i16`, where it needs that: it saturates otherwise.
-fn fits_i16(instruction: &str, unsigned: &Expr, signed: &Expr) -> bool {
-    let needs = crate::instructions::instruction(instruction).is_some_and(|i| !i.in_i16.is_empty());
-    let (Ty::Int { hi, .. }, Ty::Int { lo: from, hi: to }) = (unsigned.ty, signed.ty) else { return false };
-    !needs || (2 * hi * from >= i16::MIN as i64 && 2 * hi * to <= i16::MAX as i64)
+impl Dot<'_> {
+    /// How many sums of two neighbours can be added up in `i16`, where the instruction needs that: it saturates otherwise.
+    fn in_i16(&self) -> usize {
+        let (Ty::Int { hi, .. }, Ty::Int { lo: from, hi: to }) = (self.unsigned.ty, self.signed.ty) else { return 0 };
+        match 2 * hi * to.max(-from) {
+            _ if self.instruction.in_i16.is_empty() => usize::MAX,
+            0 => usize::MAX,
+            most => (i16::MAX as i64 / most) as usize,
+        }
+    }
 }

@@ -27,16 +27,24 @@ impl Lower<'_> {
             if let Some(values) = self.dot(axis, body, lo, len, envs)? {
                 return Ok(values);
             }
+            if let Some(values) = self.dot_of_halves(axis, body, lo, len, envs)? {
+                return Ok(values);
+            }
             let strips = len / self.width();
             let whole = len.is_multiple_of(self.width()) && strips <= WRITTEN_OUT;
-            if whole && self.can_spread(axis, &body.stmts, Some(&body.value)) {
+            if whole && !self.is_rolled(axis) && self.can_spread(axis, &body.stmts, Some(&body.value)) {
                 return self.isum_lanes(axis, body, lo, strips, envs);
             }
-            if len <= self.schedule.unroll {
+            if len <= self.schedule.unroll && !self.is_rolled(axis) {
                 return self.isum_unrolled(axis, body, lo, len, envs);
             }
         }
         self.isum_loop(axis, body, (lo, hi), envs)
+    }
+
+    /// Whether the schedule wants a reduction to stay a loop.
+    pub(super) fn is_rolled(&self, axis: &Axis) -> bool {
+        self.schedule.rolled.iter().any(|name| name == self.axis_name(axis))
     }
 
     fn isum_lanes(&mut self, axis: &Axis, body: &Block, lo: i32, strips: usize, envs: &mut [Env]) -> Lowered<Vec<Val>> {
@@ -64,21 +72,32 @@ impl Lower<'_> {
     }
 
     fn isum_unrolled(&mut self, axis: &Axis, body: &Block, lo: i32, len: usize, envs: &mut [Env]) -> Lowered<Vec<Val>> {
-        let mut sums: Vec<Val> = Vec::new();
-        for i in 0..len {
-            give(envs, axis.var, Val::Op(int(lo + i as i32)));
-            let terms = self.block(body, envs)?;
-            sums = match i {
-                0 => terms,
-                _ => sums.into_iter().zip(terms).map(|(s, t)| self.add(s, t)).collect(),
-            };
+        let mut sums: Vec<Option<Val>> = vec![None; envs.len()];
+        let indices: Vec<i32> = (lo..lo + len as i32).collect();
+        for together in indices.chunks(self.schedule.jam.max(1)) {
+            let mut all = Vec::new();
+            for i in together {
+                give(envs, axis.var, Val::Op(int(*i)));
+                all.extend_from_slice(envs);
+            }
+            for (n, term) in self.block(body, &mut all)?.into_iter().enumerate() {
+                let sum = &mut sums[n % envs.len()];
+                *sum = Some(match sum.take() {
+                    Some(sum) => self.add(sum, term),
+                    None => term,
+                });
+            }
         }
-        Ok(sums)
+        Ok(sums.into_iter().flatten().collect())
     }
 
     fn add(&mut self, a: Val, b: Val) -> Val {
         match (a, b) {
             (Val::Partial(a), Val::Partial(b)) => Val::Partial(self.binary(BinOp::Add, a, b)),
+            (a, Val::Halves { scale, halves }) => {
+                let a = self.op(a);
+                Val::Op(self.add_halves(a, scale, halves))
+            }
             (a, b) => {
                 let (a, b) = (self.op(a), self.op(b));
                 Val::Op(self.binary(BinOp::Add, a, b))

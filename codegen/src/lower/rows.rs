@@ -210,7 +210,10 @@ impl Lower<'_> {
                 }
                 (int((at / run.piece) as i32), int((at % run.piece) as i32))
             }
-            _ if bytes > size => return self.illegal("bytes that are read at once lie at no constant place"),
+            _ if bytes > size => match self.divided(&at.e, (run.piece / size) as i32) {
+                Some(piece) if bytes == run.piece => (piece, int(0)),
+                _ => return self.illegal("bytes that are read at once lie in no one piece that is known"),
+            },
             _ => {
                 let numbers = int((run.piece / size) as i32);
                 let piece = self.binary(BinOp::Div, at.clone(), numbers.clone());

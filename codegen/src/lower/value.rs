@@ -1,7 +1,7 @@
 //! Expressions, for all iterations of a tile at once.
 use super::build::{float, int, truth};
 use super::sum::Fold;
-use super::{Env, Lower, Lowered, Op, Val};
+use super::{Env, Lower, Lowered, Op, Val, halves};
 use crate::ir::{self, BinOp, Expr, Kind, UnOp};
 use crate::loop_ir;
 
@@ -55,8 +55,10 @@ impl Lower<'_> {
                 }
             }
             Kind::Binary(op, a, b) => {
+                let small = [halves::small(a.ty), halves::small(b.ty)];
                 let (a, b) = (self.evals(a, envs)?, self.evals(b, envs)?);
-                a.into_iter().zip(b).map(|(a, b)| self.binary_val(*op, a, b)).collect::<Lowered<_>>()?
+                let pairs = a.into_iter().zip(b);
+                pairs.map(|(a, b)| self.binary_val(*op, (a, b), small)).collect::<Lowered<_>>()?
             }
             Kind::Fma(a, b, c) => {
                 let (a, b, c) = (self.ops(a, envs)?, self.ops(b, envs)?, self.ops(c, envs)?);
@@ -90,6 +92,7 @@ impl Lower<'_> {
             Val::Op(op) => op,
             Val::Affine { base, stride } => self.spread_out(base, stride),
             Val::Partial(op) => self.lane_sum(op),
+            Val::Halves { scale, halves } => self.add_halves(int(0), scale, halves),
             Val::Array(_) => unreachable!("arrays are no operands"),
         }
     }
@@ -117,7 +120,12 @@ impl Lower<'_> {
         Val::Op(self.load(access))
     }
 
-    fn binary_val(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
+    /// `small` says which of the two are factors that halves can be multiplied by.
+    fn binary_val(&mut self, op: BinOp, (a, b): (Val, Val), small: [bool; 2]) -> Lowered<Val> {
+        let (a, b) = match self.scaled_halves(op, a, b, small) {
+            Ok(scaled) => return Ok(scaled),
+            Err(operands) => operands,
+        };
         match (op, a, b) {
             // A sum over lanes is linear: it is put off as long as it can be.
             (BinOp::Mul, Val::Partial(p), Val::Op(u)) | (BinOp::Mul, Val::Op(u), Val::Partial(p)) if !u.varying => {

@@ -13,7 +13,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let mut pick = |options: &[usize]| options[choose(options.len())];
     let width = pick(target.widths());
     let dots = target.dots();
-    let dot = dots.get(pick(&[0, 1, 2, 3])).map(|name| name.to_string());
+    let dot = dots.get(pick(&[0, 1, 2, 3, 4, 5])).map(|name| name.to_string());
+    let dots2 = target.dots2();
+    let dot2 = dots2.get(pick(&[0, 1, 2])).map(|name| name.to_string());
+    let mut rolled = lower::reductions(kernel);
+    rolled.retain(|_| pick(&[0, 0, 1]) == 1);
+    let jam = pick(&[1, 1, 2, 4]);
     let mut left = axes.clone();
     let mut split = Vec::new();
     let count = 1 + pick(&(0..left.len()).collect::<Vec<_>>());
@@ -35,7 +40,24 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let team = if shares { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
     let (stage, most) = if team > 1 { rows(kernel, &mut pick) } else { Default::default() };
-    Schedule { width, dot, split, lanes, layout, tile, parts, team, stage, prefetch, unroll, most, threads }
+    Schedule {
+        width,
+        dot,
+        dot2,
+        rolled,
+        jam,
+        split,
+        lanes,
+        layout,
+        tile,
+        parts,
+        team,
+        stage,
+        prefetch,
+        unroll,
+        most,
+        threads,
+    }
 }
 
 /// Layouts of some of the weights: `rows` rows side by side, in pieces that fields can be cut into.

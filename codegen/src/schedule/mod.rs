@@ -17,6 +17,15 @@ pub struct Schedule {
     /// Instruction for dots of bytes, by its name in [`crate::instructions`]; `None` is plain integer arithmetic.
     #[serde(default)]
     pub dot: Option<String>,
+    /// Instruction for dots of numbers of 16 bits, likewise. It also adds up the halves that a `pairs_` instruction leaves.
+    #[serde(default)]
+    pub dot2: Option<String>,
+    /// Exact reductions that stay loops in any case, dots among them, by the names of their axes.
+    #[serde(default)]
+    pub rolled: Vec<String>,
+    /// Iterations of a reduction that is unrolled which are done side by side: their dots share loops, and what they load.
+    #[serde(default = "alone")]
+    pub jam: usize,
     /// Parallel axes whose iterations threads (on CUDA, groups of threads) share, outermost first.
     pub split: Vec<String>,
     /// An outer parallel axis whose iterations the lanes do, each lane one; else lanes share what is inside of an iteration.
@@ -72,6 +81,9 @@ impl Schedule {
         Schedule {
             width: 1,
             dot: None,
+            dot2: None,
+            rolled: Vec::new(),
+            jam: 1,
             split,
             lanes: None,
             layout: BTreeMap::new(),

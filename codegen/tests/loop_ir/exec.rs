@@ -89,7 +89,13 @@ fn cases() -> Vec<Case> {
                     ]);
                 }
             }
-            cases.extend([copies(isa, width), halves(isa, width), add(isa, width), tree(isa, width)]);
+            cases.extend([
+                pairs(isa, width),
+                copies(isa, width),
+                halves(isa, width),
+                add(isa, width),
+                tree(isa, width),
+            ]);
         }
         cases.push(Case { isa, func: kernels::control(), items: 40, buffers: vec![vec![0; 160]] });
     }
@@ -103,6 +109,12 @@ fn arithmetic(isa: Isa, width: usize, unit: &'static str, mixed: bool) -> Case {
     let mut buffers: Vec<Vec<u8>> = INPUTS.map(|(name, ty)| words(4096, |_| random.input(name, ty))).into();
     buffers.extend([vec![0; 4 * 4096 * operations::slots(&func)], vec![0; 4 * 4096 * operations::slots(&func)]]);
     Case { isa, func, items: items as i32, buffers }
+}
+
+fn pairs(isa: Isa, width: usize) -> Case {
+    let mut random = Inputs::new(8);
+    let buffers = vec![random.bytes(100 * 12 * width), vec![0; 100 * 4 * width]];
+    Case { isa, func: operations::pairs(width), items: 100, buffers }
 }
 
 fn copies(isa: Isa, width: usize) -> Case {

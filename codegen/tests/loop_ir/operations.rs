@@ -1,7 +1,7 @@
 //! Functions that do every operation once, for registers and for single values.
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Expr, Func, Mem, Stmt, Ty, Var};
+use kgen::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
 
 /// Every kind of number in memory.
 pub const SCALARS: [Scalar; 8] =
@@ -46,6 +46,7 @@ pub fn arithmetic(width: usize, unit: &'static str, mixed: bool) -> Func {
     let last = offset(var(item), 4 * width as i64, 4 * (width as i64 - 1));
     body.push(let_(reversed, Expr::LoadPack(at(Mem::Buffer(6), last, -4, Scalar::U8))));
     let mut results = float_results(&vars);
+    results.push((Ty::I32, halves_result(&vars, width, unit)));
     results.push((Ty::I32, call(unit, vec![var(vars[3]), var(reversed), var(vars[7])])));
     results.extend(int_results(&vars, width));
     results.extend(byte_results(&vars, width, unit));
@@ -146,6 +147,42 @@ fn int_results(vars: &[Var], width: usize) -> Vec<(Ty, Expr)> {
         out.push((Ty::I32, bin(BinOp::Rem, positive(i), bin(BinOp::Add, positive(j), int(1)))));
     }
     out
+}
+
+/// The instructions for halves of a register of so many lanes.
+fn of_halves(width: usize) -> (&'static str, &'static str) {
+    if width == 1 { ("pairs_scalar", "dot2_scalar") } else { ("pairs_maddubs", "dot2_madd") }
+}
+
+/// Dots of halves in memory: neighbours, and every third one, in a loop that stays a loop. `x` has 6 halves a lane and item.
+pub fn pairs(width: usize) -> Func {
+    let mut b = Build::new("pairs", width);
+    let (x, y) = (b.buffer("x", Scalar::I16, false), b.buffer("y", Scalar::I32, true));
+    let [item, k] = ["item", "k"].map(|name| b.one(name, Ty::I32));
+    let acc = b.each("acc", Ty::I32);
+    let w = width as i64;
+    let pack = |stride| Expr::LoadPack(at(x, offset(var(item), 12 * w, 0), stride, Scalar::I16));
+    let factors = |a, b| Expr::Pair(Box::new(a), Box::new(b));
+    let dot = |numbers, factors| call(of_halves(width).1, vec![var(acc), numbers, factors]);
+    let set = |value| Stmt::Set { var: acc, value };
+    let both = vec![set(dot(pack(4), factors(var(k), int(3)))), set(dot(pack(12), factors(int(-2), var(k))))];
+    let body = vec![
+        Stmt::Reg { var: acc, init: int(7) },
+        for_(Bind::Rolled, k, int(0), int(3), both),
+        store(at(y, offset(var(item), 4 * w, 0), 4, Scalar::I32), var(acc)),
+    ];
+    b.items(item, body)
+}
+
+/// Two halves a lane, made of numbers and of bytes, and their dot.
+fn halves_result(vars: &[Var], width: usize, unit: &str) -> Expr {
+    let [i, j, u, s] = [3, 4, 6, 7].map(|n| var(vars[n]));
+    let pair = |a: Expr, b: Expr| Expr::Pair(Box::new(a), Box::new(b));
+    let (pairs, dot2) = of_halves(width);
+    let dot2 = if unit == "dot4_vpdpbusd" { "dot2_vpdpwssd" } else { dot2 };
+    let sums = call(pairs, vec![pair(i.clone(), j.clone()), u, s]);
+    let factors = pair(bin(BinOp::Shr, j, int(1)), bin(BinOp::Sub, int(5), bin(BinOp::Shr, i.clone(), int(2))));
+    call(dot2, vec![i, sums, factors])
 }
 
 /// Packs are seen through a dot product.

@@ -19,13 +19,16 @@ struct Walk<'a> {
 /// The type of an expression, given those of variables.
 pub fn ty(of: &impl Fn(Var) -> Ty, e: &Expr) -> Ty {
     match e {
+        Expr::Call { intrinsic, .. } if intrinsic.starts_with("pairs_") => Ty::I16x2,
         Expr::Int(_) | Expr::Call { .. } => Ty::I32,
+        Expr::Pair(..) => Ty::I16x2,
         Expr::Long(_) | Expr::Widen(_) => Ty::I64,
         Expr::Float(_) | Expr::Fma(..) => Ty::F32,
         Expr::Bool(_) => Ty::Bool,
         Expr::Var(v) => of(*v),
         Expr::Load(access) => memory::loaded(access.scalar),
         Expr::LoadPack(access) if access.scalar == Scalar::I8 => Ty::I8x4,
+        Expr::LoadPack(access) if access.scalar == Scalar::I16 => Ty::I16x2,
         Expr::LoadPack(_) | Expr::Splat4(_) => Ty::U8x4,
         Expr::Unary(UnOp::ToInt { .. } | UnOp::Bits, _) => Ty::I32,
         Expr::Unary(UnOp::ToF32 | UnOp::FromBits, _) => Ty::F32,
@@ -50,6 +53,7 @@ impl Walk<'_> {
                 Stmt::Array { scalar, .. } => self.see(format!("array {}", scalar.name())),
                 Stmt::For { bind, .. } => self.see(match bind {
                     Bind::Serial => "for serial",
+                    Bind::Rolled => "for rolled",
                     Bind::Work => "for work",
                     Bind::Team => "for team",
                     Bind::Simd => "for simd",
@@ -97,6 +101,7 @@ impl Walk<'_> {
             Expr::LoadPack(access) => self.see(format!("pack {}", access.scalar.name())),
             Expr::Widen(_) => self.see("widen"),
             Expr::Splat4(_) => self.see("splat4"),
+            Expr::Pair(..) => self.see("pair"),
             Expr::Unary(op, a) => self.see(format!("{} {}", unary(*op), of(a))),
             Expr::Binary(op, a, _) => self.see(format!("{op:?} {}", of(a)).to_lowercase()),
             Expr::Fma(..) => self.see("fma"),
