@@ -11,7 +11,7 @@ use std::{
 };
 use tests::{
     data::{bundled, bundled_model, external},
-    program::{Run, apr, run},
+    program::{Run, apr, program, run},
 };
 
 const ANSWER: &str = "2 + 2 equals 4.\n";
@@ -143,6 +143,18 @@ fn a_device_that_cannot_serve_is_exit_5_and_nothing_else_runs() {
     for device in ["cuda:99", "cuda:4294967295"] {
         refused(&["run", "--device", device, "What is 2+2?"], 5, &["cuda", "help:"]);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_the_system_refuses_are_an_error() {
+    // A thread takes memory for its stack, of which there is not enough for this many.
+    let apr = program("apr");
+    let limited = format!("ulimit -v 800000; exec '{}' run --no-gpu --threads 1024 hello", apr.display());
+    let run: Run = Command::new("sh").args(["-c", &limited]).env_remove("APR_MODEL").output().unwrap().into();
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{}", run.err);
+    assert!(run.err.contains("error: cannot start 1024 threads") && run.err.contains("help: "), "{}", run.err);
+    assert!(!run.err.contains("panicked"), "{}", run.err);
 }
 
 #[test]

@@ -147,7 +147,7 @@ pub enum ExecError {
         source: std::io::Error,
     },
     /// Threads could not be started.
-    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads)")]
+    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads), or allow more (ulimit -u)")]
     Threads {
         /// How many.
         threads: usize,

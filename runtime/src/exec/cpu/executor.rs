@@ -86,9 +86,9 @@ impl<'m> Cpu<'m> {
         let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).map(BufferId);
         let input = input.ok_or(ExecError::NoBuffer("tokens"))?;
         let weights = Weights::of(plan, &stages, Target::Cpu(setup.isa))?;
-        let slots = load(plan, model, &weights, &setup)?;
         let threads = setup.threads;
-        let pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
+        let mut pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
+        let slots = load(plan, model, &weights, &setup.limits, &mut pool)?;
         let tensors = Tensors { buffers: plan.buffers.clone(), slots, weights };
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: setup.limits.chunks };
         Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None })
@@ -247,8 +247,13 @@ impl Tensors<'_> {
 }
 
 /// The memory of all buffers for the largest step.
-fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> Result<Vec<Slot<'m>>, ExecError> {
-    let limits = &setup.limits;
+fn load<'m>(
+    plan: &Plan,
+    model: &'m Gguf,
+    weights: &Weights,
+    limits: &Step,
+    pool: &mut Pool,
+) -> Result<Vec<Slot<'m>>, ExecError> {
     let mut slots = Vec::new();
     for (i, buffer) in plan.buffers.iter().enumerate() {
         slots.push(match (&buffer.role, weights.packing(i)) {
@@ -257,7 +262,8 @@ fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> R
                 let data = weight(buffer, model, limits)?;
                 let bytes = packing.bytes();
                 let mut memory = Memory::in_large_pages(bytes).ok_or_else(|| no_memory(buffer, bytes))?;
-                packing.pack(data, memory.bytes_mut(), setup.threads);
+                let panicked = |source| ExecError::Panicked { stage: format!("loading {}", buffer.name), source };
+                packing.pack(data, memory.bytes_mut(), pool).map_err(panicked)?;
                 model.release(data);
                 Slot::Owned(memory)
             }
