@@ -24,12 +24,12 @@ fn limits(tokens: usize) -> Step {
 }
 
 fn on_cpu<'m>(plan: &Plan, file: &'m Gguf, limits: Step) -> Cpu<'m> {
-    Cpu::new(plan, file, cpu::Setup { threads: 2, isa: Isa::best(), limits }).unwrap()
+    Cpu::new(plan, file, cpu::Setup { threads: 2, isa: Isa::best(), limits }, &|_, _| ()).unwrap()
 }
 
 /// An executor on the GPU, with a fault where there is one.
 fn on_gpu(plan: &Plan, file: &Gguf, gpu: &Gpu, limits: Step, fault: Option<&str>) -> Cuda {
-    let mut cuda = Cuda::new(plan, file, cuda::Setup { gpu: gpu.clone(), limits }).unwrap();
+    let mut cuda = Cuda::new(plan, file, cuda::Setup { gpu: gpu.clone(), limits }, &|_, _| ()).unwrap();
     if let Some(fault) = fault {
         cuda.plant(fault.parse::<Fault>().unwrap().place(plan).unwrap()).unwrap();
     }

@@ -11,7 +11,7 @@ use std::{
 };
 use tests::{
     data::{bundled, bundled_model, external},
-    program::{Run, apr, program, run},
+    program::{Run, apr, run},
 };
 
 const ANSWER: &str = "2 + 2 equals 4.\n";
@@ -149,8 +149,8 @@ fn a_device_that_cannot_serve_is_exit_5_and_nothing_else_runs() {
 #[test]
 fn threads_that_the_system_refuses_are_an_error() {
     // A thread takes memory for its stack, of which there is not enough for this many.
-    let apr = program("apr");
-    let limited = format!("ulimit -v 800000; exec '{}' run --no-gpu --threads 1024 hello", apr.display());
+    let apr = apr(&[]);
+    let limited = format!("ulimit -v 800000; exec '{}' run --no-gpu --threads 1024 hello", apr.get_program().display());
     let run: Run = Command::new("sh").args(["-c", &limited]).env_remove("APR_MODEL").output().unwrap().into();
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{}", run.err);
     assert!(run.err.contains("error: cannot start 1024 threads") && run.err.contains("help: "), "{}", run.err);

@@ -55,6 +55,10 @@ pub trait Executor {
     fn plant(&mut self, fault: Planted) -> Result<(), ExecError>;
 }
 
+/// Is told of the weights that an executor copies or packs when it is made: how many more bytes of the file are done, and how
+/// many there are in all; at first of none that are done.
+pub type Loading<'l> = &'l dyn Fn(usize, usize);
+
 /// Why the forward pass failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {

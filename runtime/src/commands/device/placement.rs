@@ -2,7 +2,7 @@
 use super::{Found, Wanted};
 use crate::{
     Error,
-    commands::cpu::OnCpu,
+    commands::{cpu::OnCpu, progress::while_loading},
     exec::{
         Executor,
         cuda::{self, Cuda, Gpu, Need},
@@ -131,7 +131,10 @@ impl Placement {
         let limits = size.limits();
         match &self.gpu {
             None => self.cpu.executor(plan, file, limits),
-            Some(OnGpu { gpu, .. }) => Ok(Box::new(Cuda::new(plan, file, cuda::Setup { gpu: gpu.clone(), limits })?)),
+            Some(OnGpu { gpu, .. }) => {
+                let setup = cuda::Setup { gpu: gpu.clone(), limits };
+                Ok(Box::new(while_loading(|loading| Cuda::new(plan, file, setup, loading))?))
+            }
         }
     }
 

@@ -4,7 +4,6 @@ use super::{
     driver::{Event, Pinned, Stream},
 };
 use crate::exec::{ExecError, cpu::Pool, weights::Packing};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{num::NonZero, thread};
 
 /// Bytes of a buffer: enough that starting a copy costs nothing.
@@ -14,29 +13,25 @@ const PART: usize = 1 << 20;
 /// Threads that fill a buffer; one alone is slower than the bus.
 const MOST_THREADS: usize = 4;
 
-/// Copies in progress, with a bar on standard error where that is a terminal.
+/// Copies in progress.
 pub struct Upload<'s> {
     stream: &'s Stream,
     buffers: [(Pinned, Event); 2],
     next: usize,
     pool: Pool,
-    bar: ProgressBar,
 }
 
 impl<'s> Upload<'s> {
-    /// For `total` bytes, in pieces of at most `largest`.
-    pub fn new(gpu: &Gpu, stream: &'s Stream, total: usize, largest: usize) -> Result<Self, ExecError> {
+    /// For buffers of at most `largest` bytes.
+    pub fn new(gpu: &Gpu, stream: &'s Stream, largest: usize) -> Result<Self, ExecError> {
         let len = CHUNK.min(largest);
         let buffers = [(Pinned::new(gpu, len)?, Event::new()?), (Pinned::new(gpu, len)?, Event::new()?)];
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
         let pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
-        let style = ProgressStyle::with_template("weights to the GPU {bar:40} {bytes}/{total_bytes} {bytes_per_sec}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(total as u64).with_style(style);
-        Ok(Upload { stream, buffers, next: 0, pool, bar })
+        Ok(Upload { stream, buffers, next: 0, pool })
     }
 
-    /// Copies bytes to an address, packed where they are to be; `release` is told which are not needed any more.
+    /// Copies bytes to an address, packed where they are to be; `done` is told which are not needed any more.
     ///
     /// # Safety
     /// There is memory for them at `to` that lives until [`Self::finish`] or the stream's end.
@@ -45,7 +40,7 @@ impl<'s> Upload<'s> {
         mut to: u64,
         bytes: &[u8],
         packing: Option<Packing>,
-        release: impl Fn(&[u8]),
+        done: impl Fn(&[u8]),
     ) -> Result<(), ExecError> {
         // A tile that is larger than a buffer cannot be packed in it; no format comes near.
         let tile = packing.map_or(1, |packing| packing.tile_bytes()).max(1);
@@ -59,22 +54,19 @@ impl<'s> Upload<'s> {
                 None => self.pool.share_out(pinned, PART, |at, part| part.copy_from_slice(&chunk[at..at + part.len()])),
             };
             filled.map_err(|source| ExecError::Panicked { stage: "copying weights to the GPU".into(), source })?;
-            release(chunk);
+            done(chunk);
             // SAFETY: promised by the caller; the buffer is not written before `copied` is reached.
             unsafe { self.stream.upload(to, pinned)? };
             copied.record(self.stream)?;
             to += pinned.len() as u64;
             self.next = 1 - self.next;
-            self.bar.inc(pinned.len() as u64);
         }
         Ok(())
     }
 
     /// Waits for everything.
     pub fn finish(self) -> Result<(), CudaError> {
-        self.stream.wait("copying weights to the GPU")?;
-        self.bar.finish_and_clear();
-        Ok(())
+        self.stream.wait("copying weights to the GPU")
     }
 }
 
