@@ -159,12 +159,16 @@ fn threads_that_the_system_refuses_are_an_error() {
 
 #[test]
 fn one_line_on_standard_error_says_where_it_runs_and_why() {
-    let run = run(&["run", "--isa", "scalar", "--threads", "2", "--no-gpu", "What is 2+2?"]);
-    assert_eq!(run.out, ANSWER);
-    let lines: Vec<_> = run.err.lines().filter(|line| line.starts_with("cpu:")).collect();
-    let [line] = lines[..] else { panic!("{}", run.err) };
-    for part in ["scalar", "2 threads", "matvec_q4k", "--no-gpu", "--isa"] {
-        assert!(line.contains(part), "`{part}` is not in `{line}`");
+    let args = ["run", "--isa", "scalar", "--threads", "2", "--no-gpu", "What is 2+2?"];
+    for (verbose, kernels) in [(&[][..], false), (&["-v"], true)] {
+        let run = run(&[&args, verbose].concat());
+        assert_eq!(run.out, ANSWER);
+        let lines: Vec<_> = run.err.lines().filter(|line| line.starts_with("cpu:")).collect();
+        let [line] = lines[..] else { panic!("{}", run.err) };
+        for part in ["scalar", "2 threads", "--no-gpu", "--isa"] {
+            assert!(line.contains(part), "`{part}` is not in `{line}`");
+        }
+        assert_eq!(line.contains("matvec_q4k"), kernels, "{line}");
     }
 }
 
