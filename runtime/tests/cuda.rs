@@ -86,8 +86,9 @@ fn attention_and_its_quantization_are_one_launch_in_decode() {
         let gguf = model(name, quant);
         let plan = transformer(&Model::load(&gguf).unwrap());
         let layers = plan.stages.iter().filter(|stage| stage.kernel.starts_with("attention_")).count();
-        let count =
-            |cuda: &Cuda, has: &dyn Fn(&str) -> bool| cuda.launched().into_iter().filter(|name| has(name)).count();
+        let count = |cuda: &Cuda, has: &dyn Fn(&str) -> bool| {
+            cuda.launched().into_iter().flatten().filter(|name| has(name)).count()
+        };
         let quantized = plan.stages.iter().filter(|stage| stage.kernel == one).count();
         let (mut on_cpu, mut on_gpu) = (cpu(&plan, &gguf, limits(70)), cuda(&plan, &gguf, &gpu, limits(70)));
         // A prompt, then decode past the end of a chunk: the same recorded step with one chunk and with two.

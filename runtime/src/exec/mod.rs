@@ -45,6 +45,10 @@ pub trait Executor {
     /// [`Self::step`] does a stage and the next one in one launch, so does this, and the next one is done already.
     fn stage(&mut self, number: usize) -> Result<(), ExecError>;
 
+    /// The kernel that each stage has launched in the last step. None for a stage that had nothing to do; of two stages in one
+    /// launch, the first has its name, and the second none.
+    fn launched(&self) -> Vec<Option<&'static str>>;
+
     /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.
     fn read_rate(&mut self) -> Result<ReadRate, ExecError>;
 

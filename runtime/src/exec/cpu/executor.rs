@@ -151,6 +151,10 @@ impl Executor for Cpu<'_> {
         Ok(())
     }
 
+    fn launched(&self) -> Vec<Option<&'static str>> {
+        self.stages.iter().map(|stage| stage.has_work(&self.step).then_some(stage.kernel.name)).collect()
+    }
+
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
         read_rate(&mut self.pool)
     }

@@ -118,16 +118,6 @@ impl Cuda {
         self.need
     }
 
-    /// The kernels that the last step has launched, in their order; two stages in one launch have the name of that.
-    pub fn launched(&self) -> Vec<&'static str> {
-        let name = |number| match self.placement(number) {
-            Placement::Nothing | Placement::Done => None,
-            Placement::Alone => Some(self.stages.bound(number).kernel.name),
-            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
-        };
-        (0..self.stages.len()).filter_map(name).collect()
-    }
-
     /// How a stage is done in this step. A fault between two stages needs them apart.
     fn placement(&self, number: usize) -> Placement<'_> {
         let struck = |number| self.faulty.as_ref().is_some_and(|faulty| faulty.follows(number, &self.step));
@@ -227,6 +217,15 @@ impl Executor for Cuda {
             Ok(self.graph.insert(graph).start(&self.stream)?)
         });
         self.finish(done, "computing a step")
+    }
+
+    fn launched(&self) -> Vec<Option<&'static str>> {
+        let name = |number| match self.placement(number) {
+            Placement::Nothing | Placement::Done => None,
+            Placement::Alone => Some(self.stages.bound(number).kernel.name),
+            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
+        };
+        (0..self.stages.len()).map(name).collect()
     }
 
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
