@@ -22,11 +22,11 @@ fn limits(chunk: usize) -> Step {
 }
 
 fn cuda(plan: &Plan, gguf: &Gguf, gpu: &Gpu, limits: Step) -> Cuda {
-    Cuda::new(plan, gguf, cuda::Setup { gpu: gpu.clone(), limits }).unwrap()
+    Cuda::new(plan, gguf, cuda::Setup { gpu: gpu.clone(), limits }, &|_, _| ()).unwrap()
 }
 
 fn cpu<'m>(plan: &Plan, gguf: &'m Gguf, limits: Step) -> Cpu<'m> {
-    Cpu::new(plan, gguf, Setup { threads: 2, isa: Isa::best(), limits }).unwrap()
+    Cpu::new(plan, gguf, Setup { threads: 2, isa: Isa::best(), limits }, &|_, _| ()).unwrap()
 }
 
 fn tokens(count: i32) -> Vec<i32> {
@@ -86,8 +86,9 @@ fn attention_and_its_quantization_are_one_launch_in_decode() {
         let gguf = model(name, quant);
         let plan = transformer(&Model::load(&gguf).unwrap());
         let layers = plan.stages.iter().filter(|stage| stage.kernel.starts_with("attention_")).count();
-        let count =
-            |cuda: &Cuda, has: &dyn Fn(&str) -> bool| cuda.launched().into_iter().filter(|name| has(name)).count();
+        let count = |cuda: &Cuda, has: &dyn Fn(&str) -> bool| {
+            cuda.launched().into_iter().flatten().filter(|name| has(name)).count()
+        };
         let quantized = plan.stages.iter().filter(|stage| stage.kernel == one).count();
         let (mut on_cpu, mut on_gpu) = (cpu(&plan, &gguf, limits(70)), cuda(&plan, &gguf, &gpu, limits(70)));
         // A prompt, then decode past the end of a chunk: the same recorded step with one chunk and with two.
@@ -149,7 +150,7 @@ fn what_does_not_fit_is_an_error() {
 
     let too_long = Step { chunks: 1 << 24, ..limits(1) };
     let setup = cuda::Setup { gpu: gpu.clone(), limits: too_long };
-    let error = Cuda::new(&plan, &gguf, setup).err().unwrap();
+    let error = Cuda::new(&plan, &gguf, setup, &|_, _| ()).err().unwrap();
     assert_eq!(error.exit_code(), 5);
     assert!(error.to_string().contains("does not fit") && error.to_string().contains("KV cache"), "{error}");
 }

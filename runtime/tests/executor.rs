@@ -13,12 +13,13 @@ use apr::{
 };
 use engine_support::{model, model_bytes};
 use kernels_gen::Isa;
+use std::cell::RefCell;
 
 /// A session that takes `chunk` tokens at a time.
 fn session(gguf: &Gguf, isa: Isa, threads: usize, chunk: usize) -> Session<'_> {
     let plan = transformer(&Model::load(gguf).unwrap());
     let limits = Step { tokens: chunk, outputs: chunk, position: 0, chunks: 2 };
-    Session::new(Box::new(Cpu::new(&plan, gguf, Setup { threads, isa, limits }).unwrap()))
+    Session::new(Box::new(Cpu::new(&plan, gguf, Setup { threads, isa, limits }, &|_, _| ()).unwrap()))
 }
 
 /// The bits of the logits of all tokens.
@@ -61,6 +62,24 @@ fn k_quants_give_the_same_bits_every_way() {
 fn floats_give_the_same_bits_every_way() {
     for quant in [Quant::F32, Quant::F16, Quant::Bf16] {
         same_bits_every_way(&model("tiny", quant), TWO_CHUNKS);
+    }
+}
+
+#[test]
+fn loading_is_told_of_every_byte_that_is_packed() {
+    let gguf = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&gguf).unwrap());
+    let limits = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
+    let weights: usize = gguf.tensors().map(|tensor| tensor.data.len()).sum();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let told = RefCell::new(Vec::new());
+        let loading = |bytes, total| told.borrow_mut().push((bytes, total));
+        Cpu::new(&plan, &gguf, Setup { threads: 2, isa, limits }, &loading).unwrap();
+        let told = told.into_inner();
+        let total = told[0].1;
+        assert!(told[0].0 == 0 && told.iter().all(|(_, all)| *all == total), "{isa}: {told:?}");
+        assert_eq!(told.iter().map(|(bytes, _)| bytes).sum::<usize>(), total, "{isa}");
+        assert!(total <= weights && (isa == Isa::Scalar || 2 * total > weights), "{isa}: {total} of {weights}");
     }
 }
 

@@ -123,7 +123,7 @@ fn the_executor_gives_the_bits_of_the_interpreted_plan() {
     expected.extend(machine.step(&tokens[2..], Step { tokens: 1, outputs: 1, position: 2, ..limits }));
 
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-        let cpu = Cpu::new(&plan, &gguf, Setup { threads: 2, isa, limits }).unwrap();
+        let cpu = Cpu::new(&plan, &gguf, Setup { threads: 2, isa, limits }, &|_, _| ()).unwrap();
         let mut bits = Vec::new();
         let all = Session::new(Box::new(cpu)).prefill_all(&tokens, |logits| {
             bits.extend(logits.iter().map(|x| x.to_bits()));

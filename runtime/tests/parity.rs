@@ -18,7 +18,7 @@ use engine_support::model;
 use kernels_gen::Isa;
 
 fn cpu<'m>(plan: &Plan, file: &'m Gguf, isa: Isa, limits: Step) -> Cpu<'m> {
-    Cpu::new(plan, file, Setup { threads: 2, isa, limits }).unwrap()
+    Cpu::new(plan, file, Setup { threads: 2, isa, limits }, &|_, _| ()).unwrap()
 }
 
 fn limits(tokens: usize) -> Step {

@@ -16,7 +16,9 @@ pub fn session(file: &Gguf, positions: usize, tokens: usize, outputs: usize) -> 
     let model = Model::load(file).expect("the model is supported");
     let limits = Step { tokens, outputs, position: 0, chunks: positions.div_ceil(CHUNK) };
     let setup = Setup { threads: 2, isa: Isa::best(), limits };
-    Session::new(Box::new(Cpu::new(&transformer(&model), file, setup).expect("there is memory for a small model")))
+    Session::new(Box::new(
+        Cpu::new(&transformer(&model), file, setup, &|_, _| ()).expect("there is memory for a small model"),
+    ))
 }
 
 /// The logits of all positions, `[tokens, vocabulary]`, and the size of the vocabulary.

@@ -86,7 +86,7 @@ fn whole(bytes: Vec<u8>) -> Result<Vec<f32>, String> {
     let mut tokens = tokenizer.encode("hey", Special::Parse).map_err(|error| error.to_string())?;
     tokens.truncate(2);
     let setup = Setup { threads: 1, isa: Isa::best(), limits: Step { tokens: 2, outputs: 1, position: 0, chunks: 1 } };
-    let cpu = Cpu::new(&transformer(&model), &file, setup).map_err(|error| error.to_string())?;
+    let cpu = Cpu::new(&transformer(&model), &file, setup, &|_, _| ()).map_err(|error| error.to_string())?;
     let mut session = Session::new(Box::new(cpu));
     let logits = session.prefill(&tokens).map_err(|error| error.to_string())?;
     assert!(logits.len() == model.config.vocab && !logits.iter().any(|x| x.is_nan()), "a run that is not correct");

@@ -145,14 +145,30 @@ fn a_device_that_cannot_serve_is_exit_5_and_nothing_else_runs() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_the_system_refuses_are_an_error() {
+    // A thread takes memory for its stack, of which there is not enough for this many.
+    let apr = apr(&[]);
+    let limited = format!("ulimit -v 800000; exec '{}' run --no-gpu --threads 1024 hello", apr.get_program().display());
+    let run: Run = Command::new("sh").args(["-c", &limited]).env_remove("APR_MODEL").output().unwrap().into();
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{}", run.err);
+    assert!(run.err.contains("error: cannot start 1024 threads") && run.err.contains("help: "), "{}", run.err);
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+}
+
 #[test]
 fn one_line_on_standard_error_says_where_it_runs_and_why() {
-    let run = run(&["run", "--isa", "scalar", "--threads", "2", "--no-gpu", "What is 2+2?"]);
-    assert_eq!(run.out, ANSWER);
-    let lines: Vec<_> = run.err.lines().filter(|line| line.starts_with("cpu:")).collect();
-    let [line] = lines[..] else { panic!("{}", run.err) };
-    for part in ["scalar", "2 threads", "matvec_q4k", "--no-gpu", "--isa"] {
-        assert!(line.contains(part), "`{part}` is not in `{line}`");
+    let args = ["run", "--isa", "scalar", "--threads", "2", "--no-gpu", "What is 2+2?"];
+    for (verbose, kernels) in [(&[][..], false), (&["-v"], true)] {
+        let run = run(&[&args, verbose].concat());
+        assert_eq!(run.out, ANSWER);
+        let lines: Vec<_> = run.err.lines().filter(|line| line.starts_with("cpu:")).collect();
+        let [line] = lines[..] else { panic!("{}", run.err) };
+        for part in ["scalar", "2 threads", "--no-gpu", "--isa"] {
+            assert!(line.contains(part), "`{part}` is not in `{line}`");
+        }
+        assert_eq!(line.contains("matvec_q4k"), kernels, "{line}");
     }
 }
 

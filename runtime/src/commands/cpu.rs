@@ -1,4 +1,5 @@
 //! The options of the CPU, and executors on it.
+use super::progress::while_loading;
 use crate::{
     Error,
     exec::{Executor, cpu},
@@ -64,7 +65,8 @@ impl OnCpu {
     /// An executor for steps up to `limits`.
     pub fn executor<'m>(&self, plan: &Plan, file: &'m Gguf, limits: Step) -> Result<Box<dyn Executor + 'm>, Error> {
         let &OnCpu { threads, isa } = self;
-        Ok(Box::new(cpu::Cpu::new(plan, file, cpu::Setup { threads, isa, limits })?))
+        let setup = cpu::Setup { threads, isa, limits };
+        Ok(Box::new(while_loading(|loading| cpu::Cpu::new(plan, file, setup, loading))?))
     }
 }
 

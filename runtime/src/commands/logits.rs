@@ -27,6 +27,9 @@ pub struct Logits {
     /// Feed this many tokens at a time: 1 is decode, more is prefill. All give equal bits
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: u32,
+    /// Say on standard error which kernels are used, too
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -46,7 +49,7 @@ impl Logits {
         let chunk = tokens.min(self.chunk as usize);
         let size = Size { positions: tokens, tokens: chunk, outputs: chunk };
         let placement = found.place(&plan, size)?;
-        eprintln!("{}", placement.line(&plan, size)?);
+        eprintln!("{}", placement.line(&plan, size, self.verbose)?);
         let mut session = Session::new(placement.executor(&plan, &file, size)?);
 
         let failed = |error| failed(&self.out, error);

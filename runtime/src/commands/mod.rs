@@ -8,6 +8,7 @@ pub mod inspect;
 mod logits;
 mod output;
 mod parity;
+mod progress;
 mod run;
 pub mod synth;
 mod tokens;

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 
+use super::progress::bytes_bar;
 use crate::gguf::shown;
 use crate::synth::{Options, Quant, SHAPES, Shape, SynthError, shape, write};
 
@@ -50,7 +51,7 @@ pub fn run(args: &Args) -> Result<(), SynthError> {
 /// Writes a model with all threads and a progress bar on stderr, and returns the size of the file. Raising `stop` ends it soon,
 /// with nothing left behind.
 pub fn write_with_bar(path: &Path, shape: &Shape, options: &Options, stop: &AtomicBool) -> Result<u64, SynthError> {
-    let bar = ProgressBar::new(0).with_style(style());
+    let bar = bytes_bar("writing", 0);
     bar.enable_steady_tick(Duration::from_millis(100));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let written = write(path, shape, options, threads, stop, |done, total| {
@@ -59,10 +60,4 @@ pub fn write_with_bar(path: &Path, shape: &Shape, options: &Options, stop: &Atom
     });
     bar.finish_and_clear();
     written
-}
-
-fn style() -> ProgressStyle {
-    let template = "{bar:40} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
-    // The template is a constant; the default bar would do as well.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -45,6 +45,10 @@ pub trait Executor {
     /// [`Self::step`] does a stage and the next one in one launch, so does this, and the next one is done already.
     fn stage(&mut self, number: usize) -> Result<(), ExecError>;
 
+    /// The kernel that each stage has launched in the last step. None for a stage that had nothing to do; of two stages in one
+    /// launch, the first has its name, and the second none.
+    fn launched(&self) -> Vec<Option<&'static str>>;
+
     /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.
     fn read_rate(&mut self) -> Result<ReadRate, ExecError>;
 
@@ -54,6 +58,10 @@ pub trait Executor {
     /// Damages this executor from now on, so that a check can be seen to fire.
     fn plant(&mut self, fault: Planted) -> Result<(), ExecError>;
 }
+
+/// Is told of the weights that an executor copies or packs when it is made: how many more bytes of the file are done, and how
+/// many there are in all; at first of none that are done.
+pub type Loading<'l> = &'l dyn Fn(usize, usize);
 
 /// Why the forward pass failed.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +155,7 @@ pub enum ExecError {
         source: std::io::Error,
     },
     /// Threads could not be started.
-    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads)")]
+    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads), or allow more (ulimit -u)")]
     Threads {
         /// How many.
         threads: usize,

@@ -2,10 +2,10 @@
 use super::{
     ExecError,
     buffers::{most_bytes, part},
+    cpu::{Panicked, Pool},
 };
 use crate::plan::{Arg, BoundStage, Buffer, Plan, Role, Step};
 use kernels_gen::{Layout, Target};
-use std::thread;
 
 /// The buffers of a plan in the memory of a target.
 pub struct Weights {
@@ -79,21 +79,16 @@ impl Packing {
         self.layout.tile_bytes(self.blocks)
     }
 
-    /// Packs whole tiles from the rows in `from`, by several threads.
+    /// Packs whole tiles from the rows in `from`.
     ///
     /// # Panics
     /// When the two are not as many tiles.
-    pub fn pack(&self, from: &[u8], to: &mut [u8], threads: usize) {
+    pub fn pack(&self, from: &[u8], to: &mut [u8], pool: &mut Pool) -> Result<(), Panicked> {
         let tile = self.tile_bytes().max(1);
         assert_eq!(from.len().div_ceil(tile), to.len().div_ceil(tile), "as many tiles");
-        let part = to.len().div_ceil(tile).div_ceil(threads.max(1)).max(1) * tile;
-        thread::scope(|scope| {
-            for (from, to) in from.chunks(part).zip(to.chunks_mut(part)) {
-                scope.spawn(move || {
-                    let tiles = from.chunks(tile).zip(to.chunks_mut(tile));
-                    tiles.for_each(|(from, to)| self.layout.pack(from, self.blocks, to));
-                });
-            }
-        });
+        pool.share_out(to, tile, |start, to| {
+            let tiles = from[start..].chunks(tile).zip(to.chunks_mut(tile));
+            tiles.for_each(|(from, to)| self.layout.pack(from, self.blocks, to));
+        })
     }
 }

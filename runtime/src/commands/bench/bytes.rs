@@ -1,10 +1,10 @@
 //! How many bytes a token of an answer takes from memory.
 use crate::plan::{CHUNK, Plan, Role, Stage, Step};
 
-/// What one token reads.
+/// What one token reads, as it lies in the model file and in the KV cache: what a layout adds to it in memory does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenBytes {
-    /// The weights of all stages, of an embedding one row.
+    /// The weights of all stages, the output matrix among them; of an embedding that is only looked up, one row.
     pub weights: u64,
     /// The keys and values of its own position and of all before.
     pub cache: u64,

@@ -62,6 +62,9 @@ pub struct Bench {
     /// Measure the stages, too, in steps of their own in which each stage is waited for by itself
     #[arg(long)]
     phases: bool,
+    /// Say on standard error which kernels are used, too
+    #[arg(long, short)]
+    verbose: bool,
     /// Print one JSON object
     #[arg(long, group = "format")]
     json: bool,
@@ -100,7 +103,7 @@ impl Bench {
         let plan = transformer(&model);
         let size = Size { positions, tokens: (self.chunk as usize).min(positions), outputs: 1 };
         let placement = found.place(&plan, size)?;
-        eprintln!("{}", placement.line(&plan, size)?);
+        eprintln!("{}", placement.line(&plan, size, self.verbose)?);
         let mut session = Session::new(placement.executor(&plan, &file, size)?);
         let load = start.elapsed().as_secs_f64();
         let mut work = Work { session: &mut session, vocab: model.config.vocab, depth: self.depth };

@@ -1,5 +1,5 @@
-//! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where two are one launch, the time
-//! is that of the first.
+//! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where two are one launch, kernel and
+//! time are with the first.
 use super::measure::Work;
 use crate::{Error, plan::Plan};
 use serde::Serialize;
@@ -8,12 +8,15 @@ use std::time::Instant;
 /// Most decode steps that are measured.
 const MOST_STEPS: usize = 32;
 
+/// The kernel of stages that have launched none themselves.
+const BEFORE: &str = "(in the launch before)";
+
 /// Stages of one name in all layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageTime {
     /// What they compute: the stage's name without its layer.
     pub op: String,
-    /// Their kernels.
+    /// The kernels that they launched, or [`BEFORE`].
     pub kernel: String,
     /// How many there are.
     pub stages: usize,
@@ -41,6 +44,7 @@ impl Work<'_, '_> {
     /// Runs the steps twice and times the second time; seconds are divided by `by`.
     fn stages(&mut self, plan: &Plan, feeds: &[&[u32]], by: f64) -> Result<Vec<StageTime>, Error> {
         let mut seconds = vec![0.0; plan.stages.len()];
+        let mut kernels = vec![Vec::new(); plan.stages.len()];
         self.fill()?;
         for counted in [false, true] {
             let mut position = self.depth;
@@ -55,33 +59,38 @@ impl Work<'_, '_> {
                         *seconds += start.elapsed().as_secs_f64() / by;
                     }
                 }
+                kernels.iter_mut().zip(executor.launched()).for_each(|(kernels, kernel)| kernels.extend(kernel));
                 position += feed.len();
             }
         }
-        let names = plan.stages.iter().map(|stage| (stage.name.as_str(), stage.kernel.as_str()));
-        Ok(by_kind(names.zip(seconds)))
+        let names = plan.stages.iter().map(|stage| stage.name.as_str());
+        Ok(by_kind(names.zip(kernels).zip(seconds)))
     }
 }
 
-/// Adds up stages that differ in the layer alone, in the order of the first of each.
-fn by_kind<'p>(stages: impl Iterator<Item = ((&'p str, &'p str), f64)>) -> Vec<StageTime> {
+/// Adds up stages that differ in the layer alone, in the order of the first of each: names, kernels of all steps, and seconds.
+fn by_kind<'p>(stages: impl Iterator<Item = ((&'p str, Vec<&'p str>), f64)>) -> Vec<StageTime> {
     let mut kinds: Vec<StageTime> = Vec::new();
-    for ((name, kernel), seconds) in stages {
+    let mut launched: Vec<Vec<&str>> = Vec::new();
+    for ((name, kernels), seconds) in stages {
         let op = without_layer(name);
         let known = kinds.iter().position(|kind| kind.op == op);
         let kind = known.unwrap_or_else(|| {
-            kinds.push(StageTime { op: op.into(), kernel: kernel.into(), stages: 0, seconds: 0.0, share: 0.0 });
+            kinds.push(StageTime { op: op.into(), kernel: String::new(), stages: 0, seconds: 0.0, share: 0.0 });
+            launched.push(Vec::new());
             kinds.len() - 1
         });
-        let kind = &mut kinds[kind];
-        if !kind.kernel.split(' ').any(|known| known == kernel) {
-            kind.kernel += &format!(" {kernel}");
+        for kernel in kernels {
+            if !launched[kind].contains(&kernel) {
+                launched[kind].push(kernel);
+            }
         }
-        kind.stages += 1;
-        kind.seconds += seconds;
+        kinds[kind].stages += 1;
+        kinds[kind].seconds += seconds;
     }
     let all: f64 = kinds.iter().map(|kind| kind.seconds).sum();
-    for kind in &mut kinds {
+    for (kind, launched) in kinds.iter_mut().zip(launched) {
+        kind.kernel = if launched.is_empty() { BEFORE.into() } else { launched.join(" ") };
         kind.share = if all > 0.0 { kind.seconds / all } else { 0.0 };
     }
     kinds
@@ -98,10 +107,17 @@ mod tests {
 
     #[test]
     fn layers_are_added_up_and_mixed_kernels_are_named() {
-        let stages = [("embed", "embed_q6k"), ("blk.0.ffn_down", "q6k"), ("blk.1.ffn_down", "q4k"), ("logits", "q6k")];
-        let kinds = by_kind(stages.into_iter().zip([1.0, 2.0, 3.0, 4.0]));
+        let stages = [
+            ("embed", vec!["embed_q6k"]),
+            ("blk.0.ffn_down", vec!["q6k", "q6k"]),
+            ("blk.0.ffn_down.q8k", vec![]),
+            ("blk.1.ffn_down", vec!["q4k", "q6k"]),
+            ("logits", vec!["q6k"]),
+        ];
+        let kinds = by_kind(stages.into_iter().zip([1.0, 2.0, 0.0, 3.0, 4.0]));
         let names: Vec<_> = kinds.iter().map(|kind| (kind.op.as_str(), kind.kernel.as_str(), kind.stages)).collect();
-        assert_eq!(names, [("embed", "embed_q6k", 1), ("ffn_down", "q6k q4k", 2), ("logits", "q6k", 1)]);
+        let before = ("ffn_down.q8k", BEFORE, 1);
+        assert_eq!(names, [("embed", "embed_q6k", 1), ("ffn_down", "q6k q4k", 2), before, ("logits", "q6k", 1)]);
         assert_eq!((kinds[1].seconds, kinds[1].share), (5.0, 0.5));
     }
 }

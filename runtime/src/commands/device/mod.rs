@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn auto_takes_a_gpu_or_says_why_not() {
         let placement = place(&[]).unwrap();
-        let line = placement.line(&Plan::default(), SIZE).unwrap().to_lowercase();
+        let line = placement.line(&Plan::default(), SIZE, false).unwrap().to_lowercase();
         if placement.is_gpu() {
             assert!(placement.device().starts_with("cuda:") && line.contains("the first gpu that can serve"), "{line}");
         } else {
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn cpu_options_are_taken() {
         let placement = place(&["--no-gpu", "--threads", "3", "--isa", "scalar"]).unwrap();
-        let line = placement.line(&Plan::default(), SIZE).unwrap();
+        let line = placement.line(&Plan::default(), SIZE, false).unwrap();
         assert!(line.starts_with("cpu: scalar, 3 threads") && line.contains("--no-gpu"), "{line}");
         assert_eq!(placement.device(), "cpu:scalar");
-        let line = place(&["--isa", "scalar"]).unwrap().line(&Plan::default(), SIZE).unwrap();
+        let line = place(&["--isa", "scalar"]).unwrap().line(&Plan::default(), SIZE, false).unwrap();
         assert!(line.starts_with("cpu: scalar") && line.contains("--isa asks for the CPU"), "{line}");
     }
 

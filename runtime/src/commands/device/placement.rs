@@ -2,7 +2,7 @@
 use super::{Found, Wanted};
 use crate::{
     Error,
-    commands::cpu::OnCpu,
+    commands::{cpu::OnCpu, progress::while_loading},
     exec::{
         Executor,
         cuda::{self, Cuda, Gpu, Need},
@@ -106,11 +106,8 @@ impl Placement {
         if self.is_gpu() { None } else { Some(self.cpu.threads) }
     }
 
-    /// One line for people: device, instruction set, memory, kernels, and why.
-    pub fn line(&self, plan: &Plan, size: Size) -> Result<String, Error> {
-        let mut kernels: Vec<_> = plan.stages.iter().map(|stage| stage.kernel.as_str()).collect();
-        kernels.sort_unstable();
-        kernels.dedup();
+    /// One line for people: device, instruction set, memory, why, and where they are asked for, the kernels.
+    pub fn line(&self, plan: &Plan, size: Size, kernels: bool) -> Result<String, Error> {
         let device = match &self.gpu {
             None => self.cpu.to_string(),
             Some(OnGpu { gpu, free }) => {
@@ -123,7 +120,8 @@ impl Placement {
                 )
             }
         };
-        Ok(format!("{device}, kernels {}; {}", kernels.join(" "), self.why))
+        let kernels = if kernels { format!("; kernels {}", names(plan).join(" ")) } else { String::new() };
+        Ok(format!("{device}; {}{kernels}", self.why))
     }
 
     /// An executor on this device.
@@ -131,7 +129,10 @@ impl Placement {
         let limits = size.limits();
         match &self.gpu {
             None => self.cpu.executor(plan, file, limits),
-            Some(OnGpu { gpu, .. }) => Ok(Box::new(Cuda::new(plan, file, cuda::Setup { gpu: gpu.clone(), limits })?)),
+            Some(OnGpu { gpu, .. }) => {
+                let setup = cuda::Setup { gpu: gpu.clone(), limits };
+                Ok(Box::new(while_loading(|loading| Cuda::new(plan, file, setup, loading))?))
+            }
         }
     }
 
@@ -139,6 +140,14 @@ impl Placement {
     pub fn reference<'m>(&self, plan: &Plan, file: &'m Gguf, size: Size) -> Result<Box<dyn Executor + 'm>, Error> {
         self.cpu.executor(plan, file, size.limits())
     }
+}
+
+/// The kernels of a plan, each once.
+fn names(plan: &Plan) -> Vec<&str> {
+    let mut names: Vec<_> = plan.stages.iter().map(|stage| stage.kernel.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// A GPU for people.

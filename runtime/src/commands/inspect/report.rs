@@ -206,7 +206,8 @@ fn types(gguf: &Gguf) -> Vec<TypeCount> {
 }
 
 fn tokenizer(metadata: &Metadata<'_>) -> Option<Tokenizer> {
-    let model = text(metadata, "tokenizer.ggml.model")?;
+    // A file may say that it has none, in two ways.
+    let model = text(metadata, "tokenizer.ggml.model").filter(|model| model != "none" && model != "no_vocab")?;
     let tokens = array(metadata, "tokenizer.ggml.tokens");
     let token_text = |id: u64| match tokens?.iter().nth(usize::try_from(id).ok()?)? {
         Value::Str(bytes) => Some(lossy(bytes)),

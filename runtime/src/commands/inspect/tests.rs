@@ -42,9 +42,14 @@ fn a_synthetic_model_is_described_as_supported() {
     let shape = crate::synth::shape("tiny").unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     crate::synth::write(&file, shape, &options, 1, &stop, |_, _| ()).unwrap();
-    let mut out = Vec::new();
-    run(&Args { file, json: true, check: true }, &mut out).unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let described = |json| {
+        let mut out = Vec::new();
+        run(&Args { file: file.clone(), json, check: true }, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let text = described(false);
+    assert!(text.contains("\ntokenizer        none: apr run needs one"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&described(true)).unwrap();
     assert_eq!((&json["supported"], &json["values_finite"]), (&true.into(), &true.into()));
     assert_eq!(json["tensors"].as_array().unwrap().len(), 27);
     assert_eq!(json["metadata"]["qwen2.vocab_size"], 512);

@@ -28,7 +28,7 @@ impl Display for Text<'_> {
         }
         match &report.tokenizer {
             Some(tokenizer) => tokenizer_lines(f, tokenizer)?,
-            None => line(f, "tokenizer", "none")?,
+            None => line(f, "tokenizer", "none: apr run needs one; apr logits and apr parity take ids (--tokens)")?,
         }
         line(f, "chat template", if report.chat_template { "yes" } else { "no" })?;
         line(f, "weights", BinaryBytes(report.memory.weights_bytes))?;

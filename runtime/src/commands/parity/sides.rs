@@ -4,6 +4,7 @@ use crate::{
     commands::{
         cpu::{CpuArgs, OnCpu},
         device::{describe, gpu_number},
+        progress::while_loading,
     },
     exec::{
         Executor,
@@ -83,7 +84,10 @@ impl Sides {
         match &self.other {
             _ if !tested => self.cpu.executor(plan, file, limits),
             Other::Cpu(cpu) => cpu.executor(plan, file, limits),
-            Other::Gpu(gpu) => Ok(Box::new(Cuda::new(plan, file, Setup { gpu: gpu.clone(), limits })?)),
+            Other::Gpu(gpu) => {
+                let setup = Setup { gpu: gpu.clone(), limits };
+                Ok(Box::new(while_loading(|loading| Cuda::new(plan, file, setup, loading))?))
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct Run {
     /// A text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Say on standard error how long everything took
+    /// Say on standard error which kernels are used, too, and how long everything took
     #[arg(long, short)]
     verbose: bool,
     /// Print one JSON object, at the end
@@ -121,7 +121,7 @@ impl Run {
         let tokens = CHUNK.min(prompt.len()).max(GATE_TOKENS);
         let size = Size { positions: positions.max(GATE_POSITIONS), tokens, outputs: 1 };
         let placement = found.place(&plan, size)?;
-        eprintln!("{}", placement.line(&plan, size)?);
+        eprintln!("{}", placement.line(&plan, size, self.verbose)?);
         let mut executor = placement.executor(&plan, &file, size)?;
         let load = opened + start.elapsed();
         let gated = Gated { placement: &placement, plan: &plan, file: &file, model: &model, prompt: &prompt };

@@ -2,7 +2,7 @@
 use super::{Pool, memory::Memory, read_rate::read_rate, resident::resident_peak, share};
 use crate::{
     exec::{
-        ExecError, Executor, Footprint, Planted, ReadRate,
+        ExecError, Executor, Footprint, Loading, Planted, ReadRate,
         buffers::{fill_table, most_bytes, weight},
         fault::{Edit, flip},
         step::{check_step, ints},
@@ -75,7 +75,7 @@ struct Tensors<'m> {
 impl<'m> Cpu<'m> {
     /// Binds the stages, borrows the weights of `model` that lie as the kernels want them, packs the others, and takes memory
     /// for everything else.
-    pub fn new(plan: &Plan, model: &'m Gguf, setup: Setup) -> Result<Self, crate::Error> {
+    pub fn new(plan: &Plan, model: &'m Gguf, setup: Setup, loading: Loading) -> Result<Self, crate::Error> {
         if !setup.isa.available() {
             let message = format!("this processor lacks {} for {}", setup.isa.missing().join(", "), setup.isa);
             return Err(crate::Error::device(message, "leave --isa out to use the best that there is"));
@@ -86,9 +86,9 @@ impl<'m> Cpu<'m> {
         let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).map(BufferId);
         let input = input.ok_or(ExecError::NoBuffer("tokens"))?;
         let weights = Weights::of(plan, &stages, Target::Cpu(setup.isa))?;
-        let slots = load(plan, model, &weights, &setup)?;
         let threads = setup.threads;
-        let pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
+        let mut pool = Pool::new(threads).map_err(|source| ExecError::Threads { threads, source })?;
+        let slots = load(plan, model, &weights, &setup.limits, &mut pool, loading)?;
         let tensors = Tensors { buffers: plan.buffers.clone(), slots, weights };
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: setup.limits.chunks };
         Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None })
@@ -149,6 +149,10 @@ impl Executor for Cpu<'_> {
         }
         self.planted = Some(fault);
         Ok(())
+    }
+
+    fn launched(&self) -> Vec<Option<&'static str>> {
+        self.stages.iter().map(|stage| stage.has_work(&self.step).then_some(stage.kernel.name)).collect()
     }
 
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
@@ -247,8 +251,18 @@ impl Tensors<'_> {
 }
 
 /// The memory of all buffers for the largest step.
-fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> Result<Vec<Slot<'m>>, ExecError> {
-    let limits = &setup.limits;
+fn load<'m>(
+    plan: &Plan,
+    model: &'m Gguf,
+    weights: &Weights,
+    limits: &Step,
+    pool: &mut Pool,
+    loading: Loading,
+) -> Result<Vec<Slot<'m>>, ExecError> {
+    let packed = plan.buffers.iter().enumerate().filter(|(i, _)| weights.packing(*i).is_some());
+    let bytes = packed.map(|(_, buffer)| Ok(weight(buffer, model, limits)?.len()));
+    let total = bytes.sum::<Result<usize, ExecError>>()?;
+    loading(0, total);
     let mut slots = Vec::new();
     for (i, buffer) in plan.buffers.iter().enumerate() {
         slots.push(match (&buffer.role, weights.packing(i)) {
@@ -257,8 +271,10 @@ fn load<'m>(plan: &Plan, model: &'m Gguf, weights: &Weights, setup: &Setup) -> R
                 let data = weight(buffer, model, limits)?;
                 let bytes = packing.bytes();
                 let mut memory = Memory::in_large_pages(bytes).ok_or_else(|| no_memory(buffer, bytes))?;
-                packing.pack(data, memory.bytes_mut(), setup.threads);
+                let panicked = |source| ExecError::Panicked { stage: format!("loading {}", buffer.name), source };
+                packing.pack(data, memory.bytes_mut(), pool).map_err(panicked)?;
                 model.release(data);
+                loading(data.len(), total);
                 Slot::Owned(memory)
             }
             (role, _) => {

@@ -120,6 +120,30 @@ impl Pool {
         self.outcome()
     }
 
+    /// Cuts `all` into groups of `group` (at least 1; the last may be smaller), and gives each thread its share of them with
+    /// the index of its first element. A thread without a group gets nothing.
+    pub fn share_out<T: Send>(
+        &mut self,
+        all: &mut [T],
+        group: usize,
+        job: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Result<(), Panicked> {
+        let (groups, threads) = (all.len().div_ceil(group), self.threads());
+        let (mut parts, mut rest) = (Vec::new(), all);
+        for thread in 0..threads {
+            let share = share(groups, threads, thread);
+            let (part, after) = rest.split_at_mut((share.len() * group).min(rest.len()));
+            parts.push(Mutex::new((share.start * group, part)));
+            rest = after;
+        }
+        self.run(&|thread| {
+            let (start, part) = &mut *lock(&parts[thread]);
+            if !part.is_empty() {
+                job(*start, part);
+            }
+        })
+    }
+
     fn outcome(&self) -> Result<(), Panicked> {
         lock(&self.shared.panicked).take().map_or(Ok(()), Err)
     }
@@ -268,6 +292,24 @@ mod tests {
                 })
                 .unwrap();
                 assert!(calls.iter().all(|c| c.load(Ordering::Relaxed) == round));
+            }
+        }
+    }
+
+    #[test]
+    fn everything_is_shared_out_once_in_whole_groups() {
+        for threads in [1, 2, 5] {
+            let mut pool = Pool::new(threads).unwrap();
+            for (len, group) in [(0, 1), (1, 7), (6, 7), (8, 7), (35, 7), (1000, 1), (5003, 4)] {
+                let mut all = vec![(0, usize::MAX); len];
+                pool.share_out(&mut all, group, |start, part| {
+                    assert!(start % group == 0 && (part.len() % group == 0 || start + part.len() == len));
+                    for (i, (calls, index)) in part.iter_mut().enumerate() {
+                        (*calls, *index) = (*calls + 1, start + i);
+                    }
+                })
+                .unwrap();
+                assert!(all.into_iter().eq((0..len).map(|i| (1, i))), "{len} by {group}, {threads} threads");
             }
         }
     }

@@ -3,7 +3,7 @@ use super::{Panicked, Pool, share};
 use crate::exec::{ExecError, ReadRate};
 use kernels_gen::Isa;
 use memmap2::MmapMut;
-use std::{hint::black_box, sync::Mutex, time::Instant};
+use std::{hint::black_box, time::Instant};
 
 /// Bytes of the buffer: several times what the caches of large processors have.
 const BYTES: usize = 1 << 30;
@@ -31,7 +31,9 @@ fn measure(pool: &mut Pool, bytes: usize) -> Result<ReadRate, ExecError> {
     #[cfg(target_os = "linux")]
     let _ = memory.advise(memmap2::Advice::HugePage);
     let panicked = |source: Panicked| ExecError::Panicked { stage: "reading memory".into(), source };
-    write(pool, memory.as_chunks_mut().0).map_err(panicked)?;
+    // Each thread is the first to write its share, so that the system gives it memory that is near.
+    let lines: &mut [Line] = memory.as_chunks_mut().0;
+    pool.share_out(lines, 1, |_, share| share.iter_mut().for_each(|line| line.fill(1))).map_err(panicked)?;
     let (lines, threads) = (memory.as_chunks().0, pool.threads());
     let mut best = ReadRate { bytes_a_second: 0.0, way: "" };
     for (way, read) in loops() {
@@ -46,22 +48,6 @@ fn measure(pool: &mut Pool, bytes: usize) -> Result<ReadRate, ExecError> {
         }
     }
     Ok(best)
-}
-
-/// Each thread writes its share, so that the system gives it memory that is near.
-fn write(pool: &mut Pool, lines: &mut [Line]) -> Result<(), Panicked> {
-    let (all, threads) = (lines.len(), pool.threads());
-    let (mut parts, mut rest) = (Vec::new(), lines);
-    for thread in 0..threads {
-        let (part, after) = rest.split_at_mut(share(all, threads, thread).len());
-        parts.push(Mutex::new(part));
-        rest = after;
-    }
-    pool.run(&|thread| {
-        if let Ok(mut part) = parts[thread].lock() {
-            part.iter_mut().for_each(|line| line.fill(1));
-        }
-    })
 }
 
 /// The loops, for the widest registers that the compiler is told of.

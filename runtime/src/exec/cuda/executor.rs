@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     exec::{
-        ExecError, Executor, Footprint, Planted, ReadRate,
+        ExecError, Executor, Footprint, Loading, Planted, ReadRate,
         buffers::{most_bytes, part},
         step::{check_step, ints},
         weights::Weights,
@@ -66,7 +66,7 @@ struct Output {
 
 impl Cuda {
     /// Checks that everything fits, compiles and loads the kernels, and copies the weights of `model`.
-    pub fn new(plan: &Plan, model: &Gguf, setup: Setup) -> Result<Self, crate::Error> {
+    pub fn new(plan: &Plan, model: &Gguf, setup: Setup, loading: Loading) -> Result<Self, crate::Error> {
         let Setup { gpu, limits } = setup;
         let bound = plan.bind(kernels_gen::kernel)?;
         let weights = Weights::of(plan, &bound, Target::Cuda)?;
@@ -85,7 +85,7 @@ impl Cuda {
             Ok(Output { buffer, host, len: 0 })
         };
         let (logits, best) = (output(logits)?, output(best)?);
-        let tensors = Tensors::new(plan, model, &limits, &gpu, &stream, weights)?;
+        let tensors = Tensors::new(plan, model, &limits, (&gpu, &stream), weights, loading)?;
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: limits.chunks };
         let tokens = Pinned::new(&gpu, most_bytes(plan.buffer(input), &limits)?)?;
         let (graph, faulty) = (None, None);
@@ -116,16 +116,6 @@ impl Cuda {
     /// The memory that was taken on it.
     pub fn need(&self) -> Need {
         self.need
-    }
-
-    /// The kernels that the last step has launched, in their order; two stages in one launch have the name of that.
-    pub fn launched(&self) -> Vec<&'static str> {
-        let name = |number| match self.placement(number) {
-            Placement::Nothing | Placement::Done => None,
-            Placement::Alone => Some(self.stages.bound(number).kernel.name),
-            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
-        };
-        (0..self.stages.len()).filter_map(name).collect()
     }
 
     /// How a stage is done in this step. A fault between two stages needs them apart.
@@ -227,6 +217,15 @@ impl Executor for Cuda {
             Ok(self.graph.insert(graph).start(&self.stream)?)
         });
         self.finish(done, "computing a step")
+    }
+
+    fn launched(&self) -> Vec<Option<&'static str>> {
+        let name = |number| match self.placement(number) {
+            Placement::Nothing | Placement::Done => None,
+            Placement::Alone => Some(self.stages.bound(number).kernel.name),
+            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
+        };
+        (0..self.stages.len()).map(name).collect()
     }
 
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {

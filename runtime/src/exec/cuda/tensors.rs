@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     exec::{
-        ExecError,
+        ExecError, Loading,
         buffers::{fill_table, weight},
         weights::Weights,
     },
@@ -28,23 +28,30 @@ impl Tensors {
         plan: &Plan,
         model: &Gguf,
         limits: &Step,
-        gpu: &Gpu,
-        stream: &Stream,
+        (gpu, stream): (&Gpu, &Stream),
         weights: Weights,
+        loading: Loading,
     ) -> Result<Tensors, ExecError> {
         let take = |(i, buffer): (usize, &Buffer)| {
             Ok(DeviceMemory::new(gpu, weights.most_bytes(plan, i, limits)?, &buffer.name)?)
         };
         let memory = plan.buffers.iter().enumerate().map(take).collect::<Result<Vec<_>, ExecError>>()?;
         let largest = memory.iter().map(DeviceMemory::len).max().unwrap_or(0);
-        let total = plan.buffers.iter().zip(&memory).filter(|(b, _)| matches!(b.role, Role::Weight));
-        let mut upload = Upload::new(gpu, stream, total.map(|(_, memory)| memory.len()).sum(), largest)?;
+        let mut upload = Upload::new(gpu, stream, largest)?;
+        let from_file = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Weight));
+        let bytes = from_file.map(|buffer| Ok(weight(buffer, model, limits)?.len()));
+        let total = bytes.sum::<Result<usize, ExecError>>()?;
+        loading(0, total);
         for (i, (buffer, memory)) in plan.buffers.iter().zip(&memory).enumerate() {
             match &buffer.role {
                 Role::Weight => {
                     let data = weight(buffer, model, limits)?;
+                    let done = |bytes: &[u8]| {
+                        model.release(bytes);
+                        loading(bytes.len(), total);
+                    };
                     // SAFETY: the memory was taken for these bytes, and lives until the upload is finished.
-                    unsafe { upload.copy(memory.address(), data, weights.packing(i), |done| model.release(done))? };
+                    unsafe { upload.copy(memory.address(), data, weights.packing(i), done)? };
                 }
                 Role::Table(row) => {
                     let mut table = vec![0; memory.len()];
