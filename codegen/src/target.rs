@@ -1,6 +1,6 @@
 //! What a schedule can be for: an instruction set of the CPU, or CUDA.
 use crate::cpu::row::Slot;
-use crate::cpu::{self, Isa};
+use crate::cpu::{self, Isa, operations};
 use crate::cuda;
 use crate::instructions::{INSTRUCTIONS, Instruction};
 use crate::ir::Kernel;
@@ -32,19 +32,19 @@ impl Target {
         }
     }
 
-    /// Instructions for dots of bytes, of any width.
-    pub fn dots(self) -> Vec<&'static str> {
-        self.instructions(|i| i.args.iter().any(|(_, slot, _)| *slot == Slot::U))
+    /// Instructions for dots of bytes, for functions of so many lanes.
+    pub fn dots(self, width: usize) -> Vec<&'static str> {
+        self.instructions(width, |i| i.args.iter().any(|(_, slot, _)| *slot == Slot::U))
     }
 
-    /// Instructions for dots of numbers of 16 bits, of any width.
-    pub fn dots2(self) -> Vec<&'static str> {
-        self.instructions(|i| i.args.iter().filter(|(_, slot, _)| *slot == Slot::H).count() == 2)
+    /// Instructions for dots of numbers of 16 bits, likewise.
+    pub fn dots2(self, width: usize) -> Vec<&'static str> {
+        self.instructions(width, |i| i.args.iter().filter(|(_, slot, _)| *slot == Slot::H).count() == 2)
     }
 
-    fn instructions(self, wanted: fn(&Instruction) -> bool) -> Vec<&'static str> {
+    fn instructions(self, width: usize, wanted: fn(&Instruction) -> bool) -> Vec<&'static str> {
         let has = |i: &&Instruction| match self {
-            Target::Cpu(isa) => isa.widths().iter().any(|w| isa.supports_call(i.name, *w).is_ok()),
+            Target::Cpu(isa) => operations::find(i.name, isa, width).is_some(),
             Target::Cuda => i.cuda.is_some(),
         };
         INSTRUCTIONS.iter().filter(|i| wanted(i)).filter(has).map(|i| i.name).collect()

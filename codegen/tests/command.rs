@@ -92,7 +92,7 @@ fn the_kernels_folder_is_given_by_option_or_environment() {
 fn emit_prints_every_form() {
     assert!(ok(&["emit", "bias", "--as", "ir"]).starts_with("kernel bias\n"));
     assert!(ok(&["emit", "bias", "--as", "loop", "--isa", "avx2"]).starts_with("fn bias("));
-    for (isa, dot) in [("scalar", "pub mod scalar"), ("avx2", "dot4_maddubs"), ("avx512", "dot4_vpdpbusd")] {
+    for (isa, dot) in [("scalar", "pub mod scalar"), ("avx2", "pairs_maddubs"), ("avx512", "dot4_vpdpbusd")] {
         let code = ok(&["emit", "matvec_q4k", "--as", "rust", "--isa", isa]);
         assert!(code.contains(dot) && code.contains("fn matvec_q4k"), "{isa}: {code}");
     }

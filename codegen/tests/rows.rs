@@ -42,18 +42,13 @@ fn buffers(t: usize, n: usize, b: usize) -> Vec<Vec<u8>> {
 
 /// How integer sums are done: by instructions for dots or not, as loops or written out, side by side or one after the other.
 fn sums(target: Target, width: usize) -> Vec<Schedule> {
-    let there = |name: &&&str| match target {
-        Target::Cpu(isa) => !name.ends_with("scalar") && isa.supports_call(name, width).is_ok(),
-        Target::Cuda => true,
-    };
-    let (dots, dots2) = (target.dots(), target.dots2());
     let mut all = vec![Schedule { width, ..Schedule::plain(&["n"]) }];
-    for dot in dots.iter().filter(there) {
+    for dot in target.dots(width) {
         let sums = Schedule { dot: Some(dot.to_string()), ..all[0].clone() };
         if !dot.starts_with("pairs") {
             all.push(sums.clone());
         }
-        for dot2 in dots2.iter().filter(there) {
+        for dot2 in target.dots2(width) {
             let sums = Schedule { dot2: Some(dot2.to_string()), ..sums.clone() };
             for (rolled, jam) in [(&[][..], 1), (&["i"], 2), (&["i"], 4), (&["j"], 1)] {
                 let rolled = rolled.iter().map(|axis: &&str| axis.to_string()).collect();
@@ -141,7 +136,7 @@ fn a_layout_without_lanes_moves_bytes_and_no_bits() {
     let (ints, buffers) = ([2, 19, 3], buffers(2, 19, 3));
     let expected = meaning(&kernel, &ints, &buffers).unwrap();
     let mut with_layout = [0, 0];
-    for _ in 0..600 {
+    for _ in 0..1500 {
         let target = Target::ALL[random.below(Target::ALL.len())];
         let schedule = schedule::draw(&kernel, target, |n| random.below(n));
         if schedule.layout.is_empty() {

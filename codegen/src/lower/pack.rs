@@ -45,7 +45,7 @@ impl Lower<'_> {
         // Lanes that do iterations of an outer axis have dots of their own, of other lanes they have none.
         let usable = inside && (free || self.width() == 1 || self.schedule.lanes.is_some());
         let halves = instruction.result == Slot::H;
-        if !usable || !len.is_multiple_of(chunk) || halves && free || dot.in_i16() == 0 {
+        if !usable || !len.is_multiple_of(chunk) || dot.in_i16() == 0 {
             return Ok(None);
         }
         if halves && self.schedule.dot2.is_none() {
@@ -66,13 +66,17 @@ impl Lower<'_> {
         };
         self.span = outer;
         let of_env = |n: usize| sums.iter().map(|all| all[n].clone()).collect::<Vec<Op>>();
-        let value = |n: usize| match of_env(n) {
-            halves if instruction.result == Slot::H => Val::Halves { scale: int(1), halves },
-            mut sum if free => Val::Partial(sum.remove(0)),
-            // Where the lanes do not share it, the sum is whole.
-            mut sum => Val::Op(sum.remove(0)),
-        };
-        Ok(Some((0..envs.len()).map(value).collect()))
+        let mut values = Vec::new();
+        for n in 0..envs.len() {
+            values.push(match of_env(n) {
+                sums if halves && free => Val::Partial(self.add_halves(int(0), int(1), sums)),
+                halves if instruction.result == Slot::H => Val::Halves { scale: int(1), halves },
+                mut sum if free => Val::Partial(sum.remove(0)),
+                // Where the lanes do not share it, the sum is whole.
+                mut sum => Val::Op(sum.remove(0)),
+            });
+        }
+        Ok(Some(values))
     }
 
     /// The sum of some chunks for each iteration, one chunk after the other.

@@ -14,6 +14,7 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "min takes +0 for -0", plant: plain_minimum },
     Fault { name: "a dot of bytes saturates in 16 bits", plant: saturating_dot },
     Fault { name: "bytes are shifted by one more", plant: pack_shift },
+    Fault { name: "halves change places", plant: swapped_halves },
     Fault { name: "the sum of lanes is that of one lane", plant: first_of_sum },
     Fault { name: "segments are rounded down", plant: short_segments },
     Fault { name: "a float becomes an integer below the nearest", plant: rounded_down },
@@ -123,6 +124,16 @@ fn pack_shift(func: &mut Func) -> usize {
             }
             _ => false,
         },
+        _ => false,
+    })
+}
+
+fn swapped_halves(func: &mut Func) -> usize {
+    expressions(func, |_, e| match e {
+        Expr::Pair(a, b) => {
+            std::mem::swap(a, b);
+            true
+        }
         _ => false,
     })
 }

@@ -74,7 +74,7 @@ impl Writer<'_> {
         };
         // No term is larger than 255 * 128.
         let most = 255 * 128;
-        match self.tape.below(6) {
+        match self.tape.below(7) {
             0 => Int::new(format!("isum(0..128, |{i}| {})", product(&i)), -128 * most, 128 * most),
             1 => Int::new(format!("isum(0..64, |{i}| {})", product(&i)), -64 * most, 64 * most),
             2 => {
@@ -90,6 +90,10 @@ impl Writer<'_> {
             4 => {
                 let text = format!("(-isum(0..32, |{i}| {}) + isum(0..64, |{i}| b[t].s[{i}]))", product(&i));
                 Int::new(text, -40 * most, 40 * most)
+            }
+            5 => {
+                let text = format!("isum(0..8, |{i}| b[t].n[{i}] * (b[t].u[{i}] & 15))");
+                Int::new(text, -8 * 15 * 32768, 8 * 15 * 32768)
             }
             _ => {
                 let at = format!("{g} * 128 + {i}");
