@@ -248,6 +248,18 @@ impl<'a> Lower<'a> {
     }
 }
 
+/// Integer arithmetic over sizes, done where it can be.
+pub(super) fn arithmetic(op: BinOp, a: Expr, b: Expr) -> Expr {
+    match (op, &a, &b) {
+        (_, Expr::Int(x), Expr::Int(y)) if interp::integer(op, *x, *y).is_some() => {
+            Expr::Int(interp::integer(op, *x, *y).unwrap_or_default())
+        }
+        (BinOp::Add, Expr::Int(0), _) | (BinOp::Mul, Expr::Int(1), _) => b,
+        (BinOp::Add | BinOp::Sub, _, Expr::Int(0)) | (BinOp::Mul | BinOp::Div, _, Expr::Int(1)) => a,
+        _ => Expr::Binary(op, Box::new(a), Box::new(b)),
+    }
+}
+
 pub(super) fn int(v: i32) -> Op {
     Op { e: Expr::Int(v), ty: Ty::I32, varying: false }
 }

@@ -1,7 +1,8 @@
 //! Two kernels as one function: whoever finishes the last item of the first that an item of the second reads does that one.
 //!
 //! Both are lowered and tidied by themselves before, so that nothing of the second moves to before the arrival that it waits for.
-use super::splice::{Items, arithmetic, joined};
+use super::build::arithmetic;
+use super::splice::{Items, joined};
 use super::tile::{Tile, tile};
 use super::{Illegal, lower};
 use crate::ir::{BinOp, Kernel};

@@ -31,24 +31,6 @@ impl Lower<'_> {
         self.emit(call, loop_ir::Ty::I32, varying)
     }
 
-    /// Halves times a small factor, which is put off until they are added up; in other operations they are added up first, and
-    /// given back as operands.
-    pub(super) fn scaled_halves(&mut self, op: BinOp, a: Val, b: Val, small: [bool; 2]) -> Result<Val, (Val, Val)> {
-        match (op, a, b) {
-            (BinOp::Mul, Val::Halves { scale, halves }, Val::Op(by)) if small[1] && is_one(&scale) => {
-                Ok(Val::Halves { scale: by, halves })
-            }
-            (BinOp::Mul, Val::Op(by), Val::Halves { scale, halves }) if small[0] && is_one(&scale) => {
-                Ok(Val::Halves { scale: by, halves })
-            }
-            (_, a, b) => Err((self.added_up(a), self.added_up(b))),
-        }
-    }
-
-    fn added_up(&mut self, v: Val) -> Val {
-        if let Val::Halves { .. } = v { Val::Op(self.op(v)) } else { v }
-    }
-
     /// `isum(lo..lo + len, |i| a(i) * b[i])` with numbers of 16 bits in memory, two neighbours at a time; `None` where it is no
     /// such dot.
     pub(super) fn dot_of_halves(
@@ -84,6 +66,7 @@ impl Lower<'_> {
     }
 }
 
-fn is_one(scale: &Op) -> bool {
+/// Whether halves have no scale yet.
+pub(super) fn is_one(scale: &Op) -> bool {
     matches!(scale.e, Expr::Int(1))
 }

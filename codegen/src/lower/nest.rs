@@ -1,5 +1,5 @@
 //! The outer parallel axes: which threads share, which are tiled, and the order they are walked in.
-use super::build::int;
+use super::build::{arithmetic, int};
 use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::sum_order::Shape;
@@ -55,7 +55,7 @@ impl<'a> Lower<'a> {
         let mut work = Expr::Int(1);
         for axis in &split {
             let tiles = self.tiles(axis)?;
-            work = times(work, tiles);
+            work = arithmetic(BinOp::Mul, work, tiles);
         }
         let parts = self.parts(&split, &work, body)?;
         if let Some(parts) = &parts {
@@ -63,7 +63,7 @@ impl<'a> Lower<'a> {
                 return self
                     .illegal("where workers share the parts of a merge, all outer axes are split, and none is tiled");
             }
-            work = times(work, parts.most.clone());
+            work = arithmetic(BinOp::Mul, work, parts.most.clone());
         }
         self.stage = self.staged()?;
         let mut env = self.parameters();
@@ -262,13 +262,6 @@ impl<'a> Lower<'a> {
     ) -> Lowered<()> {
         let mut envs = envs.to_vec();
         self.serial(axis.var, bounds, &mut envs, |l, envs| l.levels(inner, body, &mut envs.to_vec()))
-    }
-}
-
-fn times(a: Expr, b: Expr) -> Expr {
-    match a {
-        Expr::Int(1) => b,
-        a => Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b)),
     }
 }
 

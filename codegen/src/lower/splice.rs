@@ -1,5 +1,5 @@
 //! Two functions taken apart, with the variables and buffers of one that takes what both take.
-use crate::ir::{self, BinOp, Buffer, Kind, interp};
+use crate::ir::{self, Buffer, Kind};
 use crate::loop_ir::rename::Names;
 use crate::loop_ir::{Bind, Expr, Func, Scratch, Stmt, Var, VarInfo};
 use std::rc::Rc;
@@ -132,16 +132,4 @@ fn shifted(e: &ir::Expr, by: u32) -> ir::Expr {
         kind => kind.clone(),
     };
     Rc::new(ir::Node { kind, ..(**e).clone() })
-}
-
-/// Integer arithmetic, done where it can be.
-pub(super) fn arithmetic(op: BinOp, a: Expr, b: Expr) -> Expr {
-    match (op, &a, &b) {
-        (_, Expr::Int(x), Expr::Int(y)) if interp::integer(op, *x, *y).is_some() => {
-            Expr::Int(interp::integer(op, *x, *y).unwrap_or_default())
-        }
-        (BinOp::Add, Expr::Int(0), _) | (BinOp::Mul, Expr::Int(1), _) => b,
-        (BinOp::Add | BinOp::Sub, _, Expr::Int(0)) | (BinOp::Mul | BinOp::Div, _, Expr::Int(1)) => a,
-        _ => Expr::Binary(op, Box::new(a), Box::new(b)),
-    }
 }

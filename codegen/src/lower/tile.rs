@@ -1,4 +1,5 @@
 //! Tile maps: which elements of a buffer a work item touches, by the kernel's own accesses.
+use super::build::arithmetic;
 use super::nest::outer;
 use crate::ir::{Axis, BinOp, Expr, Kernel, Kind, Var};
 use crate::loop_ir;
@@ -18,8 +19,7 @@ impl Tile {
     /// `len` as an expression, with the dims from the parameter `first` on.
     pub fn len(&self, first: u32) -> loop_ir::Expr {
         let dim = |d: &u32| loop_ir::Expr::Var(loop_ir::Var(first + d));
-        let times = |a, b| loop_ir::Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b));
-        self.dims.iter().map(dim).fold(loop_ir::Expr::Int(self.constant), times)
+        self.dims.iter().map(dim).fold(loop_ir::Expr::Int(self.constant), |a, b| arithmetic(BinOp::Mul, a, b))
     }
 }
 

@@ -122,11 +122,22 @@ impl Lower<'_> {
 
     /// `small` says which of the two are factors that halves can be multiplied by.
     fn binary_val(&mut self, op: BinOp, (a, b): (Val, Val), small: [bool; 2]) -> Lowered<Val> {
-        let (a, b) = match self.scaled_halves(op, a, b, small) {
-            Ok(scaled) => return Ok(scaled),
-            Err(operands) => operands,
-        };
         match (op, a, b) {
+            // A sum over halves takes one factor on the way.
+            (BinOp::Mul, Val::Halves { scale, halves }, Val::Op(by)) if small[1] && halves::is_one(&scale) => {
+                Ok(Val::Halves { scale: by, halves })
+            }
+            (BinOp::Mul, Val::Op(by), Val::Halves { scale, halves }) if small[0] && halves::is_one(&scale) => {
+                Ok(Val::Halves { scale: by, halves })
+            }
+            (op, halves @ Val::Halves { .. }, b) => {
+                let sum = self.op(halves);
+                self.binary_val(op, (Val::Op(sum), b), small)
+            }
+            (op, a, halves @ Val::Halves { .. }) => {
+                let sum = self.op(halves);
+                self.binary_val(op, (a, Val::Op(sum)), small)
+            }
             // A sum over lanes is linear: it is put off as long as it can be.
             (BinOp::Mul, Val::Partial(p), Val::Op(u)) | (BinOp::Mul, Val::Op(u), Val::Partial(p)) if !u.varying => {
                 Ok(Val::Partial(self.binary(op, p, u)))
