@@ -169,8 +169,11 @@ impl<'a> Printer<'a> {
                         "{".into()
                     }
                     Bind::Serial | Bind::Rolled => {
+                        let innermost = body.iter().all(|s| s.lists().is_empty() && !matches!(s, Stmt::Barrier));
                         if *bind == Bind::Rolled {
                             out.bare(depth, "#pragma unroll 1");
+                        } else if innermost && self.func.in_flight > 1 {
+                            out.bare(depth, &format!("#pragma unroll {}", self.func.in_flight));
                         }
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
                         format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")

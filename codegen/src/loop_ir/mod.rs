@@ -72,6 +72,8 @@ pub struct Func {
     pub width: usize,
     /// Members of the `Team` loop; 1 where there is none.
     pub team: usize,
+    /// Iterations of an innermost loop that compilers write out.
+    pub in_flight: usize,
     /// How many of the integer parameters are dims.
     pub dims: usize,
     /// Variables 0..ints are the integer parameters: dims, then integer scalars.

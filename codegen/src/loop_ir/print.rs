@@ -13,7 +13,8 @@ pub fn func(func: &Func) -> String {
         let _ = writeln!(out, "  requires {text}");
     }
     let team = if func.team > 1 { format!("teams of {}, ", func.team) } else { String::new() };
-    let _ = writeln!(out, "  {team}{} lanes, {} work items", func.width, expr(func, &func.work));
+    let flight = if func.in_flight > 1 { format!("{} in flight, ", func.in_flight) } else { String::new() };
+    let _ = writeln!(out, "  {team}{flight}{} lanes, {} work items", func.width, expr(func, &func.work));
     if let Some(scratch) = &func.scratch {
         let counters = expr(func, &scratch.counters);
         let _ = writeln!(out, "  scratch of {} bytes an item, {counters} counters", scratch.item_bytes);

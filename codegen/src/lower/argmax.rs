@@ -1,8 +1,8 @@
 //! The index of the largest float: lanes keep a best of their own, which an xor tree combines.
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block};
-use crate::loop_ir::{self, Expr};
+use crate::ir::{Axis, BinOp, Block, Scalar};
+use crate::loop_ir::{self, Access, Bind, Expr, Mem, Stmt};
 
 /// The index where nothing has been seen: larger than every index.
 const NOWHERE: i32 = i32::MAX;
@@ -39,10 +39,16 @@ impl Lower<'_> {
             }
             Ok(())
         };
-        if lanes {
-            self.spread(axis.var, (lo, hi), envs, false, step)?;
-        } else {
-            self.serial(axis.var, (lo, hi), envs, step)?;
+        let member = self.member();
+        match &member {
+            // What is left when the members have had their turns, all of them do: to see a number again changes nothing.
+            Some(member) => {
+                if let Some(end) = self.in_turns(axis, member.clone(), (lo, hi.clone()), lanes, envs, step)? {
+                    self.serial(axis.var, (end, hi), envs, step)?;
+                }
+            }
+            None if lanes => self.spread(axis.var, (lo, hi), envs, false, step)?,
+            None => self.serial(axis.var, (lo, hi), envs, step)?,
         }
         let mut out = Vec::new();
         for (i, (most, at)) in single.into_iter().enumerate() {
@@ -52,10 +58,42 @@ impl Lower<'_> {
                 let all = self.larger_of_lanes(all);
                 best = self.larger(all, best);
             }
+            if let Some(member) = &member {
+                best = self.larger_of_team(member.clone(), best)?;
+            }
             let none = self.binary(BinOp::Eq, best.1.clone(), int(NOWHERE));
             out.push(Val::Op(self.select(none, int(0), best.1)));
         }
         Ok(out)
+    }
+
+    /// The best of all members of a team.
+    fn larger_of_team(&mut self, member: Op, best: (Op, Op)) -> Lowered<(Op, Op)> {
+        let team = self.schedule.team;
+        let arrays = [("most", Scalar::F32), ("at", Scalar::I32)];
+        let [values, places] = arrays.map(|(name, scalar)| (self.team_array(name, scalar, team), scalar));
+        let slot = |l: &mut Self, (array, scalar): (loop_ir::Var, Scalar), index: Op| Access {
+            mem: Mem::Shared(array),
+            scalar,
+            ..l.element(array, index, 0)
+        };
+        for (array, value) in [(values, best.0.clone()), (places, best.1.clone())] {
+            let to = slot(self, array, member.clone());
+            self.store(to, value);
+        }
+        self.push(Stmt::Barrier);
+        let (most, at) = (self.register("most", best.0, false), self.register("at", best.1, false));
+        self.each(Bind::Serial, "other", (int(0), int(team as i32), 1), |l, other| {
+            let (value, place) = (slot(l, values, other.clone()), slot(l, places, other));
+            let (value, place) = (l.load(value), l.load(place));
+            let so_far = (l.read(most), l.read(at));
+            let (value, place) = l.larger(so_far, (value, place));
+            l.set(most, value);
+            l.set(at, place);
+            Ok(())
+        })?;
+        self.release([values, places].map(|(array, scalar)| (array, scalar, team)));
+        Ok((self.read(most), self.read(at)))
     }
 
     /// The best of all lanes, by an xor tree.

@@ -68,7 +68,7 @@ impl Lower<'_> {
     }
 
     /// `lo` plus the largest multiple of the width that is at most `len` (`lo` where `len` is negative).
-    fn whole_registers(&mut self, lo: &Op, len: Op) -> Op {
+    pub(super) fn whole_registers(&mut self, lo: &Op, len: Op) -> Op {
         let width = int(self.width() as i32);
         let len = self.binary(BinOp::Max, len, int(0));
         let count = self.binary(BinOp::Div, len, width.clone());

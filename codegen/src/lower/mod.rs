@@ -27,7 +27,7 @@ mod tile;
 mod value;
 
 pub use fuse::{MOST_ELEMENTS, Scheduled, fuse};
-pub use nest::{has_segments, merge_axes, outer_axes, reductions};
+pub use nest::{merge_axes, outer_axes, reductions};
 
 use crate::ir::{self, Kernel};
 use crate::layout::Layout;
@@ -54,6 +54,7 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         name: name(kernel, schedule),
         width: schedule.width,
         team: schedule.team,
+        in_flight: schedule.in_flight,
         dims: kernel.dims.len(),
         ints: l.ints,
         floats: l.floats,

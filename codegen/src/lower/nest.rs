@@ -2,7 +2,6 @@
 use super::build::{arithmetic, int};
 use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::sum_order::Shape;
 use crate::ir::{self, Axis, BinOp, Kind, ReduceOp, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
 use std::collections::{BTreeSet, HashSet};
@@ -288,13 +287,6 @@ pub fn reductions(kernel: &ir::Kernel) -> Vec<String> {
         }
     });
     names.into_iter().collect()
-}
-
-/// Whether a kernel has a sum over segments, which a team can share.
-pub fn has_segments(kernel: &ir::Kernel) -> bool {
-    let mut found = false;
-    kernel.visit(&mut |e| found |= matches!(e.kind, Kind::Sum { shape: Shape::Segments(_), .. }));
-    found
 }
 
 /// The outer parallel axes, and what is inside of them.

@@ -74,6 +74,7 @@ pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Resu
         name: name.into(),
         width: first.width,
         team: 1,
+        in_flight: first.in_flight.max(then.in_flight),
         dims: first.dims + then.dims,
         ints: first.ints + then.ints,
         floats: first.floats + then.floats,

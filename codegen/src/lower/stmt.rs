@@ -37,6 +37,9 @@ impl Lower<'_> {
 
     pub(super) fn par(&mut self, axis: &Axis, body: &[Stmt], envs: &mut [Env]) -> Lowered<()> {
         let bounds = self.bounds(axis, envs)?;
+        if let Some(member) = self.member() {
+            return self.team_par((axis, body), member, bounds, envs);
+        }
         if self.can_spread(axis, body, None) {
             return self.spread(axis.var, bounds, envs, false, |l, envs| l.stmts(body, envs));
         }

@@ -2,7 +2,7 @@
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::sum_order::Shape;
-use crate::ir::{Axis, BinOp, Block, Var};
+use crate::ir::{Axis, BinOp, Block, Kind, Var, walk};
 use crate::loop_ir::{self, Bind};
 
 /// How a running value takes up an element.
@@ -13,11 +13,24 @@ pub(super) struct Fold<'k> {
     pub step: &'k Block,
 }
 
+impl Fold<'_> {
+    /// What is added to the running value, where that is all that is done with it.
+    fn term(&self) -> Option<Block> {
+        let Kind::Binary(BinOp::Add, acc, term) = &self.step.value.kind else { return None };
+        let block = Block { stmts: self.step.stmts.clone(), value: term.clone() };
+        let alone = matches!(acc.kind, Kind::Var(v) if v == self.acc);
+        (alone && !walk::mentioned(&block.stmts, [&block.value]).contains(&self.acc)).then_some(block)
+    }
+}
+
 impl Lower<'_> {
     pub(super) fn sum(&mut self, shape: Shape, fold: &Fold, envs: &mut [Env]) -> Lowered<Vec<Val>> {
         let bounds = self.bounds(fold.axis, envs)?;
         match shape {
-            Shape::Chain => self.chain(fold, bounds, envs),
+            Shape::Chain => match (self.member(), fold.term()) {
+                (Some(member), Some(term)) => self.team_terms(member, fold, &term, bounds, envs),
+                _ => self.chain(fold, bounds, envs),
+            },
             Shape::Segments(n) => self.segments(n as i32, fold, bounds, envs),
             Shape::Lanes(n) if self.can_spread(fold.axis, &fold.step.stmts, Some(&fold.step.value)) => {
                 if n < self.width() {

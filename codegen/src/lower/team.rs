@@ -1,10 +1,12 @@
-//! Items that the members of a team do together: they share the segments of a sum, and the first of them stores.
+//! Items that the members of a team do together: they share the segments or the terms of a sum, the elements of an argmax, and
+//! the iterations of a parallel axis inside of the item. What is stored outside of such an axis, the first of them stores.
 //!
 //! All else is computed by every member, so that all have the same values and meet at the same barriers.
-use super::build::int;
+use super::axis::give;
+use super::build::{float, int};
 use super::sum::Fold;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{BinOp, Scalar};
+use crate::ir::{self, Axis, BinOp, Block, Scalar};
 use crate::loop_ir::{Access, Bind, Mem, Owner, Stmt, Ty, Var};
 
 /// What the members of a team share.
@@ -38,7 +40,7 @@ impl Lower<'_> {
             l.team.member = Some(var);
             f(l)
         })?;
-        if self.team.shares { Ok(()) } else { self.illegal("there is no sum over segments that a team could share") }
+        if self.team.shares { Ok(()) } else { self.illegal("there is nothing that a team could share") }
     }
 
     /// The member's number; `None` where all is done by one worker.
@@ -83,19 +85,15 @@ impl Lower<'_> {
     ) -> Lowered<Vec<Val>> {
         let len = n as usize * envs.len() * if self.spread { self.width() } else { 1 };
         let slots = self.team_array("segments", Scalar::F32, len);
-        self.team.shares = true;
-        self.team.apart = true;
         let team = self.schedule.team as i32;
-        let left = self.each(Bind::Serial, "segment", (member, int(n), team), |l, s| {
-            let values = l.segment(s.clone(), size, fold, bounds, envs)?;
+        self.each(Bind::Serial, "segment", (member, int(n), team), |l, s| {
+            let values = l.apart(|l| l.segment(s.clone(), size, fold, bounds, envs))?;
             for (i, value) in values.into_iter().enumerate() {
                 let to = l.slot(slots, s.clone(), i as i32 * n);
                 l.store(to, value);
             }
             Ok(())
-        });
-        self.team.apart = false;
-        left?;
+        })?;
         self.push(Stmt::Barrier);
         let mut totals = Vec::new();
         for i in 0..envs.len() as i32 {
@@ -115,6 +113,111 @@ impl Lower<'_> {
         })?;
         self.release([(slots, Scalar::F32, len)]);
         Ok(totals.into_iter().map(|total| Val::Op(self.read(total))).collect())
+    }
+
+    /// A chain whose terms do not depend on the running value: a round of terms, each by one member, then all add them in order.
+    pub(super) fn team_terms(
+        &mut self,
+        member: Op,
+        fold: &Fold,
+        term: &Block,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Val>> {
+        let team = self.schedule.team as i32;
+        let len = self.schedule.team * envs.len() * if self.spread { self.width() } else { 1 };
+        let spread = self.spread;
+        let totals: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
+        let slots = self.team_array("terms", Scalar::F32, len);
+        self.each(Bind::Serial, "round", (lo, hi.clone(), team), |l, first| {
+            let own = l.binary(BinOp::Add, first.clone(), member.clone());
+            let there = l.binary(BinOp::Lt, own.clone(), hi.clone());
+            give(envs, fold.axis.var, Val::Op(own));
+            let (then, ()) = l.inside(|l| {
+                let values = l.apart(|l| l.block_ops(term, envs))?;
+                for (i, value) in values.into_iter().enumerate() {
+                    let to = l.slot(slots, member.clone(), i as i32 * team);
+                    l.store(to, value);
+                }
+                Ok(())
+            })?;
+            l.push(Stmt::If { cond: there.e, then, other: Vec::new() });
+            l.push(Stmt::Barrier);
+            let count = l.binary(BinOp::Sub, hi, first);
+            let count = l.binary(BinOp::Min, count, int(team));
+            l.each(Bind::Serial, "term", (int(0), count, 1), |l, s| {
+                for (i, total) in totals.iter().enumerate() {
+                    let slot = l.slot(slots, s.clone(), i as i32 * team);
+                    let (so_far, term) = (l.read(*total), l.load(slot));
+                    let sum = l.binary(BinOp::Add, so_far, term);
+                    l.set(*total, sum);
+                }
+                Ok(())
+            })?;
+            l.push(Stmt::Barrier);
+            Ok(())
+        })?;
+        self.team.free.push((slots, Scalar::F32, len));
+        Ok(totals.into_iter().map(|total| Val::Op(self.read(total))).collect())
+    }
+
+    /// A parallel axis inside of an item: the members take turns in it, and each stores what it computes.
+    pub(super) fn team_par(
+        &mut self,
+        (axis, body): (&Axis, &[ir::Stmt]),
+        member: Op,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        let lanes = self.can_spread(axis, body, None);
+        let stmts = |l: &mut Self, envs: &mut [Env]| l.stmts(body, envs);
+        if let Some(end) = self.in_turns(axis, member.clone(), (lo, hi.clone()), lanes, envs, stmts)? {
+            let first = self.binary(BinOp::Eq, member, int(0));
+            let (then, ()) = self.inside(|l| l.apart(|l| l.serial(axis.var, (end, hi), envs, stmts)))?;
+            self.push(Stmt::If { cond: first.e, then, other: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// What each member does by itself, and may do in another number of rounds than the others.
+    fn apart<T>(&mut self, f: impl FnOnce(&mut Self) -> Lowered<T>) -> Lowered<T> {
+        self.team.shares = true;
+        self.team.apart = true;
+        let result = f(self);
+        self.team.apart = false;
+        result
+    }
+
+    /// The iterations of an axis that are this member's: registers of them, where lanes do them, and then where the whole
+    /// registers end; else single ones, and none are left.
+    pub(super) fn in_turns(
+        &mut self,
+        axis: &Axis,
+        member: Op,
+        (lo, hi): (Op, Op),
+        lanes: bool,
+        envs: &mut [Env],
+        f: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
+    ) -> Lowered<Option<Op>> {
+        let width = if lanes { self.width() as i32 } else { 1 };
+        let step = width * self.schedule.team as i32;
+        let name = self.axis_name(axis);
+        let end = if lanes {
+            let len = self.binary(BinOp::Sub, hi, lo.clone());
+            self.whole_registers(&lo, len)
+        } else {
+            hi
+        };
+        let first = self.binary(BinOp::Mul, member, int(width));
+        let first = self.binary(BinOp::Add, lo, first);
+        self.each(Bind::Serial, name, (first, end.clone(), step), |l, base| {
+            give(envs, axis.var, if lanes { Val::Affine { base, stride: 1 } } else { Val::Op(base) });
+            l.spread |= lanes;
+            let result = l.apart(|l| f(l, envs));
+            l.spread &= !lanes;
+            result
+        })?;
+        Ok(lanes.then_some(end))
     }
 
     /// Where a segment's value is left; those of an iteration of the tile begin at `first`.

@@ -15,6 +15,7 @@ impl Build {
             name: name.into(),
             width,
             team: 1,
+            in_flight: 1,
             dims: 1,
             ints: 1,
             floats: 0,
