@@ -51,6 +51,8 @@ pub struct Cuda {
     limits: Step,
     /// The last step, and its tokens, from which they are copied.
     step: Step,
+    /// A step whose launches were checked while the device was busy.
+    ahead: Option<Step>,
     tokens: Pinned,
     need: Need,
     gpu: Gpu,
@@ -102,6 +104,7 @@ impl Cuda {
             input,
             limits,
             step,
+            ahead: None,
             tokens,
             need,
             gpu,
@@ -127,10 +130,12 @@ impl Cuda {
     /// Puts a stage on the stream, and the fault that follows it where one is planted.
     fn enqueue(&self, number: usize) -> Result<(), ExecError> {
         let step = &self.step;
+        self.check_tokens(number, step)?;
         match self.placement(number) {
             Placement::Nothing => return Ok(()),
             Placement::Alone => self.launch(&self.stages.call(number), &self.checked(number, step)?, step)?,
             Placement::WithNext(fusion) => {
+                self.check_tokens(number + 1, step)?;
                 let (own, next) = (self.checked(number, step)?, self.checked(number + 1, step)?);
                 let extents = fusion.pair.fused.buffers(&own, &next);
                 self.launch(&self.stages.fused_call(fusion), &extents, step)?;
@@ -151,12 +156,25 @@ impl Cuda {
             args.iter().zip(kernel.buffers).map(|(&arg, info)| self.tensors.lend(arg, info.written, step)).collect();
         let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
         check_call(kernel, Target::Cuda, &ints, floats, &extents).map_err(refused)?;
-        for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
-            let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
-            check_indices(kernel, &ints, i, &self.tokens.bytes()[offset..offset + len]).map_err(refused)?;
-        }
         self.scratch.lend(kernel.cuda(&ints), &ints)?;
         Ok(extents)
+    }
+
+    /// Checks the launches of all stages in a step.
+    fn check_all(&self, step: &Step) -> Result<(), ExecError> {
+        (0..self.stages.len()).try_for_each(|number| self.checked(number, step).map(drop))
+    }
+
+    /// Checks that the tokens of a step are indices of what a stage looks up with them.
+    fn check_tokens(&self, number: usize, step: &Step) -> Result<(), ExecError> {
+        let BoundStage { name, kernel, ints: sizes, args, .. } = self.stages.bound(number);
+        for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
+            let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
+            let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
+            let tokens = &self.tokens.bytes()[offset..offset + len];
+            check_indices(kernel, &ints(sizes, step), i, tokens).map_err(refused)?;
+        }
+        Ok(())
     }
 
     /// Puts a launch on the stream, whose stages were checked. What is recorded is started for later positions, too, so it
@@ -209,12 +227,20 @@ impl Executor for Cuda {
             // Where a planted fault strikes depends on the position, so with one each step is recorded anew.
             let graph = match self.graph.take().filter(|_| self.faulty.is_none()) {
                 Some(graph) => {
-                    (0..self.stages.len()).try_for_each(|number| self.checked(number, &self.step).map(drop))?;
+                    if self.ahead.take() != Some(self.step) {
+                        self.check_all(&self.step)?;
+                    }
+                    (0..self.stages.len()).try_for_each(|number| self.check_tokens(number, &self.step))?;
                     graph
                 }
                 None => Graph::record(&self.stream, || self.enqueue_all())?,
             };
-            Ok(self.graph.insert(graph).start(&self.stream)?)
+            self.graph.insert(graph).start(&self.stream)?;
+            // What is next as a rule is checked meanwhile.
+            let next = Step { position: self.step.position + 1, ..self.step };
+            let fits = check_step(&self.limits, next.tokens, next.position, next.outputs).is_ok();
+            self.ahead = Some(next).filter(|next| fits && self.check_all(next).is_ok());
+            Ok(())
         });
         self.finish(done, "computing a step")
     }
