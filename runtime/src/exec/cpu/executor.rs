@@ -13,10 +13,15 @@ use crate::{
 };
 use kernels_gen::{Buf, BufferInfo, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A stage whose buffers have no more bytes than this takes about a microsecond, as long as it takes to tell another thread and
 /// to hear from it.
 const LITTLE: usize = 16 << 10;
+
+/// Parts of a stage's work for each thread. Threads take one after the other, so that one that the system holds up, or whose
+/// processor is shared, does fewer.
+const SHARES: usize = 8;
 
 /// What an executor is made for.
 #[derive(Clone, Copy, Debug)]
@@ -188,13 +193,19 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
     let work = launch.work() as usize;
     let threads = if is_little(stage, tensors, step, work) { 1 } else { pool.threads() };
-    let job = |thread: usize| {
+    let (shares, next) = (if threads == 1 { 1 } else { threads * SHARES }, AtomicUsize::new(0));
+    let job = |_thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
-        let part = share(work, threads, thread);
-        if !part.is_empty() {
-            // SAFETY: `Cpu::new` has checked that the instruction set is available; shares are disjoint; and the
-            // pool runs one job at a time.
-            unsafe { launch.run(part.start as i32, part.end as i32) };
+        loop {
+            let part = match next.fetch_add(1, Ordering::Relaxed) {
+                number if number < shares => share(work, shares, number),
+                _ => break,
+            };
+            if !part.is_empty() {
+                // SAFETY: `Cpu::new` has checked that the instruction set is available; shares are disjoint; and the
+                // pool runs one job at a time.
+                unsafe { launch.run(part.start as i32, part.end as i32) };
+            }
         }
     };
     let done = if threads == 1 { pool.run_alone(&job) } else { pool.run(&job) };
