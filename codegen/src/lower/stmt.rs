@@ -28,7 +28,10 @@ impl Lower<'_> {
                         stores.try_for_each(|((to, value), env)| l.store_rows(to, value, env))
                     })?;
                 }
-                Stmt::Par { axis, body } => self.par(axis, body, envs)?,
+                Stmt::Par { axis, body } => match self.member() {
+                    Some(member) => self.team_par(axis, body, member, envs)?,
+                    None => self.par(axis, body, envs)?,
+                },
                 Stmt::Merge { axis, part, state, next } => self.merge(axis, part, state, next, envs)?,
             }
         }
@@ -37,9 +40,6 @@ impl Lower<'_> {
 
     pub(super) fn par(&mut self, axis: &Axis, body: &[Stmt], envs: &mut [Env]) -> Lowered<()> {
         let bounds = self.bounds(axis, envs)?;
-        if let Some(member) = self.member() {
-            return self.team_par((axis, body), member, bounds, envs);
-        }
         if self.can_spread(axis, body, None) {
             return self.spread(axis.var, bounds, envs, false, |l, envs| l.stmts(body, envs));
         }

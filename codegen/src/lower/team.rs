@@ -162,13 +162,8 @@ impl Lower<'_> {
     }
 
     /// A parallel axis inside of an item: the members take turns in it, and each stores what it computes.
-    pub(super) fn team_par(
-        &mut self,
-        (axis, body): (&Axis, &[ir::Stmt]),
-        member: Op,
-        (lo, hi): (Op, Op),
-        envs: &mut [Env],
-    ) -> Lowered<()> {
+    pub(super) fn team_par(&mut self, axis: &Axis, body: &[ir::Stmt], member: Op, envs: &mut [Env]) -> Lowered<()> {
+        let (lo, hi) = self.bounds(axis, envs)?;
         let lanes = self.can_spread(axis, body, None);
         let stmts = |l: &mut Self, envs: &mut [Env]| l.stmts(body, envs);
         if let Some(end) = self.in_turns(axis, member.clone(), (lo, hi.clone()), lanes, envs, stmts)? {
