@@ -206,7 +206,7 @@ fn teams_that_cannot_be_are_refused() {
     wrong(inside, &stage(&["x"], 40), "which rows of `x` are read is known too late");
     let alone =
         "#[kernel] fn f<N: Dim>(x: &Ten<f32, N>, y: &mut Ten<f32, N>) { for n in par(N) { y[n] = x[n] * 2.0; } }";
-    wrong(alone, &|_| (), "no sum over segments that a team could share");
+    wrong(alone, &|_| (), "there is nothing that a team could share");
     let parts = "#[kernel] fn f<N: Dim>(x: &Ten<f32, N, 4>, y: &mut Ten<f32, N>) { for n in par(N) {
         let (s, w) = merge(0..4, (1.0, 2.0), |c| (x[n][c], 1.0), |(s, w), (p, q)| (s * 0.25 + p, w + q));
         y[n] = s + w; } }";

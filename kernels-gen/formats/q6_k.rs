@@ -21,6 +21,7 @@ impl Q6K {
 
     /// One leaf of a matvec. The offset of 32 is taken off through the activation's sums, so that the dot has unsigned weights.
     fn dot(self, x: Q8K, acc: f32) -> f32 {
+        let m = isum(0..16, |j| self.scales[j] * x.sums[j]);
         // The four runs of a half share bytes, so these come one after the other.
         let s = isum(0..4, |part| {
             let half = part / 2;
@@ -30,7 +31,6 @@ impl Q6K {
                 self.scales[half * 8 + run * 2 + part % 2] * sub
             })
         });
-        let m = isum(0..16, |j| self.scales[j] * x.sums[j]);
         let t = self.d.f32() * (s - 32 * m).f32();
         fma(x.d, t, acc)
     }

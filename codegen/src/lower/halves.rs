@@ -42,7 +42,8 @@ impl Lower<'_> {
         envs: &mut [Env],
     ) -> Lowered<Option<Vec<Val>>> {
         let inside = self.lane.is_some() || self.width() == 1;
-        if self.schedule.dot2.is_none() || !inside || self.lanes_are_free() || !len.is_multiple_of(2) {
+        let plain = self.schedule.dot2.is_none() || self.is_rolled(axis) || !len.is_multiple_of(2);
+        if plain || !inside || self.lanes_are_free() {
             return Ok(None);
         }
         let Some(value) = super::pack::written_out(body) else { return Ok(None) };

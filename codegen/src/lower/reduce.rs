@@ -129,7 +129,8 @@ impl Lower<'_> {
             let sum = self.read(sum);
             sums.push(if partial { Val::Partial(sum) } else { Val::Op(sum) });
         }
-        self.push(Stmt::For { bind: Bind::Serial, var, lo: lo.e, hi: hi.e, step: 1, body: stmts });
+        let bind = if self.is_rolled(axis) { Bind::Rolled } else { Bind::Serial };
+        self.push(Stmt::For { bind, var, lo: lo.e, hi: hi.e, step: 1, body: stmts });
         Ok(sums)
     }
 

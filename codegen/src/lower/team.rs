@@ -14,7 +14,7 @@ use crate::loop_ir::{Access, Bind, Mem, Owner, Stmt, Ty, Var};
 pub(super) struct Team {
     /// The member's number.
     member: Option<Var>,
-    /// Whether each member is at a segment of its own here.
+    /// Whether each member is at work of its own here.
     apart: bool,
     /// Whether there is anything that they share.
     shares: bool,

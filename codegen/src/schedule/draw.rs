@@ -12,7 +12,7 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let axes = lower::outer_axes(kernel);
     let mut pick = |options: &[usize]| options[choose(options.len())];
     let width = pick(target.widths());
-    let dot = target.dots(width).get(pick(&[0, 1, 1, 2])).map(|name| name.to_string());
+    let dot = target.dots(width).get(pick(&[0, 1, 1, 2, 3])).map(|name| name.to_string());
     let dot2 = target.dots2(width).get(pick(&[0, 1, 0, 1, 2])).map(|name| name.to_string());
     let mut rolled = lower::reductions(kernel);
     rolled.retain(|_| pick(&[0, 0, 1]) == 1);

@@ -155,7 +155,9 @@ pub enum ExecError {
         source: std::io::Error,
     },
     /// Threads could not be started.
-    #[error("cannot start {threads} threads: {source}\n  help: ask for fewer (--threads), or allow more (ulimit -u)")]
+    #[error(
+        "cannot start {threads} threads: {source}\n  help: allow more (ulimit -u), or ask for fewer (--threads) where these are the CPU's"
+    )]
     Threads {
         /// How many.
         threads: usize,

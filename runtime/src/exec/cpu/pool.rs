@@ -1,4 +1,4 @@
-//! A persistent thread pool: every job is run once by each thread, which takes a fixed share of the work.
+//! A persistent thread pool: every job is run once by each thread.
 use std::{
     any::Any,
     io,
