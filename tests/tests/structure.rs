@@ -7,8 +7,14 @@ use tests::data::root;
 const LINES: usize = 500;
 /// The tables that name instructions, registers and features of a processor: instructions with a meaning of their own, and
 /// how a CPU does operators.
-const TABLES: [&str; 4] =
-    ["codegen/src/instructions/", "codegen/src/cpu/operations.rs", "codegen/src/cpu/row.rs", "codegen/src/cpu/isa.rs"];
+/// And the bench of what a processor's instructions can do at most.
+const TABLES: [&str; 5] = [
+    "codegen/src/instructions/",
+    "codegen/src/cpu/operations.rs",
+    "codegen/src/cpu/row.rs",
+    "codegen/src/cpu/isa.rs",
+    "benches/benches/peak.rs",
+];
 /// Asks the processor how it rounds: what a table of operations cannot say.
 const DETECTION: &str = "kernels-gen/src/float_mode.rs";
 
