@@ -88,10 +88,7 @@ impl Lower<'_> {
         let team = self.schedule.team as i32;
         self.each(Bind::Serial, "segment", (member, int(n), team), |l, s| {
             let values = l.apart(|l| l.segment(s.clone(), size, fold, bounds, envs))?;
-            for (i, value) in values.into_iter().enumerate() {
-                let to = l.slot(slots, s.clone(), i as i32 * n);
-                l.store(to, value);
-            }
+            l.put(values, (slots, n), &s);
             Ok(())
         })?;
         self.push(Stmt::Barrier);
@@ -102,15 +99,7 @@ impl Lower<'_> {
             let varying = first.varying;
             totals.push(self.register("total", first, varying));
         }
-        self.each(Bind::Serial, "segment", (int(1), int(n), 1), |l, s| {
-            for (i, total) in totals.iter().enumerate() {
-                let segment = l.slot(slots, s.clone(), i as i32 * n);
-                let (so_far, segment) = (l.read(*total), l.load(segment));
-                let sum = l.binary(BinOp::Add, so_far, segment);
-                l.set(*total, sum);
-            }
-            Ok(())
-        })?;
+        self.add_up("segment", (slots, n), (int(1), int(n)), &totals)?;
         self.release([(slots, Scalar::F32, len)]);
         Ok(totals.into_iter().map(|total| Val::Op(self.read(total))).collect())
     }
@@ -135,25 +124,14 @@ impl Lower<'_> {
             give(envs, fold.axis.var, Val::Op(own));
             let (then, ()) = l.inside(|l| {
                 let values = l.apart(|l| l.block_ops(term, envs))?;
-                for (i, value) in values.into_iter().enumerate() {
-                    let to = l.slot(slots, member.clone(), i as i32 * team);
-                    l.store(to, value);
-                }
+                l.put(values, (slots, team), &member);
                 Ok(())
             })?;
             l.push(Stmt::If { cond: there.e, then, other: Vec::new() });
             l.push(Stmt::Barrier);
             let count = l.binary(BinOp::Sub, hi, first);
             let count = l.binary(BinOp::Min, count, int(team));
-            l.each(Bind::Serial, "term", (int(0), count, 1), |l, s| {
-                for (i, total) in totals.iter().enumerate() {
-                    let slot = l.slot(slots, s.clone(), i as i32 * team);
-                    let (so_far, term) = (l.read(*total), l.load(slot));
-                    let sum = l.binary(BinOp::Add, so_far, term);
-                    l.set(*total, sum);
-                }
-                Ok(())
-            })?;
+            l.add_up("term", (slots, team), (int(0), count), &totals)?;
             l.push(Stmt::Barrier);
             Ok(())
         })?;
@@ -215,9 +193,30 @@ impl Lower<'_> {
         Ok(lanes.then_some(end))
     }
 
-    /// Where a segment's value is left; those of an iteration of the tile begin at `first`.
-    fn slot(&mut self, slots: Var, segment: Op, first: i32) -> Access {
-        let index = self.binary(BinOp::Add, segment, int(first));
+    /// Puts the values of the tile's iterations into slot `at`, for all members; each iteration has `n` slots.
+    fn put(&mut self, values: Vec<Op>, (slots, n): (Var, i32), at: &Op) {
+        for (i, value) in values.into_iter().enumerate() {
+            let to = self.slot(slots, at.clone(), i as i32 * n);
+            self.store(to, value);
+        }
+    }
+
+    /// Adds the slots `lo..hi` of each of the tile's iterations to its total, in their order.
+    fn add_up(&mut self, name: &str, (slots, n): (Var, i32), (lo, hi): (Op, Op), totals: &[Var]) -> Lowered<()> {
+        self.each(Bind::Serial, name, (lo, hi, 1), |l, s| {
+            for (i, total) in totals.iter().enumerate() {
+                let slot = l.slot(slots, s.clone(), i as i32 * n);
+                let (so_far, value) = (l.read(*total), l.load(slot));
+                let sum = l.binary(BinOp::Add, so_far, value);
+                l.set(*total, sum);
+            }
+            Ok(())
+        })
+    }
+
+    /// Where a value is left; those of an iteration of the tile begin at `first`.
+    fn slot(&mut self, slots: Var, at: Op, first: i32) -> Access {
+        let index = self.binary(BinOp::Add, at, int(first));
         let (lanes, stride) = if self.spread { (self.width() as i32, 1) } else { (1, 0) };
         let index = self.binary(BinOp::Mul, index, int(lanes));
         Access { mem: Mem::Shared(slots), ..self.element(slots, index, stride) }
