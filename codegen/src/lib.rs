@@ -40,6 +40,7 @@ pub mod data;
 pub mod diagnostic;
 pub mod float;
 pub mod fused;
+pub mod inlined;
 pub mod instructions;
 pub mod ir;
 pub mod layout;

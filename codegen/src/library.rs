@@ -1,5 +1,6 @@
 //! A folder of kernels with the schedules that it ships: what `kernels-gen`'s build script and the `kgen` command work on.
 use crate::diagnostic::{self, Source};
+use crate::inlined::Inlined;
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
 use crate::schedule::Schedule;
@@ -14,6 +15,8 @@ pub struct Library {
     pub sources: Vec<Source>,
     /// Every instance of every kernel.
     pub kernels: Vec<Kernel>,
+    /// Those with others in them, for CUDA.
+    pub inlined: Vec<Inlined>,
     folder: PathBuf,
 }
 
@@ -27,13 +30,23 @@ impl Library {
     pub fn open(folder: &Path) -> Result<Library, LibraryError> {
         let sources = sources(folder)?;
         let kernels = crate::compile(&sources).map_err(|e| LibraryError(diagnostic::render(&e, &sources, false)))?;
-        Ok(Library { sources, kernels, folder: folder.to_path_buf() })
+        let mut library = Library { sources, kernels, inlined: Vec::new(), folder: folder.to_path_buf() };
+        for spec in library.specs()? {
+            library.inlined.push(Inlined::new(spec, &library.kernels)?);
+        }
+        Ok(library)
+    }
+
+    /// All kernels that have code for a target.
+    pub fn kernels_on(&self, target: Target) -> impl Iterator<Item = &Kernel> {
+        let inlined = self.inlined.iter().filter(move |_| target == Target::Cuda);
+        self.kernels.iter().chain(inlined.map(|inlined| &inlined.result.kernel))
     }
 
     /// The kernel instance of this name.
     pub fn kernel(&self, name: &str) -> Result<&Kernel, LibraryError> {
-        self.kernels.iter().find(|k| k.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.kernels.iter().map(|k| k.name.as_str()).collect();
+        self.kernels_on(Target::Cuda).find(|k| k.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.kernels_on(Target::Cuda).map(|k| k.name.as_str()).collect();
             LibraryError(format!("there is no kernel `{name}`; there are {}", names.join(", ")))
         })
     }

@@ -3,6 +3,8 @@ use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::fused::{self, Fused};
+use crate::inlined::Inlined;
+use crate::ir::inline::Sources;
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
 use crate::library::{Library, LibraryError};
@@ -15,7 +17,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
 
-/// A module for each instruction set, `KERNELS` of type `&[crate::Kernel]`, and `FUSED` of type `&[crate::Fused]`.
+/// A module for each instruction set, `KERNELS` of type `&[crate::Kernel]`, `INLINED` of type `&[crate::Inlined]`, and `FUSED`
+/// of type `&[crate::Fused]`.
 pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let mut modules = Vec::new();
     let mut cpu = vec![Vec::new(); library.kernels.len()];
@@ -37,20 +40,20 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let places = Places::new(&library.sources);
     let mut entries = Vec::new();
     for ((kernel, cpu), mut memory) in library.kernels.iter().zip(cpu).zip(memory) {
-        let lowered = library.lowered(kernel, Target::Cuda)?;
-        memory.push(in_memory(kernel, &lowered)?);
-        let cuda: Vec<TokenStream> = lowered
-            .iter()
-            .map(|(schedule, func)| kernel_on_cuda(kernel, schedule, func, &places))
-            .collect::<Result<_, _>>()?;
+        let (cuda, on_cuda) = on_cuda(library, kernel, &places)?;
+        memory.push(on_cuda);
         entries.push(entry(kernel, &memory, &cpu, &cuda));
     }
+    let inlined = library.inlined.iter().map(|inlined| inlined_entry(library, inlined, &places));
+    let inlined = inlined.collect::<Result<Vec<_>, _>>()?;
     let fused = library.fused()?;
     let fused = fused.iter().map(|fused| fused_entry(fused, &places)).collect::<Result<Vec<_>, _>>()?;
     let tokens = quote! {
         #(#modules)*
         /// Every kernel.
         pub static KERNELS: &[crate::Kernel] = &[#(#entries),*];
+        /// Every kernel with others in it.
+        pub static INLINED: &[crate::Inlined] = &[#(#inlined),*];
         /// Every pair of kernels that can be one launch.
         pub static FUSED: &[crate::Fused] = &[#(#fused),*];
     };
@@ -88,6 +91,58 @@ fn cpu_entry(kernel: &Kernel, isa: Isa, schedule: &Schedule, func: &Func) -> Res
         }),
     };
     Ok(quote!(crate::Cpu { fits: #fits, work: |ints| i32::try_from(#work).unwrap_or(i32::MAX), code: #code }))
+}
+
+/// A kernel on CUDA: its code under all of its schedules, and how its buffers lie in memory.
+fn on_cuda(
+    library: &Library,
+    kernel: &Kernel,
+    places: &Places,
+) -> Result<(Vec<TokenStream>, TokenStream), LibraryError> {
+    let lowered = library.lowered(kernel, Target::Cuda)?;
+    let code = lowered.iter().map(|(schedule, func)| kernel_on_cuda(kernel, schedule, func, places));
+    Ok((code.collect::<Result<_, _>>()?, in_memory(kernel, &lowered)?))
+}
+
+/// A kernel with others in it. It has no code for CPUs.
+fn inlined_entry(library: &Library, inlined: &Inlined, places: &Places) -> Result<TokenStream, LibraryError> {
+    library.check_layouts(inlined)?;
+    let kernel = &inlined.result.kernel;
+    let (cuda, memory) = on_cuda(library, kernel, places)?;
+    let none = vec![quote!(&[]); Isa::ALL.len()];
+    let entry = entry(kernel, &vec![memory; Isa::ALL.len() + 1], &none, &cuda);
+    let kernels = inlined.kernels.iter().map(|name| library.kernel(name)).collect::<Result<Vec<_>, _>>()?;
+    let is_int = |k: usize, s: usize| matches!(kernels[k].vars[kernels[k].scalars[s].0 as usize].ty, Ty::Int { .. });
+    // Among the integers or the floats of its kernel.
+    let scalar = |&(k, s): &(usize, usize)| {
+        let before = (0..s).filter(|other| is_int(k, *other) == is_int(k, s)).count();
+        (k, if is_int(k, s) { kernels[k].dims.len() + before } else { before })
+    };
+    let (int_scalars, floats): (Vec<&Sources>, Vec<&Sources>) =
+        inlined.result.scalars.iter().partition(|from| is_int(from[0].0, from[0].1));
+    let list = |sources: Vec<Vec<(usize, usize)>>| {
+        let lists = sources.iter().map(|from| {
+            let (kernels, numbers) = (from.iter().map(|(k, _)| *k), from.iter().map(|(_, n)| *n));
+            quote!(&[#((#kernels, #numbers)),*])
+        });
+        quote!(&[#(#lists),*])
+    };
+    let scalars = |all: &[&Sources]| all.iter().map(|from| from.iter().map(scalar).collect()).collect::<Vec<Vec<_>>>();
+    let ints = list(inlined.result.dims.iter().cloned().chain(scalars(&int_scalars)).collect());
+    let (floats, buffers) = (list(scalars(&floats)), list(inlined.result.buffers.clone()));
+    let (names, fits) = (&inlined.kernels, all(&sizes(kernel, &inlined.spec.most)?));
+    let edges = inlined.edges.iter().map(|(read, written)| quote!((#read, #written)));
+    Ok(quote! {
+        crate::Inlined {
+            kernel: #entry,
+            kernels: &[#(#names),*],
+            fits: #fits,
+            edges: &[#(#edges),*],
+            ints: #ints,
+            floats: #floats,
+            buffers: #buffers,
+        }
+    })
 }
 
 /// The CUDA code of a kernel under one schedule, to be compiled on the user's machine.

@@ -1,6 +1,7 @@
 //! The kernels and block formats of apr, and the CPU code generated from them.
 mod float_mode;
 mod fused;
+mod inlined;
 mod launch;
 
 mod generated {
@@ -10,7 +11,8 @@ mod generated {
 
 pub use float_mode::float_mode_is_ieee;
 pub use fused::Fused;
-pub use generated::{FUSED, KERNELS};
+pub use generated::{FUSED, INLINED, KERNELS};
+pub use inlined::{Inlined, Sources};
 pub use kgen::{cpu::Isa, layout::Layout, target::Target};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 
@@ -44,7 +46,8 @@ pub struct Kernel {
     pub ranges: &'static [(i32, i32)],
     /// How the buffers lie in memory: for each [`Isa`], then for CUDA.
     pub memory: [Memory; 4],
-    /// The code for CPUs, by [`Isa`] as index: of each list the first that fits is used, and the last fits always.
+    /// The code for CPUs, by [`Isa`] as index: of each list the first that fits is used, and the last fits always. None where the
+    /// kernel is for CUDA alone.
     pub cpu: [&'static [Cpu]; 3],
     /// The code for CUDA: the first that fits is used, and the last fits always.
     pub cuda: &'static [Cuda],

@@ -3,7 +3,7 @@ use super::{Done, open};
 use kgen::diagnostic::place;
 use kgen::fused::Pair;
 use kgen::ir::{Buffer, Kernel, Ty, Var, print};
-use kgen::{library::Library, text};
+use kgen::{library::Library, target::Target, text};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -20,12 +20,12 @@ pub struct Args {
 pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let library = open(folder)?;
     if args.json {
-        let mut kernels: Vec<Value> = library.kernels.iter().map(|k| record(&library, k)).collect();
+        let mut kernels: Vec<Value> = library.kernels_on(Target::Cuda).map(|k| record(&library, k)).collect();
         kernels.extend(library.pairs()?.iter().map(|p| json!({"name": p.name(), "pair": p})));
         serde_json::to_writer_pretty(&mut *out, &kernels).map_err(std::io::Error::from)?;
         return Ok(writeln!(out)?);
     }
-    for (i, kernel) in library.kernels.iter().enumerate() {
+    for (i, kernel) in library.kernels_on(Target::Cuda).enumerate() {
         if i > 0 {
             writeln!(out)?;
         }

@@ -9,6 +9,8 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
 
+/// Why there is no code for what is asked for early.
+const NOT_EARLY: &str = "a CPU waits for no launch: leave `early` out of the schedule";
 /// Why there is no code for what the members of a team do.
 const NO_TEAMS: &str = "workers on a CPU form no teams: leave `team` out of the schedule";
 
@@ -146,8 +148,10 @@ impl Printer<'_> {
         step: i32,
         body: &[Stmt],
     ) -> Result<TokenStream, Unsupported> {
-        if bind == Bind::Team {
-            return self.error(NO_TEAMS);
+        match bind {
+            Bind::First => return self.error(NOT_EARLY),
+            Bind::Team => return self.error(NO_TEAMS),
+            _ => {}
         }
         let (name, body) = (self.name(var)?, self.block(body)?);
         if bind == Bind::Simd {

@@ -7,7 +7,7 @@ mod expr;
 mod stmt;
 mod text;
 
-use crate::loop_ir::{Func, Owner, Stmt};
+use crate::loop_ir::{Bind, Func, Owner, Stmt};
 use crate::lower::Illegal;
 use crate::places::Places;
 
@@ -51,6 +51,15 @@ fn array(s: &Stmt) -> Option<(Owner, usize)> {
     }
 }
 
+/// Whether memory is asked for in the middle of the work.
+fn prefetches(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(|s| match s {
+        Stmt::Prefetch { .. } => true,
+        Stmt::For { bind: Bind::First, .. } => false,
+        s => s.lists().into_iter().any(|list| prefetches(list)),
+    })
+}
+
 /// Prints a function for CTAs of `threads`, or says what is in the way. `#line` says where in the source a statement comes
 /// from, as far as `places` knows.
 pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Illegal> {
@@ -62,6 +71,11 @@ pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Ille
     }
     if let Some(exchange) = func.misplaced_exchange() {
         return Err(illegal(format!("lanes exchange numbers where only some may be: `{exchange}`")));
+    }
+    if prefetches(&func.body) {
+        return Err(illegal(
+            "a GPU asks for weights before its items only: leave `prefetch` out of the schedule".into(),
+        ));
     }
     let arrays =
         |owner| func.body.iter().filter_map(array).filter(|(of, _)| *of == owner).map(|(_, bytes)| bytes).sum();

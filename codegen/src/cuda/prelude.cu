@@ -25,6 +25,21 @@ DEVICE int dp4a(int sum, u32 a, u32 b) {
     return d;
 }
 
+// A launch may start while the one before it is still at work, and then waits for it; so it can ask for constant memory meanwhile.
+// It lets the next one start only when it has not to wait any more: else ever more launches would fill the GPU with waiting threads.
+#if __CUDA_ARCH__ >= 900
+DEVICE void let_next_launch_start() { asm volatile("griddepcontrol.launch_dependents;"); }
+DEVICE void await_launch_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+#else
+DEVICE void let_next_launch_start() {}
+DEVICE void await_launch_before() {}
+#endif
+DEVICE void ask_for(const u8* p, int bytes, int lane, int width) {
+    for (int line = lane * 128; line < bytes; line += width * 128) {
+        asm volatile("prefetch.global.L2 [%0];" :: "l"(__cvta_generic_to_global(p + line)));
+    }
+}
+
 // Counts an arrival at a counter, which the last of `of` sets to 0 again. What was written before it is seen by who comes later.
 DEVICE bool arrive(u32* counter, int of) {
     u32 before;

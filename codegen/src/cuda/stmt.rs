@@ -28,6 +28,30 @@ impl<'a> Printer<'a> {
 
     pub fn function(&self, threads: usize) -> Printed<String> {
         let f = self.func;
+        let mut out = Text::new(self.places);
+        out.line(0, &format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}(", f.name));
+        out.line(1, &self.parameters().join(",\n    "));
+        out.line(0, ") {");
+        self.alignments(&mut out);
+        self.groups(threads, &mut out);
+        // What is in front of the items touches nothing that another launch writes.
+        let first = |s: &&Stmt| matches!(s, Stmt::For { bind: Bind::First, .. });
+        let (early, items): (Vec<&Stmt>, Vec<&Stmt>) = f.body.iter().partition(first);
+        self.stmts(early, 1, &mut out)?;
+        out.bare(1, "await_launch_before();");
+        out.bare(1, "let_next_launch_start();");
+        for i in f.dims..f.ints {
+            let name = self.var(Var(i as u32));
+            out.line(1, &format!("const int {name} = *{name}_at;"));
+        }
+        self.stmts(items, 1, &mut out)?;
+        out.bare(0, "}");
+        Ok(out.finish())
+    }
+
+    /// The parameters: buffers, dims, pointers to the integer scalars, floats, and what groups share.
+    fn parameters(&self) -> Vec<String> {
+        let f = self.func;
         let buffers = f.buffers.iter().enumerate().map(|(i, b)| {
             // What other groups write and this one reads may be neither kept nor moved across an arrival.
             let restrict = if f.hands_on(i) { "" } else { "__restrict__ " };
@@ -38,20 +62,7 @@ impl<'a> Printer<'a> {
         let scalars = (f.dims..f.ints).map(|i| format!("const int* __restrict__ {}_at", self.var(Var(i as u32))));
         let floats = (f.ints..f.ints + f.floats).map(|i| format!("float {}", self.var(Var(i as u32))));
         let scratch = f.scratch.iter().flat_map(|_| ["u8* scratch".to_string(), "u32* counters".to_string()]);
-        let params: Vec<String> = buffers.chain(dims).chain(scalars).chain(floats).chain(scratch).collect();
-        let mut out = Text::new(self.places);
-        out.line(0, &format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}(", f.name));
-        out.line(1, &params.join(",\n    "));
-        out.line(0, ") {");
-        for i in f.dims..f.ints {
-            let name = self.var(Var(i as u32));
-            out.line(1, &format!("const int {name} = *{name}_at;"));
-        }
-        self.alignments(&mut out);
-        self.groups(threads, &mut out);
-        self.stmts(&f.body, 1, &mut out)?;
-        out.bare(0, "}");
-        Ok(out.finish())
+        buffers.chain(dims).chain(scalars).chain(floats).chain(scratch).collect()
     }
 
     /// What pointers are certainly multiples of: neighbouring loads become one.
@@ -69,23 +80,24 @@ impl<'a> Printer<'a> {
     fn groups(&self, threads: usize, out: &mut Text) {
         let width = self.func.width;
         let per_cta = threads / width;
+        let mut line = |text: String| out.line(1, &text);
         if width > 1 {
             let bits = if width == 32 { u32::MAX } else { (1 << width) - 1 };
-            out.line(1, &format!("const int lane = threadIdx.x % {width};"));
-            out.line(1, &format!("const u32 mask = {bits:#x}u << (threadIdx.x % 32 / {width} * {width});"));
+            line(format!("const int lane = threadIdx.x % {width};"));
+            line(format!("const u32 mask = {bits:#x}u << (threadIdx.x % 32 / {width} * {width});"));
         }
         let (of_team, of_group) = self.shared;
         if of_team + of_group > 0 {
-            out.line(1, "extern __shared__ __align__(16) u8 shared[];");
+            line("extern __shared__ __align__(16) u8 shared[];".into());
         }
         if of_group > 0 {
-            out.line(1, &format!("u8* mine = shared + {of_team} + threadIdx.x / {width} * {of_group};"));
+            line(format!("u8* mine = shared + {of_team} + threadIdx.x / {width} * {of_group};"));
         }
         if self.func.team > 1 {
-            out.line(1, &format!("const int member = threadIdx.x / {width};"));
+            line(format!("const int member = threadIdx.x / {width};"));
         } else {
-            out.line(1, &format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
-            out.line(1, &format!("const int groups = gridDim.x * {per_cta};"));
+            line(format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
+            line(format!("const int groups = gridDim.x * {per_cta};"));
         }
     }
 
@@ -115,7 +127,7 @@ impl<'a> Printer<'a> {
         })
     }
 
-    fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut Text) -> Printed<()> {
+    fn stmts<'s>(&self, stmts: impl IntoIterator<Item = &'s Stmt>, depth: usize, out: &mut Text) -> Printed<()> {
         let (mut of_team, mut of_group) = (0, 0);
         for s in stmts {
             if let Some(span) = self.place(s) {
@@ -160,6 +172,13 @@ impl<'a> Printer<'a> {
                             "for (int {name} = {first}, end_{name} = {work}; {name} < end_{name}; {name} += {step}) {{"
                         )
                     }
+                    Bind::First => {
+                        let first = if self.func.team > 1 { "blockIdx.x" } else { "group" };
+                        out.line(depth, &format!("if (const int {name} = {first}; {name} < {}) {{", self.text(hi)?));
+                        self.stmts(body, depth + 1, out)?;
+                        out.bare(depth, "}");
+                        return Ok(());
+                    }
                     Bind::Team => {
                         out.line(depth, &format!("const int {name} = member;"));
                         "{".into()
@@ -192,8 +211,9 @@ impl<'a> Printer<'a> {
                 }
                 out.bare(depth, "}");
             }
-            Stmt::Prefetch { .. } => {
-                return Err("a GPU asks for nothing early: leave `prefetch` out of the schedule".into());
+            Stmt::Prefetch { from, bytes } => {
+                let lanes = if self.func.width > 1 { format!("lane, {}", self.func.width) } else { "0, 1".into() };
+                out.bare(depth, &format!("ask_for({}, {bytes}, {lanes});", self.address(from)?));
             }
             Stmt::Barrier => out.bare(depth, "__syncthreads();"),
             Stmt::Copy { to, from, len } => self.copy(to, from, *len, depth, out)?,

@@ -7,9 +7,11 @@
 //! Integers are mathematical integers whose range is proved to lie inside `i32`; floats are IEEE binary32 and each
 //! operation rounds by itself. What may be done in any order (integer sums, maxima) is a [`Reduce`](Kind::Reduce);
 //! what may not is a [`Sum`](Kind::Sum) with a declared [`Shape`] or a [`Merge`](Stmt::Merge) in ascending order.
+pub mod inline;
 pub mod interp;
 pub mod operators;
 pub mod print;
+mod rewrite;
 mod scalar;
 pub mod sum_order;
 pub mod walk;

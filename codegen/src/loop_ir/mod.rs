@@ -11,6 +11,7 @@
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
 //! whatever is computed from them.
 mod access;
+pub mod ahead;
 mod divergence;
 pub mod interp;
 pub(crate) mod lanes;
@@ -127,7 +128,10 @@ pub enum Bind {
     Rolled,
     /// Shared by workers, which run at once. On a CPU, a call runs the part `lo..hi` that it is given.
     Work,
-    /// At once, by the members of a team; the extent is their number, the variable the member. Right inside the `Work` loop.
+    /// The first item of the worker in the `Work` loop, where it has one; in front of it. On a GPU, what is inside does not wait
+    /// for the launch before: it only asks for memory early.
+    First,
+    /// At once, by the members of a team; the extent is their number, the variable the member. Right inside the `Work` or `First` loop.
     Team,
     /// At once, in lockstep; the extent is the function's width, the variable is the lane.
     Simd,

@@ -68,6 +68,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
                 Bind::Serial => "for",
                 Bind::Rolled => "rolled for",
                 Bind::Work => "work for",
+                Bind::First => "first for",
                 Bind::Team => "team for",
                 Bind::Simd => "simd for",
             };

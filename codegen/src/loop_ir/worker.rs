@@ -260,14 +260,18 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             return Ok(());
         }
         let (from, to, stride) = self.w.items;
-        if bind == Bind::Work && (step != 1 || from < lo || to > hi) {
+        if matches!(bind, Bind::Work | Bind::First) && (step != 1 || from < lo || to > hi) {
             return Err(format!("part {from}..{to} of {lo}..{hi} step {step}").into());
         }
-        let (next, end, step) = if bind == Bind::Work { (from, to, stride) } else { (lo, hi, step) };
+        let (next, end, step) = match bind {
+            Bind::Work => (from, to, stride),
+            Bind::First => (from, to.min(from + 1), 1),
+            _ => (lo, hi, step),
+        };
         if step < 1 || end.checked_add(step).is_none() {
             return Err(format!("a loop over {next}..{end} step {step}").into());
         }
-        self.w.item = if bind == Bind::Work { Some(var) } else { self.w.item };
+        self.w.item = if matches!(bind, Bind::Work | Bind::First) { Some(var) } else { self.w.item };
         self.w.frames.push(Frame::Loop { var, next, end, step, body });
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod argmax;
 mod axis;
 mod build;
+mod early;
 mod fuse;
 mod halves;
 mod index;
@@ -66,6 +67,9 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         body: l.finish(),
         vars: l.vars,
     };
+    if schedule.ahead {
+        loop_ir::ahead::load_ahead(&mut func);
+    }
     loop_ir::tidy::tidy(&mut func);
     Ok(func)
 }

@@ -10,11 +10,11 @@ use std::collections::{BTreeSet, HashSet};
 const MOST_TOGETHER: usize = 64;
 
 /// An axis of the nest.
-struct Level<'k> {
+pub(super) struct Level<'k> {
     axis: &'k Axis,
     tile: usize,
     /// Its tile's number, where threads share the axis.
-    given: Option<Op>,
+    pub given: Option<Op>,
 }
 
 impl<'a> Lower<'a> {
@@ -64,6 +64,7 @@ impl<'a> Lower<'a> {
             }
             work = arithmetic(BinOp::Mul, work, parts.most.clone());
         }
+        self.early(&split, &work)?;
         self.stage = self.staged()?;
         let mut env = self.parameters();
         let hi = work.clone();
@@ -88,7 +89,7 @@ impl<'a> Lower<'a> {
         self.schedule.tile.get(self.axis_name(axis)).copied().unwrap_or(1).max(1)
     }
 
-    fn lane_loop(&mut self, f: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+    pub(super) fn lane_loop(&mut self, f: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
         if self.width() == 1 {
             return f(self);
         }
@@ -150,7 +151,7 @@ impl<'a> Lower<'a> {
     }
 
     /// A number taken apart into the numbers of the axes' tiles, the last axis fastest.
-    fn numbers<'x>(&mut self, split: &[&'x Axis], number: Op) -> Lowered<Vec<Level<'x>>> {
+    pub(super) fn numbers<'x>(&mut self, split: &[&'x Axis], number: Op) -> Lowered<Vec<Level<'x>>> {
         let mut left = number;
         let mut levels = Vec::new();
         for (i, axis) in split.iter().enumerate().rev() {

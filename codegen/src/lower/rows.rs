@@ -1,6 +1,6 @@
 //! An outer axis whose iterations the lanes do, each lane one, and weights whose rows lie side by side for them.
 use super::axis::give;
-use super::build::{int, long};
+use super::build::{float, int, long};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{Axis, BinOp, Buffer, Kind, Place, Scalar};
 use crate::layout::{Layout, Run};
@@ -83,6 +83,32 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Loads one number a lane; lanes beyond the last row get 0.
+    pub(super) fn load_rows(&mut self, from: Access, env: &Env) -> Op {
+        let (Some((axis, hi)), scalar) = (self.rows.clone(), in_register(from.scalar)) else { return self.load(from) };
+        let Val::Affine { base, .. } = env[&axis].clone() else { unreachable!("lanes have a row each") };
+        let left = self.binary(BinOp::Sub, hi, base);
+        let whole = self.binary(BinOp::Le, int(self.width() as i32), left.clone());
+        let value = self.register("row", if scalar == Scalar::I32 { int(0) } else { float(0.0) }, true);
+        let (then, ()) = self.emitted(|l| {
+            let loaded = l.load(from.clone());
+            l.set(value, loaded);
+        });
+        let local = self.rest(scalar);
+        let (other, ()) = self.emitted(|l| {
+            let zero = l.read(value);
+            l.store(local(long(0), 4), zero);
+            l.each_rest(left, &from, |l, number, at| {
+                let loaded = l.load(number);
+                l.store(local(at, 0), loaded);
+            });
+            let loaded = l.load(local(long(0), 4));
+            l.set(value, loaded);
+        });
+        self.push(Stmt::If { cond: whole.e, then, other });
+        self.read(value)
+    }
+
     /// Stores a number, or one a lane; of lanes that do rows, only those up to the last row.
     pub(super) fn store_rows(&mut self, to: Access, value: Op, env: &Env) -> Lowered<()> {
         let Some((axis, hi)) = self.rows.clone() else {
@@ -93,37 +119,49 @@ impl Lower<'_> {
         if to.lane_stride == 0 {
             return self.illegal("all lanes store to one place");
         }
-        let bytes = to.scalar.bytes() as i64;
-        // As wide as it is in a register.
-        let scalar = if to.scalar.range().is_some() { Scalar::I32 } else { Scalar::F32 };
         let left = self.binary(BinOp::Sub, hi, base);
         let whole = self.binary(BinOp::Le, int(self.width() as i32), left.clone());
-        let (then, ()) = self.inside(|l| {
-            l.store(to.clone(), value.clone());
-            Ok(())
-        })?;
-        let array = self.array("rest", scalar, self.width());
-        let local = |addr: Op, stride: i64| Access {
-            mem: Mem::Local(array),
-            addr: Box::new(addr.e),
-            lane_stride: stride as i32,
-            scalar,
-        };
-        let (other, ()) = self.inside(|l| {
+        let (then, ()) = self.emitted(|l| l.store(to.clone(), value.clone()));
+        let local = self.rest(in_register(to.scalar));
+        let (other, ()) = self.emitted(|l| {
             l.store(local(long(0), 4), value);
-            l.each(Bind::Serial, "lane", (int(0), left, 1), |l, lane| {
-                let wide = l.widen(lane);
-                let at = l.long(BinOp::Mul, wide.clone(), long(4));
+            l.each_rest(left, &to, |l, place, at| {
                 let number = l.load(local(at, 0));
-                let behind = l.long(BinOp::Mul, wide, long(bytes));
-                let first = Op { e: (*to.addr).clone(), ..behind.clone() };
-                let addr = l.long(BinOp::Add, first, behind);
-                l.store(Access { addr: Box::new(addr.e), lane_stride: 0, ..to.clone() }, number);
-                Ok(())
-            })
-        })?;
+                l.store(place, number);
+            });
+        });
         self.push(Stmt::If { cond: whole.e, then, other });
         Ok(())
+    }
+
+    /// An array with a number for each lane: the place of one, or with a stride those of all.
+    fn rest(&mut self, scalar: Scalar) -> impl Fn(Op, i32) -> Access + use<> {
+        let array = self.array("rest", scalar, self.width());
+        move |addr, lane_stride| Access { mem: Mem::Local(array), addr: Box::new(addr.e), lane_stride, scalar }
+    }
+
+    /// For each of the `left` lanes that have a row: `f` gets the place of its number, and where that is in [`Lower::rest`].
+    fn each_rest(&mut self, left: Op, all: &Access, f: impl FnOnce(&mut Self, Access, Op)) {
+        let bytes = long(all.scalar.bytes() as i64);
+        let done = self.each(Bind::Serial, "lane", (int(0), left, 1), |l, lane| {
+            let wide = l.widen(lane);
+            let at = l.long(BinOp::Mul, wide.clone(), long(4));
+            let behind = l.long(BinOp::Mul, wide, bytes);
+            let first = Op { e: (*all.addr).clone(), ..behind.clone() };
+            let addr = l.long(BinOp::Add, first, behind);
+            f(l, Access { addr: Box::new(addr.e), lane_stride: 0, ..all.clone() }, at);
+            Ok(())
+        });
+        done.expect("nothing in it is refused");
+    }
+
+    /// What `f` emits, which nothing refuses.
+    fn emitted(&mut self, f: impl FnOnce(&mut Self)) -> (Vec<Stmt>, ()) {
+        let all = self.inside(|l| {
+            f(l);
+            Ok(())
+        });
+        all.expect("nothing in it is refused")
     }
 
     /// `bytes` bytes at a place in a buffer whose rows lie side by side.
@@ -230,4 +268,9 @@ impl Lower<'_> {
         }
         Ok(addr)
     }
+}
+
+/// How a number lies in an array that is as wide as a register.
+fn in_register(scalar: Scalar) -> Scalar {
+    if scalar.range().is_some() { Scalar::I32 } else { Scalar::F32 }
 }

@@ -34,10 +34,11 @@ impl Lower<'_> {
             Kind::Var(v) => envs.iter().map(|env| env[v].clone()).collect(),
             Kind::Load(place) => self.for_each(envs, |l, env| {
                 let access = l.access(place, place.scalar.bytes(), env)?;
-                if l.rows.is_some() && access.lane_stride != 0 && l.layouts[place.buffer].is_none() {
-                    return l.illegal("lanes beyond the last row would read what is not there");
-                }
-                Ok(Val::Op(l.load(access)))
+                // Lanes beyond the last row would read what is not there, but of packed weights.
+                Ok(Val::Op(match l.rows.is_some() && access.lane_stride != 0 && l.layouts[place.buffer].is_none() {
+                    true => l.load_rows(access, env),
+                    false => l.load(access),
+                }))
             })?,
             Kind::At { array, index } => self.for_each(envs, |l, env| {
                 let Val::Array(a) = env[array] else { unreachable!("arrays are bound to arrays") };

@@ -37,6 +37,8 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let teams = target == Target::Cuda && parts.is_none();
     let team = if teams { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
     let in_flight = if target == Target::Cuda { pick(&[1, 1, 4]) } else { 1 };
+    let early = target == Target::Cuda && lanes.is_some() && pick(&[0, 1]) == 1;
+    let ahead = lanes.is_some() && pick(&[0, 1]) == 1;
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
     let (stage, most) = if team > 1 { rows(kernel, &mut pick) } else { Default::default() };
     Schedule {
@@ -53,6 +55,8 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         team,
         stage,
         in_flight,
+        early,
+        ahead,
         prefetch,
         unroll,
         most,

@@ -51,6 +51,13 @@ pub struct Schedule {
     /// more than 1.
     #[serde(default = "alone")]
     pub in_flight: usize,
+    /// Whether a worker asks for the weights of its first item before its launch waits for the one before it, where lanes do rows.
+    /// On CUDA only.
+    #[serde(default)]
+    pub early: bool,
+    /// Whether innermost loops load the weights of their next iteration before they compute this one, where lanes do rows.
+    #[serde(default)]
+    pub ahead: bool,
     /// How many bytes ahead weights are asked for, where lanes do rows; 0 is not at all. On CPUs only.
     #[serde(default)]
     pub prefetch: usize,
@@ -97,6 +104,8 @@ impl Schedule {
             team: 1,
             stage: Vec::new(),
             in_flight: 1,
+            early: false,
+            ahead: false,
             prefetch: 0,
             unroll: 0,
             most: BTreeMap::new(),

@@ -53,7 +53,7 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "pos" => rng.below(6) as i32,
         "P" => [5, 32, 48][rng.below(3)],
         "G" | "R" | "H" => 1 + rng.below(3) as i32,
-        "N" if kernel.starts_with("matvec") => [1, 5, 11][rng.below(3)],
+        "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") => [1, 5, 11][rng.below(3)],
         _ => [1, 5, 11, 37][rng.below(4)],
     }
 }

@@ -45,9 +45,15 @@ pub trait Executor {
     /// [`Self::step`] does a stage and the next one in one launch, so does this, and the next one is done already.
     fn stage(&mut self, number: usize) -> Result<(), ExecError>;
 
-    /// The kernel that each stage has launched in the last step. None for a stage that had nothing to do; of two stages in one
-    /// launch, the first has its name, and the second none.
+    /// The kernel that each stage has launched in the last step. None for a stage that had nothing to do; of several stages in
+    /// one launch, one has its name, and the others none.
     fn launched(&self) -> Vec<Option<&'static str>>;
+
+    /// Whether a stage has left what it computes in memory in the last step, where it had something to do: it need not, where
+    /// only a later stage reads it, in the same launch.
+    fn leaves(&self, _stage: usize) -> bool {
+        true
+    }
 
     /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.
     fn read_rate(&mut self) -> Result<ReadRate, ExecError>;

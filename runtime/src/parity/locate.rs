@@ -46,8 +46,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Repeats a step of both sides, and finds the first difference in it. None where there is none this time. Of two stages in one
-/// launch, each is compared by what it writes.
+/// Repeats a step of both sides, and finds the first difference in it. None where there is none this time. Of several stages
+/// in one launch, each is compared by what it leaves in memory.
 pub(super) fn locate(
     sides: &mut Sides,
     number: usize,
@@ -60,6 +60,9 @@ pub(super) fn locate(
         sides.reference.stage(index)?;
         sides.tested.stage(index)?;
         let stage = &sides.stages[index];
+        if !sides.tested.leaves(index) {
+            continue;
+        }
         if let Some(found) = written(sides, stage, step)? {
             return Ok(Some(found.named(number, stage)));
         }

@@ -2,9 +2,9 @@
 use crate::{
     Error,
     gguf::Gguf,
-    plan::{Plan, pairs},
+    plan::{Plan, pairs, units},
 };
-use kernels_gen::FUSED;
+use kernels_gen::{FUSED, INLINED};
 use kgen::{nvrtc::Cache, text::hex};
 use sha2::{Digest, Sha256};
 use std::{
@@ -88,8 +88,10 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     }
     add(format!("{plan:?}").as_bytes());
     let stages = plan.bind(kernels_gen::kernel)?;
-    let fused = pairs(&stages, FUSED).into_iter().map(|pair| &pair.fused.cuda);
-    for code in stages.iter().flat_map(|stage| stage.kernel.cuda).chain(fused) {
+    let units = units(plan, &stages, INLINED);
+    let fused = pairs(&units, FUSED).into_iter().map(|pair| &pair.fused.cuda);
+    let all = stages.iter().chain(units.iter().map(|unit| &unit.bound));
+    for code in all.flat_map(|stage| stage.kernel.cuda).chain(fused) {
         // Its fields are numbers, functions of the program, and the source.
         add(format!("{} {} {} {}", code.at_once, code.threads, code.shared, code.source).as_bytes());
     }

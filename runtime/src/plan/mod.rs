@@ -3,10 +3,12 @@ mod bind;
 mod build;
 mod pairs;
 mod transformer;
+mod units;
 
 pub use bind::{BoundStage, PlanError};
 pub use pairs::{Pair, pairs};
 pub use transformer::transformer;
+pub use units::{Unit, units};
 
 use std::{fmt, ops::Range, sync::Arc};
 

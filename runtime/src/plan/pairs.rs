@@ -1,11 +1,11 @@
-//! Which neighbouring stages can be one launch: a placement of the edge between them, not another forward pass.
-use super::{BoundStage, Size};
+//! Which neighbouring units can be one launch: a placement of the edge between them, not another forward pass.
+use super::{BoundStage, Size, Unit};
 use kernels_gen::Fused;
 
-/// Two stages that can be one launch: the groups that finish what the second one reads do that, too.
+/// Two units that can be one launch: the groups that finish what the second one reads do that, too.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Number of the stage that writes; the next one reads.
+    /// Number of the unit that writes; the next one reads.
     pub producer: usize,
     /// The launch.
     pub fused: &'static Fused,
@@ -17,11 +17,11 @@ pub struct Pair {
     pub floats: Vec<f32>,
 }
 
-/// The pairs among stages in the order in which they are run; no stage is in two of them.
-pub fn pairs(stages: &[BoundStage], fused: &'static [Fused]) -> Vec<Pair> {
+/// The pairs among units in the order in which they are run; no unit is in two of them.
+pub fn pairs(units: &[Unit], fused: &'static [Fused]) -> Vec<Pair> {
     let mut found: Vec<Pair> = Vec::new();
-    for (producer, two) in stages.windows(2).enumerate() {
-        let [first, then] = two else { unreachable!("windows are of two") };
+    for (producer, two) in units.windows(2).enumerate() {
+        let [Unit { bound: first, .. }, Unit { bound: then, .. }] = two else { unreachable!("windows are of two") };
         let free = found.last().is_none_or(|pair| pair.producer + 1 < producer);
         let Some(fused) = fused.iter().find(|fused| free && can_be_one(first, then, fused)) else { continue };
         let dims = [first, then].map(|stage| stage.kernel.dims);

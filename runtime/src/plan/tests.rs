@@ -6,7 +6,7 @@ const fn info(name: &'static str, elem_bytes: usize, written: bool) -> BufferInf
     BufferInfo { name, elem: "", elem_bytes, written }
 }
 
-static COPY: Kernel = Kernel {
+const COPY: Kernel = Kernel {
     name: "copy",
     ints: &["T", "pos"],
     dims: 1,
@@ -19,6 +19,8 @@ static COPY: Kernel = Kernel {
     cpu: [&[]; 3],
     cuda: &[],
 };
+
+static COPY_KERNEL: Kernel = COPY;
 
 /// Input, activations `a` and `b`, a weight with elements of two bytes, and one stage that copies.
 fn plan(x: usize, y: usize) -> Plan {
@@ -42,7 +44,7 @@ fn plan(x: usize, y: usize) -> Plan {
 }
 
 fn bind(plan: &Plan) -> Result<Vec<BoundStage>, String> {
-    plan.bind(|name| (name == "copy").then_some(&COPY)).map_err(|error| error.to_string())
+    plan.bind(|name| (name == "copy").then_some(&COPY_KERNEL)).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -118,14 +120,15 @@ static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
 }];
 
 fn paired(plan: &Plan) -> Vec<usize> {
-    let bound = plan.bind(|_| Some(&COPY)).unwrap();
-    pairs(&bound, &COPIES).into_iter().map(|pair| pair.producer).collect()
+    let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
+    pairs(&units(plan, &bound, &[]), &COPIES).into_iter().map(|pair| pair.producer).collect()
 }
 
 #[test]
 fn neighbours_that_hand_on_a_buffer_are_a_pair() {
-    let bound = copies(&[(0, 1), (1, 2)]).bind(|_| Some(&COPY)).unwrap();
-    let pair = pairs(&bound, &COPIES).remove(0);
+    let plan = copies(&[(0, 1), (1, 2)]);
+    let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
+    let pair = pairs(&units(&plan, &bound, &[]), &COPIES).remove(0);
     assert_eq!(pair.ints, [Size::Tokens, Size::Tokens, Size::Position, Size::Position]);
     assert_eq!((pair.producer, pair.dims, pair.floats), (0, 2, vec![0.5, 0.5]));
     assert_eq!(paired(&copies(&[(0, 1), (1, 2), (2, 4)])), [0], "a stage is in one pair at most");
@@ -141,4 +144,55 @@ fn stages_that_share_more_or_read_another_part_are_no_pair() {
     let mut part = copies(&[(0, 1), (1, 2)]);
     part.stages[1].args[0].1.outputs_only = true;
     assert_eq!(paired(&part), [0; 0], "the second reads a part");
+}
+
+static COPY_IN_COPY: [kernels_gen::Inlined; 1] = [kernels_gen::Inlined {
+    kernel: Kernel {
+        name: "copy_in_copy",
+        ints: &["T", "pos", "x_pos"],
+        floats: &["scale", "x_scale"],
+        buffers: &[info("y", 4, true), info("x", 4, false)],
+        ..COPY
+    },
+    kernels: &["copy", "copy"],
+    fits: |ints| ints[0] == 1,
+    edges: &[(0, 1)],
+    ints: &[&[(0, 0), (1, 0)], &[(0, 1)], &[(1, 1)]],
+    floats: &[&[(0, 0)], &[(1, 0)]],
+    buffers: &[&[(0, 1)], &[(1, 0)]],
+}];
+
+/// The stages of each unit.
+fn inside(plan: &Plan) -> Vec<Vec<usize>> {
+    let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
+    units(plan, &bound, &COPY_IN_COPY).into_iter().map(|unit| unit.stages).collect()
+}
+
+#[test]
+fn a_value_that_one_stage_reads_is_computed_there() {
+    let plan = copies(&[(0, 1), (1, 2)]);
+    let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
+    let unit = units(&plan, &bound, &COPY_IN_COPY).remove(0);
+    assert_eq!((unit.stages, unit.bound.kernel.name), (vec![0, 1], "copy_in_copy"));
+    assert_eq!(unit.bound.ints, [Size::Tokens, Size::Position, Size::Position]);
+    assert_eq!(unit.bound.args.iter().map(|arg| arg.buffer.0).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(((unit.fits)(&[1, 5, 5]), (unit.fits)(&[2, 5, 5])), (true, false));
+    assert_eq!(inside(&copies(&[(0, 1), (1, 2), (2, 4), (4, 1)])), [vec![0, 1], vec![2, 3]], "none is in two");
+    assert_eq!(inside(&copies(&[(0, 1), (0, 2), (1, 4)])), [vec![1], vec![0, 2]], "others may come between");
+    let mut other_tokens = copies(&[(0, 1), (1, 2)]);
+    other_tokens.stages[1].ints[1].1 = Size::Outputs;
+    assert_eq!(inside(&other_tokens), [[0], [1]], "both are for the same tokens");
+}
+
+#[test]
+fn a_value_that_is_needed_elsewhere_is_not() {
+    assert_eq!(inside(&copies(&[(0, 1), (1, 2), (1, 4)])), [[0], [1], [2]], "two read it");
+    assert_eq!(inside(&copies(&[(0, 2), (2, 1), (0, 2), (1, 4)])).len(), 3, "what it reads is overwritten");
+    assert_eq!(inside(&copies(&[(0, 2), (2, 1), (1, 2)])), [vec![0, 1], vec![2]]);
+    let mut logits = copies(&[(0, 1), (1, 2)]);
+    logits.buffers[1].name = LOGITS.into();
+    assert_eq!(inside(&logits), [[0], [1]], "it is an output");
+    logits.buffers[1].name = "cache".into();
+    logits.buffers[1].role = Role::Cache;
+    assert_eq!(inside(&logits), [[0], [1]], "it is kept");
 }

@@ -55,6 +55,7 @@ impl Walk<'_> {
                     Bind::Serial => "for serial",
                     Bind::Rolled => "for rolled",
                     Bind::Work => "for work",
+                    Bind::First => "for first",
                     Bind::Team => "for team",
                     Bind::Simd => "for simd",
                 }),

@@ -1,5 +1,5 @@
-//! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where two are one launch, kernel and
-//! time are with the first.
+//! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where several are one launch, kernel
+//! and time are with one of them.
 use super::measure::Work;
 use crate::{Error, plan::Plan};
 use serde::Serialize;
@@ -9,14 +9,14 @@ use std::time::Instant;
 const MOST_STEPS: usize = 32;
 
 /// The kernel of stages that have launched none themselves.
-const BEFORE: &str = "(in the launch before)";
+const ELSEWHERE: &str = "(in another launch)";
 
 /// Stages of one name in all layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageTime {
     /// What they compute: the stage's name without its layer.
     pub op: String,
-    /// The kernels that they launched, or [`BEFORE`].
+    /// The kernels that they launched, or [`ELSEWHERE`].
     pub kernel: String,
     /// How many there are.
     pub stages: usize,
@@ -90,7 +90,7 @@ fn by_kind<'p>(stages: impl Iterator<Item = ((&'p str, Vec<&'p str>), f64)>) -> 
     }
     let all: f64 = kinds.iter().map(|kind| kind.seconds).sum();
     for (kind, launched) in kinds.iter_mut().zip(launched) {
-        kind.kernel = if launched.is_empty() { BEFORE.into() } else { launched.join(" ") };
+        kind.kernel = if launched.is_empty() { ELSEWHERE.into() } else { launched.join(" ") };
         kind.share = if all > 0.0 { kind.seconds / all } else { 0.0 };
     }
     kinds
@@ -116,7 +116,7 @@ mod tests {
         ];
         let kinds = by_kind(stages.into_iter().zip([1.0, 2.0, 0.0, 3.0, 4.0]));
         let names: Vec<_> = kinds.iter().map(|kind| (kind.op.as_str(), kind.kernel.as_str(), kind.stages)).collect();
-        let before = ("ffn_down.q8k", BEFORE, 1);
+        let before = ("ffn_down.q8k", ELSEWHERE, 1);
         assert_eq!(names, [("embed", "embed_q6k", 1), ("ffn_down", "q6k q4k", 2), before, ("logits", "q6k", 1)]);
         assert_eq!((kinds[1].seconds, kinds[1].share), (5.0, 0.5));
     }

@@ -16,7 +16,7 @@ fn ignore<T>(_: Result<T, cudarc::driver::DriverError>) {}
 /// Work that is done in order.
 pub struct Stream {
     stream: sys::CUstream,
-    _gpu: Gpu,
+    gpu: Gpu,
 }
 
 impl Stream {
@@ -24,7 +24,7 @@ impl Stream {
     pub fn new(gpu: &Gpu) -> Result<Stream, CudaError> {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(|error| CudaError::call("making a stream", error))?;
-        Ok(Stream { stream, _gpu: gpu.clone() })
+        Ok(Stream { stream, gpu: gpu.clone() })
     }
 
     /// Waits until all its work is done.
@@ -96,10 +96,52 @@ impl Stream {
         (grid, threads, shared): (u32, u32, u32),
         values: &mut [u64],
     ) -> Result<(), cudarc::driver::DriverError> {
-        let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| (&raw mut *value).cast()).collect();
+        let mut pointers = pointers(values);
         // SAFETY: promised by the caller; the driver copies the values before it returns.
         unsafe { result::launch_kernel(function, (grid, 1, 1), (threads, 1, 1), shared, self.stream, &mut pointers) }
     }
+
+    /// The same for a kernel that itself waits for the launch before it, as all that kgen emits do: it may start earlier, where
+    /// the GPU can do that.
+    ///
+    /// # Safety
+    /// As for [`Stream::launch`]; and the kernel waits before it touches what others write.
+    pub unsafe fn launch_early(
+        &self,
+        function: CUfunction,
+        (grid, threads, shared): (u32, u32, u32),
+        values: &mut [u64],
+    ) -> Result<(), cudarc::driver::DriverError> {
+        if !self.gpu.overlaps_launches() {
+            // SAFETY: promised by the caller.
+            return unsafe { self.launch(function, (grid, threads, shared), values) };
+        }
+        let mut pointers = pointers(values);
+        let mut early = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: grid,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: shared,
+            hStream: self.stream,
+            attrs: &mut early,
+            numAttrs: 1,
+        };
+        // SAFETY: promised by the caller; the driver copies the values and the attribute before it returns.
+        unsafe { sys::cuLaunchKernelEx(&config, function, pointers.as_mut_ptr(), ptr::null_mut()) }.result()
+    }
+}
+
+/// Where the values of a launch are.
+fn pointers(values: &mut [u64]) -> Vec<*mut c_void> {
+    values.iter_mut().map(|value| (&raw mut *value).cast()).collect()
 }
 
 impl Drop for Stream {

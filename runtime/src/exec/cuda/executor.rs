@@ -80,7 +80,7 @@ impl Cuda {
         need.check(&format!("cuda:{} ({})", gpu.number(), gpu.name()), gpu.memory()?)?;
         let stream = Stream::new(&gpu)?;
         let record = Record::new(&gpu, bound.iter())?;
-        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(&bound, &limits))?;
+        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(plan, &bound, &limits))?;
         let stages = Stages::load(&gpu, plan, bound)?;
         let output = |buffer: BufferId| -> Result<Output, ExecError> {
             let host = Pinned::new(&gpu, most_bytes(plan.buffer(buffer), &limits)?)?;
@@ -130,13 +130,17 @@ impl Cuda {
     /// Puts a stage on the stream, and the fault that follows it where one is planted.
     fn enqueue(&self, number: usize) -> Result<(), ExecError> {
         let step = &self.step;
-        self.check_tokens(number, step)?;
         match self.placement(number) {
-            Placement::Nothing => return Ok(()),
-            Placement::Alone => self.launch(&self.stages.call(number), &self.checked(number, step)?, step)?,
+            Placement::Nothing | Placement::Inside => return Ok(()),
+            Placement::Alone(bound) => {
+                self.check_tokens(bound, step)?;
+                self.launch(&self.stages.call(bound), &self.checked(bound, step)?, step)?;
+            }
             Placement::WithNext(fusion) => {
-                self.check_tokens(number + 1, step)?;
-                let (own, next) = (self.checked(number, step)?, self.checked(number + 1, step)?);
+                let [first, then] = self.stages.two(fusion);
+                self.check_tokens(first, step)?;
+                self.check_tokens(then, step)?;
+                let (own, next) = (self.checked(first, step)?, self.checked(then, step)?);
                 let extents = fusion.pair.fused.buffers(&own, &next);
                 self.launch(&self.stages.fused_call(fusion), &extents, step)?;
             }
@@ -149,8 +153,8 @@ impl Cuda {
     }
 
     /// The buffers of a stage in a step, checked: its kernel stays inside of them.
-    fn checked(&self, number: usize, step: &Step) -> Result<Vec<Extent>, ExecError> {
-        let BoundStage { name, kernel, ints: sizes, floats, args } = self.stages.bound(number);
+    fn checked(&self, bound: &BoundStage, step: &Step) -> Result<Vec<Extent>, ExecError> {
+        let BoundStage { name, kernel, ints: sizes, floats, args } = bound;
         let ints = ints(sizes, step);
         let extents: Vec<Extent> =
             args.iter().zip(kernel.buffers).map(|(&arg, info)| self.tensors.lend(arg, info.written, step)).collect();
@@ -162,12 +166,18 @@ impl Cuda {
 
     /// Checks the launches of all stages in a step.
     fn check_all(&self, step: &Step) -> Result<(), ExecError> {
-        (0..self.stages.len()).try_for_each(|number| self.checked(number, step).map(drop))
+        (0..self.stages.len()).try_for_each(|number| match self.placement(number) {
+            Placement::Nothing | Placement::Inside | Placement::Done => Ok(()),
+            Placement::Alone(bound) => self.checked(bound, step).map(drop),
+            Placement::WithNext(fusion) => {
+                self.stages.two(fusion).into_iter().try_for_each(|bound| self.checked(bound, step).map(drop))
+            }
+        })
     }
 
     /// Checks that the tokens of a step are indices of what a stage looks up with them.
-    fn check_tokens(&self, number: usize, step: &Step) -> Result<(), ExecError> {
-        let BoundStage { name, kernel, ints: sizes, args, .. } = self.stages.bound(number);
+    fn check_tokens(&self, bound: &BoundStage, step: &Step) -> Result<(), ExecError> {
+        let BoundStage { name, kernel, ints: sizes, args, .. } = bound;
         for (i, arg) in args.iter().enumerate().filter(|(_, arg)| arg.buffer == self.input) {
             let (offset, len) = part(self.tensors.buffer(arg.buffer), *arg, step);
             let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
@@ -203,8 +213,8 @@ impl Cuda {
         values.extend(scalars);
         values.extend(floats.iter().map(|float| u64::from(float.to_bits())));
         values.extend(self.scratch.lend(code, &most)?.into_iter().flatten());
-        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream.
-        let started = unsafe { self.stream.launch(function, (grid, threads, shared), &mut values) };
+        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream; and it waits.
+        let started = unsafe { self.stream.launch_early(function, (grid, threads, shared), &mut values) };
         started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name()), error).into())
     }
 }
@@ -230,7 +240,8 @@ impl Executor for Cuda {
                     if self.ahead.take() != Some(self.step) {
                         self.check_all(&self.step)?;
                     }
-                    (0..self.stages.len()).try_for_each(|number| self.check_tokens(number, &self.step))?;
+                    (0..self.stages.len())
+                        .try_for_each(|number| self.check_tokens(self.stages.bound(number), &self.step))?;
                     graph
                 }
                 None => Graph::record(&self.stream, || self.enqueue_all())?,
@@ -247,11 +258,15 @@ impl Executor for Cuda {
 
     fn launched(&self) -> Vec<Option<&'static str>> {
         let name = |number| match self.placement(number) {
-            Placement::Nothing | Placement::Done => None,
-            Placement::Alone => Some(self.stages.bound(number).kernel.name),
+            Placement::Nothing | Placement::Inside | Placement::Done => None,
+            Placement::Alone(bound) => Some(bound.kernel.name),
             Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
         };
         (0..self.stages.len()).map(name).collect()
+    }
+
+    fn leaves(&self, stage: usize) -> bool {
+        !matches!(self.placement(stage), Placement::Inside)
     }
 
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {

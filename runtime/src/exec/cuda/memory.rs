@@ -28,7 +28,7 @@ impl Need {
     pub fn of(plan: &Plan, limits: &Step) -> Result<Need, crate::Error> {
         let bound = plan.bind(kernels_gen::kernel)?;
         let memory = Weights::of(plan, &bound, Target::Cuda)?;
-        let scratch = ScratchBytes::most(&bound, limits).total();
+        let scratch = ScratchBytes::most(plan, &bound, limits).total();
         let mut need = Need { activations: scratch.next_multiple_of(GRAIN), ..Need::default() };
         for (i, buffer) in plan.buffers.iter().enumerate() {
             let part = match buffer.role {

@@ -4,9 +4,9 @@
 use super::{CudaError, Gpu, driver::DeviceMemory, driver::Stream, error::USE_CPU};
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, CHUNK, Step, pairs},
+    plan::{BoundStage, CHUNK, Plan, Step, pairs, units},
 };
-use kernels_gen::{Cuda, FUSED};
+use kernels_gen::{Cuda, FUSED, INLINED};
 
 /// The memory for all stages.
 pub struct Scratch {
@@ -39,10 +39,11 @@ impl ScratchBytes {
 
     /// The most that any launch takes in steps up to `limits`. Within the sizes that one code of a kernel is for, more tokens
     /// and a later position take more.
-    pub fn most(stages: &[BoundStage], limits: &Step) -> ScratchBytes {
+    pub fn most(plan: &Plan, stages: &[BoundStage], limits: &Step) -> ScratchBytes {
         let has = |stage: &&BoundStage| stage.kernel.cuda.iter().any(|code| code.scratch_per_item > 0);
-        let alone: Vec<&BoundStage> = stages.iter().filter(has).collect();
-        let pairs = pairs(stages, FUSED);
+        let units = units(plan, stages, INLINED);
+        let alone: Vec<&BoundStage> = stages.iter().chain(units.iter().map(|unit| &unit.bound)).filter(has).collect();
+        let pairs = pairs(&units, FUSED);
         let mut most = ScratchBytes::default();
         let mut note = |code: &Cuda, ints: &[i32]| {
             let bytes = ScratchBytes::of(code, ints);

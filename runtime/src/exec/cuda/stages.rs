@@ -6,25 +6,23 @@ use super::{
 };
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, Pair, Plan, Role, Size, Step, pairs},
+    plan::{BoundStage, Pair, Plan, Role, Size, Step, Unit, pairs, units},
 };
-use kernels_gen::FUSED;
+use kernels_gen::{FUSED, INLINED};
 use std::slice;
 
 /// The stages in the order in which they are run.
 pub struct Stages {
-    stages: Vec<Stage>,
+    stages: Vec<BoundStage>,
+    /// The stages with those that can be computed in them.
+    units: Vec<Unit>,
+    /// The number of each stage's unit.
+    unit_of: Vec<usize>,
     fusions: Vec<Fusion>,
     kernels: Vec<Loaded>,
 }
 
-/// A stage, and the number of its kernel among the loaded ones.
-struct Stage {
-    bound: BoundStage,
-    kernel: usize,
-}
-
-/// Two stages in one launch, and the number of its kernel among the loaded ones.
+/// Two units in one launch, and the number of its kernel among the loaded ones.
 pub struct Fusion {
     /// The two.
     pub pair: Pair,
@@ -35,8 +33,10 @@ pub struct Fusion {
 pub enum Placement<'c> {
     /// It has nothing to do.
     Nothing,
-    /// By a launch of its own.
-    Alone,
+    /// In the launch of a later one, which leaves nothing of it in memory.
+    Inside,
+    /// By a launch of its own, with those that are computed in it.
+    Alone(&'c BoundStage),
     /// In one launch with the next one.
     WithNext(&'c Fusion),
     /// By the launch of the one before it.
@@ -61,17 +61,22 @@ impl Stages {
     /// Loads each kernel of the stages, and of those that can be one launch, once.
     pub fn load(gpu: &Gpu, plan: &Plan, bound: Vec<BoundStage>) -> Result<Stages, CudaError> {
         refuse_computed_indices(plan, &bound)?;
-        let pairs = pairs(&bound, FUSED);
+        let units = units(plan, &bound, INLINED);
+        let pairs = pairs(&units, FUSED);
         let fused = pairs.iter().map(|pair| (pair.fused.name, slice::from_ref(&pair.fused.cuda)));
-        let alone = bound.iter().map(|stage| (stage.kernel.name, stage.kernel.cuda));
+        let all = bound.iter().chain(units.iter().map(|unit| &unit.bound));
+        let alone = all.map(|stage| (stage.kernel.name, stage.kernel.cuda));
         let mut codes: Vec<Codes> = alone.chain(fused).collect();
         codes.sort_by_key(|codes| codes.0);
         codes.dedup_by_key(|codes| codes.0);
         let kernels = kernels::load(gpu, &codes)?;
         let number = |name: &str| kernels.iter().position(|kernel| kernel.name() == name).unwrap_or(0);
-        let stages = bound.into_iter().map(|bound| Stage { kernel: number(bound.kernel.name), bound }).collect();
         let fusions = pairs.into_iter().map(|pair| Fusion { kernel: number(pair.fused.name), pair }).collect();
-        Ok(Stages { stages, fusions, kernels })
+        let mut unit_of = vec![0; bound.len()];
+        for (number, unit) in units.iter().enumerate() {
+            unit.stages.iter().for_each(|stage| unit_of[*stage] = number);
+        }
+        Ok(Stages { stages: bound, units, unit_of, fusions, kernels })
     }
 
     /// How many there are.
@@ -81,7 +86,7 @@ impl Stages {
 
     /// The stage of this number.
     pub fn bound(&self, number: usize) -> &BoundStage {
-        &self.stages[number].bound
+        &self.stages[number]
     }
 
     /// The kernels, each once.
@@ -89,37 +94,59 @@ impl Stages {
         &self.kernels
     }
 
-    /// How a stage is done in a step, where `apart` says whether something comes between a stage and the next one.
+    /// How a stage is done in a step, where `apart` says whether something comes between a stage and those that read it.
     pub fn placement(&self, number: usize, step: &Step, apart: impl Fn(usize) -> bool) -> Placement<'_> {
         if !self.bound(number).has_work(step) {
             return Placement::Nothing;
         }
-        let fusion = |number| self.fusion(number, step).filter(|_| !apart(number));
-        match (fusion(number), number.checked_sub(1).and_then(fusion)) {
+        let whole = |unit: &Unit| {
+            let none_apart = !unit.stages.iter().any(|stage| *stage != unit.last() && apart(*stage));
+            none_apart && (unit.stages.len() == 1 || (unit.fits)(&ints(&unit.bound.ints, step)))
+        };
+        let own = self.unit_of[number];
+        let unit = &self.units[own];
+        if !whole(unit) {
+            return Placement::Alone(self.bound(number));
+        }
+        if number != unit.last() {
+            return Placement::Inside;
+        }
+        let fusion = |first: usize| {
+            let [producer, consumer] = [self.units.get(first)?, self.units.get(first + 1)?];
+            self.fusion(first, step).filter(|_| whole(producer) && whole(consumer) && !apart(producer.last()))
+        };
+        match (fusion(own), own.checked_sub(1).and_then(fusion)) {
             (Some(fusion), _) => Placement::WithNext(fusion),
             (None, Some(_)) => Placement::Done,
-            (None, None) => Placement::Alone,
+            (None, None) => Placement::Alone(&unit.bound),
         }
     }
 
-    /// The launch that can do a stage and the next one in a step.
-    fn fusion(&self, number: usize, step: &Step) -> Option<&Fusion> {
-        let fusion = self.fusions.iter().find(|fusion| fusion.pair.producer == number)?;
-        let have_work = [number, number + 1].iter().all(|number| self.bound(*number).has_work(step));
+    /// The launch that can do a unit and the next one in a step.
+    fn fusion(&self, unit: usize, step: &Step) -> Option<&Fusion> {
+        let fusion = self.fusions.iter().find(|fusion| fusion.pair.producer == unit)?;
+        let have_work = self.two(fusion).iter().all(|bound| bound.has_work(step));
         (have_work && (fusion.pair.fused.cuda.fits)(&ints(&fusion.pair.ints, step))).then_some(fusion)
     }
 
-    /// The launch of a stage alone.
-    pub fn call(&self, number: usize) -> Call<'_> {
-        let Stage { bound, kernel } = &self.stages[number];
-        let BoundStage { name, ints, floats, .. } = bound;
-        Call { name, kernel: &self.kernels[*kernel], sizes: ints, dims: bound.kernel.dims, floats }
+    /// The two that are one launch.
+    pub fn two(&self, fusion: &Fusion) -> [&BoundStage; 2] {
+        let first = fusion.pair.producer;
+        [first, first + 1].map(|unit| &self.units[unit].bound)
+    }
+
+    /// The launch of a stage, with those that are computed in it.
+    pub fn call<'c>(&'c self, bound: &'c BoundStage) -> Call<'c> {
+        let BoundStage { name, kernel, ints, floats, .. } = bound;
+        let loaded = self.kernels.iter().find(|loaded| loaded.name() == kernel.name);
+        let loaded = loaded.expect("the kernels of all stages and units were loaded");
+        Call { name, kernel: loaded, sizes: ints, dims: kernel.dims, floats }
     }
 
     /// The launch of two.
     pub fn fused_call<'c>(&'c self, fusion: &'c Fusion) -> Call<'c> {
-        let Pair { producer, ints, dims, floats, .. } = &fusion.pair;
-        let name = &self.bound(*producer).name;
+        let Pair { ints, dims, floats, .. } = &fusion.pair;
+        let name = &self.two(fusion)[0].name;
         Call { name, kernel: &self.kernels[fusion.kernel], sizes: ints, dims: *dims, floats }
     }
 }

@@ -1,0 +1,102 @@
+//! Which stages can be computed where another one reads them: their edges are registers, not memory. A placement again, not
+//! another forward pass.
+use super::{Arg, BEST, BoundStage, BufferId, LOGITS, Plan, Role};
+use kernels_gen::Inlined;
+
+/// A stage with those that are computed in it, or a stage by itself.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// How it is called. It has the name of the last stage.
+    pub bound: BoundStage,
+    /// The numbers of its stages in the plan; the last is the one that reads what the others would write.
+    pub stages: Vec<usize>,
+    /// Whether it can be done so with these integers, those of `bound`.
+    pub fits: fn(&[i32]) -> bool,
+}
+
+impl Unit {
+    /// The stage that it is done in the place of.
+    pub fn last(&self) -> usize {
+        self.stages[self.stages.len() - 1]
+    }
+}
+
+/// All stages of a plan as units, in the order in which they are run.
+pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined]) -> Vec<Unit> {
+    let finder = Finder { plan, stages };
+    let mut inside = vec![false; stages.len()];
+    let mut found: Vec<Unit> = Vec::new();
+    for number in 0..stages.len() {
+        // A stage is in one unit, and none that has others in it is in another one.
+        let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
+        let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
+        let unit = inlined.iter().filter_map(|inlined| finder.unit(number, inlined)).find(free);
+        let unit = unit.unwrap_or_else(|| Unit { bound: stages[number].clone(), stages: vec![number], fits: |_| true });
+        unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
+        found.push(unit);
+    }
+    found.retain(|unit| !inside[unit.last()]);
+    found
+}
+
+struct Finder<'p> {
+    plan: &'p Plan,
+    stages: &'p [BoundStage],
+}
+
+impl Finder<'_> {
+    /// A stage as the one that reads in a kernel with others in it.
+    fn unit(&self, number: usize, inlined: &'static Inlined) -> Option<Unit> {
+        let consumer = &self.stages[number];
+        if consumer.kernel.name != inlined.kernels[0] {
+            return None;
+        }
+        let mut numbers = vec![number];
+        for (&(read, written), kernel) in inlined.edges.iter().zip(&inlined.kernels[1..]) {
+            let arg = consumer.args[read];
+            let producer = (0..number).rev().find(|stage| self.writes(*stage, arg.buffer))?;
+            let stage = &self.stages[producer];
+            if stage.kernel.name != *kernel || stage.args[written] != arg || !self.only_for(producer, number, arg) {
+                return None;
+            }
+            numbers.push(producer);
+        }
+        let all: Vec<&BoundStage> = numbers.iter().map(|number| &self.stages[*number]).collect();
+        let ints = Inlined::pick(inlined.ints, &all.iter().map(|s| &s.ints[..]).collect::<Vec<_>>())?;
+        let floats = Inlined::pick(inlined.floats, &all.iter().map(|s| &s.floats[..]).collect::<Vec<_>>())?;
+        let args = Inlined::pick(inlined.buffers, &all.iter().map(|s| &s.args[..]).collect::<Vec<_>>())?;
+        let bound = BoundStage { name: consumer.name.clone(), kernel: &inlined.kernel, ints, floats, args };
+        numbers.sort();
+        (self.can_wait(&numbers) && apart(&bound)).then_some(Unit { bound, stages: numbers, fits: inlined.fits })
+    }
+
+    fn writes(&self, stage: usize, buffer: BufferId) -> bool {
+        self.stages[stage].writes().any(|arg| arg.buffer == buffer)
+    }
+
+    /// Whether nobody but the consumer reads what a stage writes.
+    fn only_for(&self, producer: usize, consumer: usize, arg: Arg) -> bool {
+        let buffer = self.plan.buffer(arg.buffer);
+        let kept = !matches!(buffer.role, Role::Activation) || [LOGITS, BEST].contains(&&*buffer.name);
+        let again = (producer + 1..self.stages.len()).find(|stage| self.writes(*stage, arg.buffer));
+        let reads = |stage: usize| self.stages[stage].reads().any(|read| read.buffer == arg.buffer);
+        // A stage reads before it writes.
+        let until = again.map_or(self.stages.len(), |stage| stage + 1);
+        !kept && (producer + 1..until).all(|stage| stage == consumer || !reads(stage))
+    }
+
+    /// Whether what these stages read is still there when the last of them is run.
+    fn can_wait(&self, numbers: &[usize]) -> bool {
+        let last = numbers[numbers.len() - 1];
+        numbers.iter().all(|number| {
+            let between = (number + 1..last).filter(|stage| !numbers.contains(stage));
+            let mut others = between.flat_map(|stage| self.stages[stage].writes());
+            others.all(|written| self.stages[*number].reads().all(|read| read.buffer != written.buffer))
+        })
+    }
+}
+
+/// Whether a call writes nothing that it reads.
+fn apart(bound: &BoundStage) -> bool {
+    bound.writes().all(|written| bound.reads().all(|read| read.buffer != written.buffer))
+}
