@@ -204,12 +204,12 @@ impl<'a> Printer<'a> {
                     out.bare(depth, "__syncwarp(mask);");
                 }
             }
-            Stmt::Arrive { last, counter, of } => {
-                let (counter, of) = (self.text(counter)?, self.text(of)?);
-                let arrive = format!("arrive(counters + {counter}, {of}");
-                let call = match self.func.width {
-                    1 => format!("{arrive})"),
-                    width => format!("{arrive}, lane, mask, {width})"),
+            Stmt::Arrive { last, counter, of, by } => {
+                let arrival = format!("counters + {}, {}", self.text(counter)?, self.text(of)?);
+                let call = match (by, self.func.width) {
+                    (Owner::Team, _) => format!("arrive_as_cta({arrival})"),
+                    (Owner::Worker, 1) => format!("arrive({arrival})"),
+                    (Owner::Worker, width) => format!("arrive({arrival}, lane, mask, {width})"),
                 };
                 out.line(depth, &format!("const bool {} = {call};", self.var(*last)));
             }

@@ -100,8 +100,16 @@ enum Val {
         scale: Op,
         halves: Vec<Op>,
     },
-    /// A local array.
+    /// An array of the worker or of the team.
     Array(loop_ir::Var),
+    /// An array that a part of a merge has left in scratch memory: float `at` from `base` on is its first.
+    Left {
+        base: Op,
+        at: usize,
+        len: usize,
+        /// The number of its elements, where it is the same for all parts.
+        count: Option<Op>,
+    },
 }
 
 /// Values of variables, for one of the iterations that are lowered together.
