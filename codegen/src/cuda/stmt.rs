@@ -1,5 +1,5 @@
 //! Prints functions and statements.
-use super::array;
+use super::{array, in_flight};
 use super::text::Text;
 use crate::ir::Span;
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
@@ -115,7 +115,7 @@ impl<'a> Printer<'a> {
         })
     }
 
-    fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut Text) -> Printed<()> {
+    pub(super) fn stmts(&self, stmts: &[Stmt], depth: usize, out: &mut Text) -> Printed<()> {
         let (mut of_team, mut of_group) = (0, 0);
         for s in stmts {
             if let Some(span) = self.place(s) {
@@ -169,11 +169,10 @@ impl<'a> Printer<'a> {
                         "{".into()
                     }
                     Bind::Serial | Bind::Rolled => {
-                        let innermost = body.iter().all(|s| s.lists().is_empty() && !matches!(s, Stmt::Barrier));
                         if *bind == Bind::Rolled {
                             out.bare(depth, "#pragma unroll 1");
-                        } else if innermost && self.func.in_flight > 1 {
-                            out.bare(depth, &format!("#pragma unroll {}", self.func.in_flight));
+                        } else if self.func.in_flight > 1 && in_flight::waits_for_memory(body) {
+                            return self.in_flight((*var, *step), (lo, hi), body, depth, out);
                         }
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
                         format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")

@@ -87,7 +87,10 @@ impl<'a> Lower<'a> {
     ) -> Lowered<()> {
         let var = self.var(name, Ty::I32, bind == Bind::Simd);
         let index = self.read(var);
-        let (body, ()) = self.inside(|l| f(l, index))?;
+        let (body, ()) = self.inside(|l| {
+            l.blocks.last_mut().expect("a block is open").repeats = true;
+            f(l, index)
+        })?;
         self.push(Stmt::For { bind, var, lo: lo.e, hi: hi.e, step, body });
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Lower<'_> {
             Some(member) => {
                 let turns = if overrun { Turns::Overrun } else { Turns::of(lanes) };
                 let name = self.axis_name(axis);
-                self.overwrite(|l| {
+                self.overwrite(&arrays, |l| {
                     l.shared_out(name, member, (lo, hi.clone()), turns, |l, base, stride| {
                         l.iterations(axis.var, (base, stride), envs, fill)
                     })
@@ -98,7 +98,7 @@ impl Lower<'_> {
             l.store(to, value);
         };
         match self.member() {
-            Some(_) => self.overwrite(|l| l.each_element(to, one)),
+            Some(_) => self.overwrite(&[to], |l| l.each_element(to, one)),
             None => self.each_element(to, one),
         }
     }

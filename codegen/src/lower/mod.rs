@@ -155,5 +155,7 @@ struct Lower<'a> {
 #[derive(Default)]
 struct Block {
     stmts: Vec<loop_ir::Stmt>,
+    /// Whether it is the body of a loop.
+    repeats: bool,
     known: HashMap<String, Op>,
 }

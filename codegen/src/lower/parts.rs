@@ -5,7 +5,7 @@ use super::build::{int, long};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, MergeStep, Scalar, Stmt, Var, walk};
 use crate::loop_ir::{Access, Expr, Mem, Owner, Scratch, Stmt as Out, Ty};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A merge that is spread over workers.
 pub(super) struct Parts<'k> {
@@ -21,20 +21,43 @@ pub(super) struct Parts<'k> {
     after: &'k [Stmt],
 }
 
+/// What comes before a merge, by what needs it.
+#[derive(Default)]
+struct Before<'k> {
+    /// Its bounds,
+    bounds: Vec<&'k Stmt>,
+    /// the parts and the merging both,
+    both: Vec<&'k Stmt>,
+    /// the parts alone,
+    parts: Vec<&'k Stmt>,
+    /// or the merging alone and what comes after it.
+    merging: Vec<&'k Stmt>,
+}
+
 impl<'k> Parts<'k> {
-    /// What comes before the merge: what its bounds are made of, and the rest.
-    fn before_bounds(&self) -> (Vec<&'k Stmt>, Vec<&'k Stmt>) {
-        let mut used = walk::mentioned(&[], [&self.axis.lo, &self.axis.hi]);
-        let (mut bounds, mut rest) = (Vec::new(), Vec::new());
+    fn before(&self) -> Before<'k> {
+        let mut bounds = walk::mentioned(&[], [&self.axis.lo, &self.axis.hi]);
+        let mut parts = walk::mentioned(self.part, []);
+        let inits = self.state.iter().map(|(_, init)| init);
+        let mut merging = walk::mentioned(&self.next.stmts, self.next.values.iter().chain(inits));
+        merging.extend(walk::mentioned(self.after, []));
+        let mut before = Before::default();
         for s in self.before.iter().rev() {
-            if made(s).iter().any(|var| used.contains(var)) {
-                used.extend(walk::mentioned(std::slice::from_ref(s), []));
-                bounds.insert(0, s);
-            } else {
-                rest.insert(0, s);
-            }
+            let own = walk::mentioned(std::slice::from_ref(s), []);
+            let needed = |by: &mut HashSet<Var>| {
+                let needed = made(s).iter().any(|var| by.contains(var));
+                by.extend(own.iter().filter(|_| needed));
+                needed
+            };
+            let group = match (needed(&mut bounds), needed(&mut parts), needed(&mut merging)) {
+                (true, ..) => &mut before.bounds,
+                (_, true, true) => &mut before.both,
+                (_, true, _) => &mut before.parts,
+                _ => &mut before.merging,
+            };
+            group.insert(0, s);
         }
-        (bounds, rest)
+        before
     }
 }
 
@@ -88,16 +111,20 @@ impl<'a> Lower<'a> {
     /// One part of one iteration; `number` is the iteration's, `item` the part's among all.
     pub(super) fn part(&mut self, p: &Parts, (item, number, index): (Op, Op, Op), env: &mut Env) -> Lowered<()> {
         let envs = std::slice::from_mut(env);
-        let (bounds, rest) = p.before_bounds();
-        bounds.into_iter().try_for_each(|s| self.stmts(std::slice::from_ref(s), envs))?;
+        let before = p.before();
+        let stmts = |l: &mut Self, list: &[&Stmt], envs: &mut [Env]| {
+            list.iter().try_for_each(|s| l.stmts(std::slice::from_ref(*s), envs))
+        };
+        stmts(self, &before.bounds, envs)?;
         let (lo, hi) = self.bounds(p.axis, envs)?;
         // An iteration without parts is merged by whoever would have done its first.
         let count = self.binary(BinOp::Max, hi.clone(), int(1));
         let mine = self.binary(BinOp::Lt, index.clone(), count.clone());
         let (then, ()) = self.inside(|l| {
-            rest.into_iter().try_for_each(|s| l.stmts(std::slice::from_ref(s), envs))?;
+            stmts(l, &before.both, envs)?;
             let exists = l.binary(BinOp::Lt, index.clone(), hi.clone());
             let (leave, kept) = l.inside(|l| {
+                stmts(l, &before.parts, envs)?;
                 give(envs, p.axis.var, Val::Op(index));
                 l.stmts(p.part, envs)?;
                 l.leave(p, &item, envs)
@@ -107,6 +134,7 @@ impl<'a> Lower<'a> {
             let by = if l.member().is_some() { Owner::Team } else { Owner::Worker };
             l.push(Out::Arrive { last, counter: number.e.clone(), of: count.e, by });
             let (merge, ()) = l.inside(|l| {
+                stmts(l, &before.merging, envs)?;
                 l.merge_all(p, &number, &kept, (lo, hi), envs)?;
                 l.stmts(p.after, envs)
             })?;

@@ -124,8 +124,8 @@ impl Lower<'_> {
     }
 
     /// What members write to arrays of the team: before it all are done with what was there, after it all can read what is there.
-    pub(super) fn overwrite(&mut self, write: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
-        if !self.have_just_met() {
+    pub(super) fn overwrite(&mut self, arrays: &[Var], write: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+        if !self.have_met_since(arrays) {
             self.push(Stmt::Barrier);
         }
         write(self)?;
@@ -133,12 +133,23 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Whether nothing of the team's memory was read since all members have met.
-    fn have_just_met(&self) -> bool {
-        let stmts = &self.blocks.last().expect("a block is open").stmts;
-        let quiet = |s: &&Stmt| matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. }) && !reads_shared(s);
-        let last = stmts.iter().rev().find(|s| !quiet(s));
-        matches!(last, Some(Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. }))
+    /// Whether all members have surely met since any of them touched one of these arrays.
+    fn have_met_since(&self, arrays: &[Var]) -> bool {
+        for block in self.blocks.iter().rev() {
+            for s in block.stmts.iter().rev() {
+                if matches!(s, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. }) {
+                    return true;
+                }
+                if arrays.iter().any(|array| touches(s, *array)) {
+                    return false;
+                }
+            }
+            // The end of a loop's body comes before its beginning.
+            if block.repeats {
+                return false;
+            }
+        }
+        false
     }
 
     /// All members come here before an array is used again.
@@ -328,10 +339,11 @@ impl Lower<'_> {
     }
 }
 
-/// Whether a statement loads from memory of the team.
-fn reads_shared(s: &Stmt) -> bool {
-    let mut found = false;
-    let mut note = |e: &Expr| found |= matches!(e, Expr::Load(a) | Expr::LoadPack(a) if matches!(a.mem, Mem::Shared(_)));
+/// Whether a statement, or one in it, reads or writes an array of the team.
+fn touches(s: &Stmt, array: Var) -> bool {
+    let is = |a: &Access| a.mem == Mem::Shared(array);
+    let mut found = matches!(s, Stmt::Store { to, .. } | Stmt::Copy { to, .. } if is(to));
+    let mut note = |e: &Expr| found |= matches!(e, Expr::Load(a) | Expr::LoadPack(a) if is(a));
     s.exprs().into_iter().for_each(|e| e.visit(&mut note));
-    found
+    found || s.lists().into_iter().flatten().any(|s| touches(s, array))
 }
