@@ -2,7 +2,7 @@
 mod common;
 
 use common::{compile, f32s, meaning};
-use kgen::loop_ir::{Stmt, interp};
+use kgen::loop_ir::{Bind, Stmt, interp};
 use kgen::random::Random;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
@@ -187,6 +187,32 @@ fn a_team_shares_maps_and_merges() {
     for n in [0, 1, 13, 21, 30] {
         let buffers = [[rows(32), rows(32), rows(16)].concat(), vec![7; 400], vec![7; 20]];
         assert_eq!(team_agrees(text, &Schedule::plain(&["t"]), &[5, n], &buffers), 6 * 7);
+    }
+}
+
+#[test]
+fn members_that_keep_to_their_own_elements_meet_once_in_a_merge() {
+    fn barriers(stmts: &[Stmt], inside: bool) -> usize {
+        let merge = |s: &Stmt| matches!(s, Stmt::For { bind: Bind::Serial, step: 1, .. });
+        let own = |s: &Stmt| usize::from(inside && matches!(s, Stmt::Barrier));
+        let lists = |s: &Stmt| s.lists().iter().map(|list| barriers(list, inside || merge(s))).sum::<usize>();
+        stmts.iter().map(|s| own(s) + lists(s)).sum()
+    }
+    let like = Schedule { parts: Some("c".into()), ..Schedule::plain(&["t"]) };
+    for (index, own) in [("i", true), ("31 - i", false)] {
+        let text = format!(
+            "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 3, 32>, y: &mut Ten<f32, T, 32>) {{ for t in par(T) {{
+            let (s, o) = merge(0..3, (1.0, map(32, |i| 0.5)), |c| (x[t][c][1], map(32, |i| x[t][c][i])),
+                |(s, o), (p, q)| (s * 0.5 + p, map(32, |i| o[{index}] * s + q[i])));
+            for i in par(32) {{ y[t][i] = o[31 - i] / s; }} }} }}"
+        );
+        let buffers = [[rows(32), rows(32), rows(32)].concat(), vec![7; 256]];
+        assert_eq!(team_agrees(&text, &like, &[2], &buffers), 6 * 7);
+        for (width, team) in [(1, 2), (8, 4), (32, 2), (4, 3)] {
+            let schedule = Schedule { width, team, threads: width * team, ..like.clone() };
+            let func = Target::Cuda.lower(&compile(&text), &schedule).unwrap();
+            assert_eq!(barriers(&func.body, false) == 0, own, "{width} lanes, teams of {team}");
+        }
     }
 }
 

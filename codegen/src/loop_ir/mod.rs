@@ -72,7 +72,7 @@ pub struct Func {
     pub width: usize,
     /// Members of the `Team` loop; 1 where there is none.
     pub team: usize,
-    /// Iterations of an innermost loop that compilers write out.
+    /// Iterations of an innermost loop that loads from buffers which printers write out.
     pub in_flight: usize,
     /// How many of the integer parameters are dims.
     pub dims: usize,

@@ -51,7 +51,25 @@ impl Lower<'_> {
                 }
             }
             pairs.into_iter().try_for_each(|(old, new)| l.replace(old, new))
-        })
+        })?;
+        self.meet_once();
+        Ok(())
+    }
+
+    /// After a merge by a team: its members meet once, where they need not after every part.
+    fn meet_once(&mut self) {
+        if self.member().is_none() {
+            return;
+        }
+        let stmts = &mut self.blocks.last_mut().expect("a block is open").stmts;
+        let Some(loop_ir::Stmt::For { bind, var, lo, hi, step, mut body }) = stmts.pop() else {
+            unreachable!("a merge is a loop")
+        };
+        let apart = self.without_barriers(&mut body);
+        self.push(loop_ir::Stmt::For { bind, var, lo, hi, step, body });
+        if apart {
+            self.push(loop_ir::Stmt::Barrier);
+        }
     }
 
     /// A value that stays what it is while the state is replaced: one that is a state variable itself is copied.

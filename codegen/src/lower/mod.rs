@@ -13,6 +13,7 @@ mod map;
 mod merge;
 mod nest;
 mod overrun;
+mod own;
 mod pack;
 mod parts;
 mod reduce;

@@ -82,6 +82,11 @@ impl Lower<'_> {
         self.team.member.filter(|_| !self.team.apart).map(|member| self.read(member))
     }
 
+    /// The member's number, also where each is at work of its own. There is a team.
+    pub(super) fn team_member(&self) -> Expr {
+        Expr::Var(self.team.member.expect("a team has members"))
+    }
+
     /// An array of the team. [`Lower::release`] gives it back.
     pub(super) fn team_array(&mut self, name: &str, scalar: Scalar, len: usize) -> Var {
         let free = self.team.free.iter().position(|(_, s, l)| (*s, *l) == (scalar, len));
