@@ -172,7 +172,8 @@ fn what_surrounds_a_shared_sum_is_done_once() {
 fn a_team_shares_maps_and_merges() {
     // Arrays of lengths that are no multiples of lanes or members, read at other indices than they were written, in a side that
     // all members take, and maps in a loop and inside of a turn.
-    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, n: i32<0, 30>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
+    let text =
+        "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, n: i32<0, 30>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
         for t in par(T) {
             let a = map(min(n, 21), |i| x[t][i] * 3.0);
             let b = map(min(n, 21), |i| a[i] + 1.0);
@@ -218,7 +219,8 @@ fn members_that_keep_to_their_own_elements_meet_once_in_a_merge() {
 
 #[test]
 fn teams_share_the_parts_of_a_merge() {
-    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 4, 8>, n: i32<0, 4>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
+    let text =
+        "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 4, 8>, n: i32<0, 4>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
         for t in par(T) {
             let a = map(8, |i| x[t][0][i] * 2.0);
             let (s, o) = merge(0..min(n, t + 2), (1.0, map(20, |i| 0.5)), |c| {

@@ -36,16 +36,21 @@ impl Printer<'_> {
         out.line(depth, "{");
         out.line(depth + 1, &format!("int next_{name} = {lo};"));
         out.line(depth + 1, &format!("const int end_{name} = {hi};"));
-        let mut count = self.func.in_flight as i32;
+        let (mut count, mut before) = (self.func.in_flight as i32, 1);
         while count > 0 {
             let (last, all) = ((count - 1) * step, count * step);
-            out.line(depth + 1, &format!("for (; next_{name} + {last} < end_{name}; next_{name} += {all}) {{"));
+            let there = format!("next_{name} + {last} < end_{name}");
+            // Half of an even number is left once at most.
+            let head = if before % 2 == 0 { format!("if ({there}) {{") } else { format!("while ({there}) {{") };
+            out.line(depth + 1, &head);
             out.bare(depth + 2, "#pragma unroll");
-            out.line(depth + 2, &format!("for (int {name} = next_{name}; {name} < next_{name} + {all}; {name} += {step}) {{"));
+            let head = format!("for (int {name} = next_{name}; {name} < next_{name} + {all}; {name} += {step}) {{");
+            out.line(depth + 2, &head);
             self.stmts(body, depth + 3, out)?;
             out.bare(depth + 2, "}");
+            out.line(depth + 2, &format!("next_{name} += {all};"));
             out.bare(depth + 1, "}");
-            count /= 2;
+            (before, count) = (count, count / 2);
         }
         out.bare(depth, "}");
         Ok(())

@@ -1,6 +1,6 @@
 //! Prints functions and statements.
-use super::{array, in_flight};
 use super::text::Text;
+use super::{array, in_flight};
 use crate::ir::Span;
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;

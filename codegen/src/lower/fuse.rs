@@ -31,7 +31,10 @@ pub const MOST_ELEMENTS: i32 = i32::MAX / 2;
 pub fn fuse(name: &str, producer: Scheduled, consumer: Scheduled, edge: (usize, usize)) -> Result<Func, Illegal> {
     let illegal = |reason| Illegal { kernel: name.into(), reason };
     if !consumer.schedule.most.is_empty() {
-        return Err(illegal(format!("{} is for all sizes here: leave `most` out of its schedule", consumer.kernel.name)));
+        return Err(illegal(format!(
+            "{} is for all sizes here: leave `most` out of its schedule",
+            consumer.kernel.name
+        )));
     }
     let (first, then) = (lower(producer.kernel, producer.schedule)?, lower(consumer.kernel, consumer.schedule)?);
     check(&first, &then, edge).map_err(illegal)?;

@@ -44,7 +44,8 @@ impl Reader<'_> {
                 indices && p.at.iter().all(|at| !mentions(at, self.axis))
             }
             Kind::At { array, index } if self.is_axis(index) => {
-                matches!(self.kernel.vars[array.0 as usize].ty, Ty::Array { cap } if cap >= self.cap) && (self.whole)(array)
+                matches!(self.kernel.vars[array.0 as usize].ty, Ty::Array { cap } if cap >= self.cap)
+                    && (self.whole)(array)
             }
             Kind::At { index, .. } => !mentions(index, self.axis),
             Kind::Unary(_, a) => all(&[a]),

@@ -71,7 +71,9 @@ fn plain(stmts: &[Stmt], written: &mut HashSet<Var>) -> bool {
         }
         let other = matches!(s, Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { by: Owner::Team, .. });
         !other
-            && s.lists().into_iter().all(|list| !list.iter().any(|s| matches!(s, Stmt::Barrier)) && plain(list, written))
+            && s.lists()
+                .into_iter()
+                .all(|list| !list.iter().any(|s| matches!(s, Stmt::Barrier)) && plain(list, written))
     })
 }
 
