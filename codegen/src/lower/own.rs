@@ -6,17 +6,13 @@ use std::collections::HashSet;
 
 impl Lower<'_> {
     /// Takes the barriers out of a loop that was just lowered, where each member touches none but its own elements of the arrays
-    /// that are written in it; whether it did. The members still have to meet after the loop.
+    /// that are written in it; whether there were any. The members still have to meet after the loop.
     pub(super) fn without_barriers(&self, body: &mut Vec<Stmt>) -> bool {
-        let mut written = HashSet::new();
-        if !plain(body, &mut written) {
-            return false;
-        }
-        let own = self.touches_own(body, None, &written);
-        if own {
+        let (mut written, before) = (HashSet::new(), body.len());
+        if plain(body, &mut written) && self.touches_own(body, None, &written) {
             body.retain(|s| !matches!(s, Stmt::Barrier));
         }
-        own
+        body.len() < before
     }
 
     /// Whether all touches of these arrays are of elements that only this member touches. `turns` is the variable of the loop in
