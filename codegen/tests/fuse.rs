@@ -3,19 +3,21 @@
 mod common;
 
 use kgen::diagnostic::{Source, render};
-use kgen::ir::{BinOp, Kernel, interp};
+use kgen::ir::{BinOp, Kernel, Kind, interp};
+use kgen::layout::SideBySide;
 use kgen::library::Library;
-use kgen::loop_ir::{Expr, Func, Stmt, interp::run_at_once};
+use kgen::loop_ir::{Expr, Func, Owner, Stmt, interp::run_at_once};
 use kgen::lower::{Scheduled, fuse};
 use kgen::places::Places;
 use kgen::random::Random;
 use kgen::schedule::Schedule;
 use std::fs;
 
-/// A producer with a merge and one without, by groups of `d`, one by rows, and a consumer by blocks of `r`.
+/// A producer with a merge and one without, by groups of `d`, some by rows, and a consumer by blocks of `r`.
 fn text(d: usize, r: usize) -> String {
     format!(
-        "#[kernel] fn merged<T: Dim, H: Dim>(x: &Ten<f32, T, H, 8, {d}>, n: i32<0, 8>, y: &mut Ten<f32, T, H, {d}>) {{
+        "#[format(elements = 4, bytes = 16)] struct F {{ v: [f32; 4] }}
+        #[kernel] fn merged<T: Dim, H: Dim>(x: &Ten<f32, T, H, 8, {d}>, n: i32<0, 8>, y: &mut Ten<f32, T, H, {d}>) {{
             for h in par(H) {{ for t in par(T) {{
                 let (s, o) = merge(0..min(n, t + 2), (1.0, map({d}, |i| 0.5)), |c| (x[t][h][c][0], map({d}, |i| x[t][h][c][i])),
                     |(s, o), (p, q)| (s * 0.5 + p, map({d}, |i| o[i] * 0.25 + q[i])));
@@ -25,11 +27,19 @@ fn text(d: usize, r: usize) -> String {
         #[kernel] fn plain<T: Dim, H: Dim>(x: &Ten<f32, T, H, {d}>, y: &mut Ten<f32, T, H, {d}>) {{
             for t in par(T) {{ for h in par(H) {{ for i in par({d}) {{ y[t][h][i] = x[t][h][i] * 3.0; }} }} }}
         }}
-        #[kernel] fn summed<T: Dim, H: Dim, K: Dim>(x: &Ten<f32, T, H, K>, y: &mut Ten<f32, T, H>) {{
-            for t in par(T) {{ for h in par(H) {{ y[t][h] = sum(0..K, segments(4), |acc, k| acc + x[t][h][k]); }} }}
-        }}
         #[kernel] fn wide<T: Dim, K: Dim>(x: &Ten<f32, T, K>, y: &mut Ten<f32, T, K>) {{
             for t in par(T) {{ for k in par(K) {{ y[t][k] = x[t][k] * 3.0; }} }}
+        }}
+        #[kernel] fn scaled<T: Dim, K: Dim>(x: &Ten<f32, T, K>, y: &mut Ten<f32, T, K>) {{
+            for t in par(T) {{
+                let s = sum(0..K, segments(3), |acc, k| acc + x[t][k]);
+                for k in par(K) {{ y[t][k] = x[t][k] * s; }}
+            }}
+        }}
+        #[kernel] fn across<T: Dim, N: Dim, B: Dim>(w: &Ten<F, N, B>, y: &mut Ten<f32, T, N>) {{
+            for n in par(N) {{ for t in par(T) {{
+                y[t][n] = sum(0..B, segments(4), |acc, b| fma(w[n][b].v[1], w[n][b].v[2], acc));
+            }} }}
         }}
         #[kernel] fn blocks<T: Dim, B: Dim>(x: &Ten<f32, T, B, {r}>, scale: f32, y: &mut Ten<f32, T, B, {r}>,
             top: &mut Ten<f32, T, B>) {{
@@ -80,26 +90,35 @@ struct Call {
 
 /// Items of `d` elements for `t` tokens and `h` heads, read in blocks of `r`; with `n`, of merges with at most so many parts.
 fn call(kernels: &[Kernel], name: &str, [t, h, d, r]: [usize; 4], n: Option<i32>) -> Call {
-    let (elements, blocks) = (t * h * d, t * h * d / r);
-    assert_eq!(elements, blocks * r, "blocks have to cover the items");
-    let dims = [t as i32, h as i32];
+    let elements = t * h * d;
+    assert!(elements.is_multiple_of(r), "blocks have to cover the items");
     let x = floats(if n.is_some() { 8 * elements } else { elements });
-    let mut first = vec![x.clone(), vec![0xa5; 4 * elements]];
-    let own: Vec<i32> = dims.into_iter().chain(n).collect();
-    interp::run(kernel(kernels, name), &own, &[], &mut first).unwrap_or_else(|e| panic!("{e}"));
-    let edge = first.remove(1);
-    let empty = [vec![0xa5; 4 * elements], vec![0xa5; 4 * blocks]];
-    let mut then = vec![edge.clone(), empty[0].clone(), empty[1].clone()];
-    interp::run(kernel(kernels, "blocks"), &[1, blocks as i32], &[0.7], &mut then).unwrap_or_else(|e| panic!("{e}"));
-    let ints = dims.into_iter().chain([1, blocks as i32]).chain(n).collect();
-    let given = [x.clone(), vec![0xa5; 4 * elements]].into_iter().chain(empty).collect();
+    let own: Vec<i32> = [t as i32, h as i32].into_iter().chain(n).collect();
+    followed(kernels, name, &own, &mut [x, vec![0xa5; 4 * elements]])
+}
+
+/// A kernel with these integers and buffers, of which the second is the edge, and then the consumer.
+fn followed(kernels: &[Kernel], name: &str, own: &[i32], first: &mut [Vec<u8>]) -> Call {
+    let (producer, consumer) = (kernel(kernels, name), kernel(kernels, "blocks"));
+    let (x, empty) = (first[0].clone(), first[1].clone());
+    interp::run(producer, own, &[], first).unwrap_or_else(|e| panic!("{e}"));
+    let Kind::Int(r) = consumer.buffers[0].shape[2].kind else { panic!("blocks are of a constant length") };
+    let blocks = empty.len() / 4 / r as usize;
+    let mut then = vec![first[1].clone(), empty.clone(), vec![0xa5; 4 * blocks]];
+    interp::run(consumer, &[1, blocks as i32], &[0.7], &mut then).unwrap_or_else(|e| panic!("{e}"));
+    let (dims, scalars) = own.split_at(producer.dims.len());
+    let ints = [dims, &[1, blocks as i32], scalars].concat();
+    let given = vec![x.clone(), empty.clone(), empty, vec![0xa5; 4 * blocks]];
     Call { ints, given, expected: [x].into_iter().chain(then).collect() }
 }
 
 impl Call {
     fn run(&self, func: &Func, workers: usize, seed: u64) -> Result<(), String> {
         let (mut buffers, mut turns) = (self.given.clone(), Random::new(seed));
-        run_at_once(func, &self.ints, &[0.7], &mut buffers, workers, |n| turns.below(n)).map_err(|e| e.to_string())?;
+        func.with_layouts(&self.ints, &mut buffers, |buffers| {
+            run_at_once(func, &self.ints, &[0.7], buffers, workers, |n| turns.below(n))
+        })
+        .map_err(|e| e.to_string())?;
         if buffers == self.expected { Ok(()) } else { Err("other bits".into()) }
     }
 }
@@ -156,6 +175,72 @@ fn an_item_can_be_as_long_as_a_dim_says() {
     }
 }
 
+#[test]
+fn members_of_a_team_share_the_items_that_theirs_complete() {
+    for [t, h, d, r] in SHAPES {
+        let kernels = kernels(d, r);
+        for (width, team) in [(1, 3), (4, 2), (16, 5)] {
+            let by_team = |parts| Schedule { team, threads: team * width, ..by_items(width, parts) };
+            let of = |name, parts| fused(&kernels, (name, &by_team(parts)), ("blocks", &blocks(width))).unwrap();
+            let (parts, whole) = (of("merged", Some("c")), of("merged", None));
+            let calls = [0, 1, 3, 8].map(|n| call(&kernels, "merged", [t, h, d, r], Some(n)));
+            for (func, call) in calls.iter().flat_map(|call| [(&parts, call), (&whole, call)]) {
+                for (teams, seed) in [(1, 0), (2, 1), (3, 2), (20, 3)] {
+                    let done = call.run(func, teams, seed);
+                    done.unwrap_or_else(|e| panic!("{t} {h} {d} {r}, {width} lanes, {teams} teams of {team}: {e}"));
+                }
+            }
+        }
+    }
+    let kernels = kernels(8, 12);
+    let producer = Schedule { width: 4, team: 3, threads: 12, ..Schedule::plain(&["t"]) };
+    let func = fused(&kernels, ("scaled", &producer), ("blocks", &blocks(4))).unwrap();
+    for (t, k) in [(6, 8), (3, 12), (3, 20), (1, 36)] {
+        let call = call(&kernels, "scaled", [t, k, 1, 12], None);
+        (1..5).for_each(|seed| call.run(&func, 4, seed).unwrap_or_else(|e| panic!("{t} rows of {k}: {e}")));
+    }
+}
+
+/// Rows that lanes do, some of them side by side, for one token; the last item is not whole.
+fn across(width: usize, tile: usize, team: usize) -> Schedule {
+    let piece = SideBySide { rows: width, pieces: [("v".to_string(), 4)].into() };
+    Schedule {
+        width,
+        team,
+        threads: if team > 1 { team * width } else { 32 },
+        lanes: Some("n".into()),
+        layout: [("w".to_string(), piece)].into(),
+        tile: [("n".to_string(), tile)].into(),
+        most: [("T".to_string(), 1)].into(),
+        ..Schedule::plain(&["n"])
+    }
+}
+
+#[test]
+fn an_item_can_be_rows_that_lanes_do() {
+    let kernels = kernels(8, 12);
+    for (width, tile, team) in [(4, 1, 1), (4, 2, 1), (8, 1, 3), (8, 3, 2), (16, 1, 2)] {
+        let func = fused(&kernels, ("across", &across(width, tile, team)), ("blocks", &blocks(width))).unwrap();
+        for (n, b) in [(12, 3), (24, 5), (60, 1), (96, 9)] {
+            let mut first = vec![floats(4 * n * b), vec![0xa5; 4 * n]];
+            let call = followed(&kernels, "across", &[1, n as i32, b as i32], &mut first);
+            for (workers, seed) in [(1, 0), (2, 1), (3, 2), (9, 3)] {
+                let done = call.run(&func, workers, seed);
+                done.unwrap_or_else(|e| panic!("{n} rows by {width} lanes, {tile} a lane, teams of {team}: {e}"));
+            }
+        }
+    }
+    // With several tokens, items are not in the order of memory, and rows need not come out even.
+    let refused = |schedule: &Schedule, reason: &str| {
+        let error = fused(&kernels, ("across", schedule), ("blocks", &blocks(4))).expect_err(reason);
+        assert!(error.contains(reason), "{error}");
+    };
+    let most = [("T".to_string(), 2)].into();
+    refused(&Schedule { most, ..across(4, 1, 1) }, "numbered by n, do not touch `y` in this order");
+    let split = vec!["t".into(), "n".into()];
+    refused(&Schedule { split, most: Default::default(), ..across(4, 1, 1) }, "does several iterations of `n`");
+}
+
 /// Changes the loop over the consumer's items.
 fn change(stmts: &mut [Stmt], f: &dyn Fn(&mut Stmt)) {
     for s in stmts {
@@ -209,6 +294,46 @@ fn wrong_arrivals_are_found() {
 }
 
 #[test]
+fn what_a_team_does_wrong_is_found() {
+    let kernels = kernels(12, 32);
+    let call = call(&kernels, "merged", [2, 4, 12, 32], Some(3));
+    let schedule = Schedule { team: 3, threads: 12, ..by_items(4, Some("c")) };
+    let fused = || fused(&kernels, ("merged", &schedule), ("blocks", &blocks(4))).unwrap();
+    fn lists(stmts: &mut Vec<Stmt>, f: &dyn Fn(&mut Vec<Stmt>)) {
+        stmts.iter_mut().flat_map(Stmt::lists_mut).for_each(|list| lists(list, f));
+        f(stmts);
+    }
+    let found = |change: &dyn Fn(&mut Vec<Stmt>), reasons: &[&str]| {
+        for seed in 0..30 {
+            let mut func = fused();
+            lists(&mut func.body, change);
+            let reason = call.run(&func, 1 + seed as usize % 4, seed).expect_err("no fault");
+            assert!(reasons.iter().any(|r| reason.contains(r)), "{reason}");
+        }
+    };
+    // The members do not wait for what the others have written.
+    let hasty = |list: &mut Vec<Stmt>| {
+        let read = |s: &Stmt| matches!(s, Stmt::For { body, .. } if matches!(body[..], [Stmt::Arrive { .. }, ..]));
+        if let Some(at) = list.iter().position(read) {
+            assert!(matches!(list.remove(at - 1), Stmt::Barrier));
+        }
+    };
+    found(&hasty, &["never written", "a race"]);
+    let each = |by: Owner| {
+        move |list: &mut Vec<Stmt>| {
+            for s in list {
+                if let Stmt::Arrive { by: who, .. } = s {
+                    *who = by;
+                }
+            }
+        }
+    };
+    // Every member counts at the merge, or the whole team at an item of the consumer, to which it does not come as one.
+    found(&each(Owner::Worker), &["never written", "a race", "a deadlock", "arrival", "waits for more than"]);
+    found(&each(Owner::Team), &["a deadlock", "different counters"]);
+}
+
+#[test]
 fn what_cannot_be_fused_is_refused_with_a_reason() {
     let kernels = kernels(8, 32);
     let refused = |producer, consumer, reason: &str| {
@@ -225,8 +350,10 @@ fn what_cannot_be_fused_is_refused_with_a_reason() {
     let inner = Schedule { split: vec!["b".into()], ..blocks(4) };
     refused(("plain", &plain), ("blocks", &inner), "do not touch `x` in this order");
     refused(("plain", &plain), ("merged", &items), "the workers of merged meet by themselves");
-    let team = Schedule { team: 2, threads: 8, ..by_items(4, None) };
-    refused(("summed", &team), ("blocks", &read), "the workers of summed form teams");
+    let team = Schedule { team: 2, threads: 8, ..blocks(4) };
+    refused(("plain", &plain), ("blocks", &team), "the workers of blocks form teams");
+    let few = Schedule { most: [("T".to_string(), 1)].into(), ..blocks(4) };
+    refused(("plain", &plain), ("blocks", &few), "blocks is for all sizes here");
     let scheduled = |name, schedule| Scheduled { kernel: kernel(&kernels, name), schedule };
     let error = fuse("f", scheduled("plain", &plain), scheduled("blocks", &read), (0, 0)).unwrap_err();
     assert!(error.to_string().contains("`x` of plain is not written"), "{error}");

@@ -2,7 +2,7 @@
 mod common;
 
 use common::{compile, f32s, meaning};
-use kgen::loop_ir::{Stmt, interp};
+use kgen::loop_ir::{Bind, Stmt, interp};
 use kgen::random::Random;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
@@ -169,6 +169,82 @@ fn what_surrounds_a_shared_sum_is_done_once() {
 }
 
 #[test]
+fn a_team_shares_maps_and_merges() {
+    // Arrays of lengths that are no multiples of lanes or members, read at other indices than they were written, in a side that
+    // all members take, and maps in a loop and inside of a turn.
+    let text =
+        "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, n: i32<0, 30>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
+        for t in par(T) {
+            let a = map(min(n, 21), |i| x[t][i] * 3.0);
+            let b = map(min(n, 21), |i| a[i] + 1.0);
+            let s = sum(0..min(n, 21), lanes(8), |acc, i| acc + a[min(n, 21) - 1 - i] * b[i]);
+            let (o, w) = merge(0..3, (map(20, |i| x[t][i]), s), |c| (map(20, |i| x[t][i + c]), x[t][c]),
+                |(o, w), (p, q)| { let r = map(20, |i| o[19 - i] + p[i]); (map(20, |i| r[19 - i] * w), q) });
+            let d = map(9, |i| o[i] * 0.5);
+            let u = if x[t][0] < 3.0 { sum(0..9, segments(2), |acc, i| acc + d[i]) } else { w };
+            for i in par(20) { let e = map(3, |j| o[j] * x[t][i]); y[t][i] = e[0] + e[1] * e[2] + o[i]; }
+            z[t] = u + s;
+        } }";
+    for n in [0, 1, 13, 21, 30] {
+        let buffers = [[rows(32), rows(32), rows(16)].concat(), vec![7; 400], vec![7; 20]];
+        assert_eq!(team_agrees(text, &Schedule::plain(&["t"]), &[5, n], &buffers), 6 * 7);
+    }
+}
+
+#[test]
+fn members_that_keep_to_their_own_elements_meet_once_in_a_merge() {
+    fn barriers(stmts: &[Stmt], inside: bool) -> usize {
+        let merge = |s: &Stmt| matches!(s, Stmt::For { bind: Bind::Serial, step: 1, .. });
+        let own = |s: &Stmt| usize::from(inside && matches!(s, Stmt::Barrier));
+        let lists = |s: &Stmt| s.lists().iter().map(|list| barriers(list, inside || merge(s))).sum::<usize>();
+        stmts.iter().map(|s| own(s) + lists(s)).sum()
+    }
+    let like = Schedule { parts: Some("c".into()), ..Schedule::plain(&["t"]) };
+    for (index, own) in [("i", true), ("31 - i", false)] {
+        let text = format!(
+            "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 3, 32>, y: &mut Ten<f32, T, 32>) {{ for t in par(T) {{
+            let (s, o) = merge(0..3, (1.0, map(32, |i| 0.5)), |c| (x[t][c][1], map(32, |i| x[t][c][i])),
+                |(s, o), (p, q)| (s * 0.5 + p, map(32, |i| o[{index}] * s + q[i])));
+            for i in par(32) {{ y[t][i] = o[31 - i] / s; }} }} }}"
+        );
+        let buffers = [[rows(32), rows(32), rows(32)].concat(), vec![7; 256]];
+        assert_eq!(team_agrees(&text, &like, &[2], &buffers), 6 * 7);
+        for (width, team) in [(1, 2), (8, 4), (32, 2), (4, 3)] {
+            let schedule = Schedule { width, team, threads: width * team, ..like.clone() };
+            let func = Target::Cuda.lower(&compile(&text), &schedule).unwrap();
+            assert_eq!(barriers(&func.body, false) == 0, own, "{width} lanes, teams of {team}");
+        }
+    }
+}
+
+#[test]
+fn teams_share_the_parts_of_a_merge() {
+    let text =
+        "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 4, 8>, n: i32<0, 4>, y: &mut Ten<f32, T, 20>, z: &mut Ten<f32, T>) {
+        for t in par(T) {
+            let a = map(8, |i| x[t][0][i] * 2.0);
+            let (s, o) = merge(0..min(n, t + 2), (1.0, map(20, |i| 0.5)), |c| {
+                let p = map(min(n, 3) + c, |j| x[t][c][j] * a[j]);
+                let l = sum(0..min(n, 3) + c, segments(3), |acc, j| acc + p[j]);
+                (l, map(20, |i| sum(0..min(n, 3) + c, chain, |acc, j| fma(p[j], x[t][c][(i * 3 + j) % 8], acc))))
+            }, |(s, o), (l, q)| (s * 0.5 + l, map(20, |i| o[19 - i] * 0.25 + q[i])));
+            for i in par(20) { y[t][i] = o[i] / s; }
+            z[t] = s;
+        } }";
+    let like = Schedule { parts: Some("c".into()), ..Schedule::plain(&["t"]) };
+    for n in 0..=4 {
+        let buffers = [[rows(32), rows(16)].concat(), vec![7; 240], vec![7; 12]];
+        assert_eq!(team_agrees(text, &like, &[3, n], &buffers), 6 * 7);
+    }
+    // The new state is a part itself, or the old one.
+    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 4, 8>, y: &mut Ten<f32, T, 7>) { for t in par(T) {
+        let (s, o, r) = merge(0..4, (1.0, map(7, |i| 0.5), map(7, |i| 1.5)), |c| (x[t][c][0], map(7, |i| x[t][c][i])),
+            |(s, o, r), (p, q)| (s + p, q, o));
+        for i in par(7) { y[t][i] = o[i] + r[i] * s; } } }";
+    assert_eq!(team_agrees(text, &like, &[2], &[rows(32), vec![7; 56]]), 6 * 7);
+}
+
+#[test]
 fn teams_that_cannot_be_are_refused() {
     let refused = |text: &str, change: &dyn Fn(&mut Schedule)| {
         let mut schedule = Schedule { width: 4, team: 2, threads: 8, ..Schedule::plain(&["n"]) };
@@ -210,7 +286,13 @@ fn teams_that_cannot_be_are_refused() {
     let parts = "#[kernel] fn f<N: Dim>(x: &Ten<f32, N, 4>, y: &mut Ten<f32, N>) { for n in par(N) {
         let (s, w) = merge(0..4, (1.0, 2.0), |c| (x[n][c], 1.0), |(s, w), (p, q)| (s * 0.25 + p, w + q));
         y[n] = s + w; } }";
-    wrong(parts, &|s| s.parts = Some("c".into()), "workers that form no teams");
+    wrong(parts, &|s| s.parts = Some("c".into()), "there is nothing that a team could share");
+    let within = "#[kernel] fn f<N: Dim>(x: &Ten<f32, N, 5>, y: &mut Ten<f32, N>) { for n in par(N) {
+        let (s, w) = merge(0..4, (1.0, 2.0), |c| (1.0, map(c + 1, |i| x[n][i])), |(s, w), (p, q)| {
+            let (u, v) = merge(0..2, (q, 1.0), |d| (x[n][d], 1.0), |(u, v), (a, b)| (u, v + a));
+            (s + u[0], w * v) });
+        y[n] = s + w; } }";
+    wrong(within, &|s| s.parts = Some("c".into()), "only the part knows");
     let on_cpu = Schedule { team: 2, threads: 2, ..Schedule::plain(&["n"]) };
     let refused = Target::Cpu(kgen::cpu::Isa::Scalar).lower(&compile(MATVEC), &on_cpu).unwrap_err();
     assert!(refused.contains("leave `team` out of the schedule"), "{refused}");

@@ -34,8 +34,9 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     for pair in library.pairs()? {
         let Pair { producer, consumer, edge: [from, to], .. } = &pair;
         writeln!(out, "\n{}\n  {producer}, then {consumer}, whose {to} is {from}", pair.name())?;
-        let sizes = pair.most.iter().map(|(size, most)| format!("{size} <= {most}"));
-        writeln!(out, "  one launch on CUDA where {}", sizes.collect::<Vec<_>>().join(", "))?;
+        let sizes: Vec<String> = pair.most.iter().map(|(size, most)| format!("{size} <= {most}")).collect();
+        let when = if sizes.is_empty() { String::new() } else { format!(" where {}", sizes.join(", ")) };
+        writeln!(out, "  one launch on CUDA{when}")?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! groups form teams, a CTA is one team, and the CTAs share the work items.
 //! Values that are the same in all lanes are computed by all of them and stored by the first.
 mod expr;
+mod in_flight;
 mod stmt;
 mod text;
 

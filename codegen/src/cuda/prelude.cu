@@ -42,6 +42,7 @@ DEVICE void ask_for(const u8* p, int bytes, int lane, int width) {
 
 // Counts an arrival at a counter, which the last of `of` sets to 0 again. What was written before it is seen by who comes later.
 DEVICE bool arrive(u32* counter, int of) {
+    if (of == 1) return true;
     u32 before;
     asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
                  : "=r"(before) : "l"(__cvta_generic_to_global(counter)), "r"((u32)of - 1u) : "memory");
@@ -53,6 +54,11 @@ DEVICE bool arrive(u32* counter, int of, int lane, u32 mask, int width) {
     const int last = lane == 0 ? arrive(counter, of) : 0;
     __syncwarp(mask);
     return __shfl_sync(mask, last, 0, width);
+}
+// The same for a team, which is all threads of a CTA: it counts once.
+DEVICE bool arrive_as_cta(u32* counter, int of) {
+    __syncthreads();
+    return __syncthreads_or(threadIdx.x == 0 && arrive(counter, of));
 }
 
 // Copies from global to shared memory that go on while the thread does: it waits for its own.

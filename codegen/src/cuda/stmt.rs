@@ -1,6 +1,6 @@
 //! Prints functions and statements.
-use super::array;
 use super::text::Text;
+use super::{array, in_flight};
 use crate::ir::Span;
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;
@@ -127,7 +127,12 @@ impl<'a> Printer<'a> {
         })
     }
 
-    fn stmts<'s>(&self, stmts: impl IntoIterator<Item = &'s Stmt>, depth: usize, out: &mut Text) -> Printed<()> {
+    pub(super) fn stmts<'s>(
+        &self,
+        stmts: impl IntoIterator<Item = &'s Stmt>,
+        depth: usize,
+        out: &mut Text,
+    ) -> Printed<()> {
         let (mut of_team, mut of_group) = (0, 0);
         for s in stmts {
             if let Some(span) = self.place(s) {
@@ -188,11 +193,10 @@ impl<'a> Printer<'a> {
                         "{".into()
                     }
                     Bind::Serial | Bind::Rolled => {
-                        let innermost = body.iter().all(|s| s.lists().is_empty() && !matches!(s, Stmt::Barrier));
                         if *bind == Bind::Rolled {
                             out.bare(depth, "#pragma unroll 1");
-                        } else if innermost && self.func.in_flight > 1 {
-                            out.bare(depth, &format!("#pragma unroll {}", self.func.in_flight));
+                        } else if self.func.in_flight > 1 && in_flight::waits_for_memory(body) {
+                            return self.in_flight((*var, *step), (lo, hi), body, depth, out);
                         }
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
                         format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")
@@ -224,12 +228,12 @@ impl<'a> Printer<'a> {
                     out.bare(depth, "__syncwarp(mask);");
                 }
             }
-            Stmt::Arrive { last, counter, of } => {
-                let (counter, of) = (self.text(counter)?, self.text(of)?);
-                let arrive = format!("arrive(counters + {counter}, {of}");
-                let call = match self.func.width {
-                    1 => format!("{arrive})"),
-                    width => format!("{arrive}, lane, mask, {width})"),
+            Stmt::Arrive { last, counter, of, by } => {
+                let arrival = format!("counters + {}, {}", self.text(counter)?, self.text(of)?);
+                let call = match (by, self.func.width) {
+                    (Owner::Team, _) => format!("arrive_as_cta({arrival})"),
+                    (Owner::Worker, 1) => format!("arrive({arrival})"),
+                    (Owner::Worker, width) => format!("arrive({arrival}, lane, mask, {width})"),
                 };
                 out.line(depth, &format!("const bool {} = {call};", self.var(*last)));
             }

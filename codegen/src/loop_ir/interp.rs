@@ -36,7 +36,13 @@ pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], l
     }
     let mut shared = Shared::new(func, ints, buffers, 1).map_err(|reason| fault(func, reason))?;
     let mut worker = Worker::new(func, (ints, floats), 0, (lo, hi), 1);
-    while worker.go_on(&mut shared)? != Pause::Done {}
+    loop {
+        match worker.go_on(&mut shared)? {
+            Pause::Meeting => {}
+            Pause::Barrier => return Err(fault(func, "a team meets, where one worker does each item".into())),
+            Pause::Done => break,
+        }
+    }
     shared.finish().map_err(|reason| fault(func, reason))
 }
 
@@ -45,8 +51,8 @@ pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], l
 ///
 /// Faults: those of [`run`] by itself, a race (two workers touch a byte, one of them writes, and no meeting puts them in order),
 /// a number in scratch memory, in an array of a team or in a buffer that the function writes, that is read before it is written,
-/// a touch of what is being copied, a member that waits at a barrier to which another cannot come, and counters that are not 0
-/// at the end.
+/// a touch of what is being copied, a member that waits where another cannot come, members that arrive as one at different
+/// counters, and counters that are not 0 at the end.
 pub fn run_at_once(
     func: &Func,
     ints: &[i32],
@@ -70,11 +76,7 @@ pub fn run_at_once(
             Pause::Barrier => teams[team].wait(running.swap_remove(next)),
             Pause::Done => teams[team].done(running.swap_remove(next)),
         }
-        let released = teams[team].released(func)?;
-        if !released.is_empty() {
-            shared.meet(team);
-            running.extend(released);
-        }
+        running.extend(teams[team].released(func, &mut shared)?);
     }
     shared.finish().map_err(|reason| fault(func, reason))
 }

@@ -5,7 +5,7 @@
 //!
 //! Workers (threads of a CPU, groups of threads on a GPU) share the items of the [`Bind::Work`] loop and run at once. What they
 //! tell each other goes through [`Mem::Scratch`] and [`Stmt::Arrive`], and through nothing else. A *team* of workers may do
-//! each item together: its members share arrays ([`Mem::Shared`]), and meet at [`Stmt::Barrier`].
+//! each item together: its members share arrays ([`Mem::Shared`]), and meet at [`Stmt::Barrier`] and where they arrive as one.
 //!
 //! A worker is `width` lanes in lockstep inside its [`Bind::Simd`] loop. An expression is *uniform* (one value)
 //! or *varying* (one value a lane): varying are the lane variable, loads with a lane stride, variables declared so, and
@@ -73,7 +73,7 @@ pub struct Func {
     pub width: usize,
     /// Members of the `Team` loop; 1 where there is none.
     pub team: usize,
-    /// Iterations of an innermost loop that compilers write out.
+    /// Iterations of an innermost loop that loads from buffers which printers write out.
     pub in_flight: usize,
     /// How many of the integer parameters are dims.
     pub dims: usize,
@@ -137,12 +137,12 @@ pub enum Bind {
     Simd,
 }
 
-/// Whose an array is.
+/// Whose an array is, or who arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// One for each worker.
+    /// Each worker by itself.
     Worker,
-    /// One for each team.
+    /// The members of a team together.
     Team,
 }
 
@@ -187,11 +187,14 @@ pub enum Stmt {
         other: Vec<Stmt>,
     },
     /// Counts one of `of` arrivals at a counter (both uniform); `last` is whether it was the last, which sets the counter to 0 again.
-    /// What a worker wrote before it arrived can be read by those that arrive later.
+    /// What a worker wrote before it arrived can be read by those that arrive later; one of one hears of nobody. The members of a
+    /// team that arrives meet here as at a barrier and count once: what any of them wrote counts as written before, what others
+    /// did before they arrived all of them hear of, and `last` is the same for all.
     Arrive {
         last: Var,
         counter: Expr,
         of: Expr,
+        by: Owner,
     },
     /// All members of the team meet, each at this statement and in the same item. What a member did before it, all others can
     /// rely on after it.

@@ -78,8 +78,9 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
         Stmt::Store { to, value, .. } => format!("{} = {}", access(func, to), expr(func, value)),
         Stmt::Prefetch { from, bytes } => format!("prefetch {bytes} of {}", access(func, from)),
-        Stmt::Arrive { last, counter, of } => {
-            format!("let {} = arrive at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
+        Stmt::Arrive { last, counter, of, by } => {
+            let who = if *by == Owner::Team { "arrive as a team" } else { "arrive" };
+            format!("let {} = {who} at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }
         Stmt::Barrier => format!("barrier {}", barrier(func, stmt)),
         Stmt::Copy { to, from, len } => format!("copy {} = {len} of {}", access(func, to), access(func, from)),

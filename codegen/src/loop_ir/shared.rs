@@ -203,13 +203,16 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// A worker arrives; whether it is the last of `of`.
+    /// A worker arrives; whether it is the last of `of`. One of one hears of nobody.
     pub fn arrive(&mut self, worker: usize, counter: i32, of: i32) -> Result<bool, String> {
         let count = self.counters.len();
         let place = usize::try_from(counter).ok().and_then(|i| self.counters.get_mut(i));
         let (arrived, heard) = place.ok_or_else(|| format!("counter {counter} of {count}"))?;
         if of < 1 || *arrived >= of as u32 {
             return Err(format!("arrival {arrived} of {of}"));
+        }
+        if of == 1 {
+            return Ok(true);
         }
         let own = &mut self.clocks[worker];
         for (heard, own) in heard.iter_mut().zip(own.iter_mut()) {

@@ -1,5 +1,7 @@
-//! Members of a team that wait for each other at a barrier. One that waits where another can never come is a deadlock.
+//! Members of a team that wait for each other, at a barrier or to arrive as one. One that waits where another can never come is
+//! a deadlock.
 use super::interp::Fault;
+use super::shared::Shared;
 use super::worker::Worker;
 use super::{Func, Stmt, print};
 
@@ -11,7 +13,7 @@ pub struct Team<'a> {
 }
 
 impl<'a> Team<'a> {
-    /// A member waits at a barrier.
+    /// A member waits for the others.
     pub fn wait(&mut self, member: Worker<'a>) {
         self.waiting.push(member);
     }
@@ -21,20 +23,41 @@ impl<'a> Team<'a> {
         self.done.push(member);
     }
 
-    /// Those that wait, where all members do, at the same barrier. A fault where some wait in vain.
-    pub fn released(&mut self, func: &Func) -> Result<Vec<Worker<'a>>, Fault> {
+    /// Those that wait, where all members do, at the same statement: now they have heard of each other. A fault where some wait
+    /// in vain.
+    pub fn released(&mut self, func: &Func, shared: &mut Shared) -> Result<Vec<Worker<'a>>, Fault> {
         if self.waiting.len() + self.done.len() < func.team || self.waiting.is_empty() {
             return Ok(Vec::new());
         }
         let first = &self.waiting[0];
         let elsewhere = |other: &&Worker| !same(first.waits_at(), other.waits_at());
-        match self.done.first().or_else(|| self.waiting.iter().find(elsewhere)) {
-            Some(other) => Err(deadlock(func, first, other)),
-            None => {
-                self.waiting.iter_mut().for_each(Worker::release);
-                Ok(std::mem::take(&mut self.waiting))
-            }
+        if let Some(other) = self.done.first().or_else(|| self.waiting.iter().find(elsewhere)) {
+            return Err(deadlock(func, first, other));
         }
+        shared.meet(first.team());
+        let last = self.arrive(func, shared)?;
+        self.waiting.iter_mut().for_each(|member| member.release(last));
+        Ok(std::mem::take(&mut self.waiting))
+    }
+
+    /// Where the members have come to arrive, counts that once; whether it was the last.
+    fn arrive(&mut self, func: &Func, shared: &mut Shared) -> Result<bool, Fault> {
+        let mut arrivals = Vec::new();
+        for member in &mut self.waiting {
+            arrivals.extend(member.arrival(shared)?);
+        }
+        let Some((counter, of)) = arrivals.first().copied() else { return Ok(false) };
+        let first = &self.waiting[0];
+        let fault = |reason| {
+            let node = first.waits_at().map_or_else(String::new, |(stmt, _)| print::head(func, stmt));
+            Fault { node, reason }
+        };
+        if arrivals.iter().any(|other| *other != (counter, of)) {
+            return Err(fault("the members of a team arrive at different counters".into()));
+        }
+        let last = shared.arrive(first.id, counter, of).map_err(fault)?;
+        shared.meet(first.team());
+        Ok(last)
     }
 }
 

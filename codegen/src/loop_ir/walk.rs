@@ -57,7 +57,7 @@ parts!(exprs_mut, lists_mut, children_mut, mut);
 
 impl Func {
     /// Whether workers write a buffer and load from it, too. That is so where two kernels are fused, and never in a kernel by
-    /// itself. Copies do not count: they are of teams, which are not fused.
+    /// itself. Copies do not count: they are of teams, and what was handed on is read by no team.
     pub fn hands_on(&self, buffer: usize) -> bool {
         self.buffers[buffer].written && reads(&self.body, Mem::Buffer(buffer))
     }

@@ -44,7 +44,7 @@ impl Stop {
 pub enum Pause {
     /// It is about to meet others, or to wait for its copies: others may come first.
     Meeting,
-    /// It waits for its team at a barrier.
+    /// It waits for its team, at a barrier or an arrival.
     Barrier,
     /// It has done all its items.
     Done,
@@ -83,6 +83,8 @@ pub struct Worker<'a> {
     pub(super) simd: bool,
     /// Whether it has waited for its turn, or for its team, at the meeting that it is about to go to.
     waited: bool,
+    /// Whether the arrival that its team has just come to was the last.
+    last: bool,
 }
 
 /// A worker while it has its turn.
@@ -107,7 +109,7 @@ impl<'a> Worker<'a> {
         let locals = vec![Vec::new(); func.vars.len()];
         let frames = vec![Frame::List { stmts: &func.body, next: 0 }];
         let items = (from, to, step);
-        Worker { func, id, frames, vars, locals, items, item: None, simd: func.width == 1, waited: false }
+        Worker { func, id, frames, vars, locals, items, item: None, simd: func.width == 1, waited: false, last: false }
     }
 
     /// The number of its team.
@@ -120,17 +122,26 @@ impl<'a> Worker<'a> {
         self.id % self.func.team
     }
 
-    /// The barrier that it is at, and in which item.
+    /// Where it waits for its team, and in which item.
     pub fn waits_at(&self) -> Option<(&'a Stmt, i32)> {
         let Some(Frame::List { stmts, next }) = self.frames.last() else { return None };
-        let stmt = stmts.get(*next).filter(|stmt| matches!(stmt, Stmt::Barrier))?;
+        let stmt = stmts.get(*next).filter(|stmt| of_team(stmt))?;
         let item = self.item.and_then(|var| self.vars[var.0 as usize]);
         Some((stmt, item.map_or(0, |item| item.lanes[0] as i32)))
     }
 
-    /// All of its team have come to the barrier that it is at.
-    pub fn release(&mut self) {
+    /// The counter that its team arrives at, and of how many, where it waits for that.
+    pub fn arrival(&mut self, shared: &mut Shared) -> Result<Option<(i32, i32)>, Fault> {
+        let Some((stmt @ Stmt::Arrive { counter, of, .. }, _)) = self.waits_at() else { return Ok(None) };
+        let func = self.func;
+        let numbers = Turn { w: self, shared }.arrival(counter, of);
+        numbers.map(Some).map_err(|stop| stop.at(|| print::head(func, stmt)))
+    }
+
+    /// All of its team have come to where it waits; whether theirs was the last arrival.
+    pub fn release(&mut self, last: bool) {
         self.waited = true;
+        self.last = last;
     }
 
     /// Goes on until it is about to meet others, or done.
@@ -156,11 +167,11 @@ impl<'a> Worker<'a> {
                         continue;
                     };
                     match stmt {
+                        stmt if of_team(stmt) && !self.waited => return Ok(Pause::Barrier),
                         Stmt::Arrive { .. } | Stmt::Await if !self.waited => {
                             self.waited = true;
                             return Ok(Pause::Meeting);
                         }
-                        Stmt::Barrier if !self.waited => return Ok(Pause::Barrier),
                         _ => {}
                     }
                     *next += 1;
@@ -191,6 +202,11 @@ impl<'a> Worker<'a> {
         self.vars[var.0 as usize] = Some(if info.varying { value.spread(self.func.width) } else { value });
         Ok(())
     }
+}
+
+/// Whether the members of a team meet here.
+fn of_team(stmt: &Stmt) -> bool {
+    matches!(stmt, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. })
 }
 
 impl<'a> Turn<'_, 'a, '_, '_> {
@@ -227,13 +243,22 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 Ok(())
             }
             Stmt::Prefetch { from, .. } => self.uniform(&from.addr, Ty::I64).map(drop),
-            Stmt::Arrive { last, counter, of } => {
-                let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
-                let of = self.uniform(of, Ty::I32)?.lanes[0] as i32;
-                let is_last = self.shared.arrive(self.w.id, counter, of)?;
+            Stmt::Arrive { last, counter, of, by } => {
+                let is_last = match by {
+                    Owner::Team => self.w.last,
+                    Owner::Worker => {
+                        let (counter, of) = self.arrival(counter, of)?;
+                        self.shared.arrive(self.w.id, counter, of)?
+                    }
+                };
                 self.w.assign(*last, Value::one(Ty::Bool, is_last as u32))
             }
         }
+    }
+
+    fn arrival(&mut self, counter: &Expr, of: &Expr) -> Result<(i32, i32), Stop> {
+        let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
+        Ok((counter, self.uniform(of, Ty::I32)?.lanes[0] as i32))
     }
 
     fn for_(&mut self, bind: Bind, var: Var, [lo, hi]: [&Expr; 2], step: i32, body: &'a [Stmt]) -> Result<(), Stop> {

@@ -1,8 +1,9 @@
 //! The index of the largest float: lanes keep a best of their own, which an xor tree combines.
 use super::build::{float, int};
+use super::team::Turns;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{Axis, BinOp, Block, Scalar};
-use crate::loop_ir::{self, Access, Bind, Expr, Mem, Stmt};
+use crate::loop_ir::{self, Access, Bind, Expr, Stmt};
 
 /// The index where nothing has been seen: larger than every index.
 const NOWHERE: i32 = i32::MAX;
@@ -43,7 +44,9 @@ impl Lower<'_> {
         match &member {
             // What is left when the members have had their turns, all of them do: to see a number again changes nothing.
             Some(member) => {
-                if let Some(end) = self.in_turns(axis, member.clone(), (lo, hi.clone()), lanes, envs, step)? {
+                let turns = |l: &mut Self, base: Op, stride: i32| l.iterations(axis.var, (base, stride), envs, step);
+                let (name, by) = (self.axis_name(axis), Turns::of(lanes));
+                if let Some(end) = self.in_turns(name, member.clone(), (lo, hi.clone()), by, turns)? {
                     self.serial(axis.var, (end, hi), envs, step)?;
                 }
             }
@@ -73,7 +76,6 @@ impl Lower<'_> {
         let arrays = [("most", Scalar::F32), ("at", Scalar::I32)];
         let [values, places] = arrays.map(|(name, scalar)| (self.team_array(name, scalar, team), scalar));
         let slot = |l: &mut Self, (array, scalar): (loop_ir::Var, Scalar), index: Op| Access {
-            mem: Mem::Shared(array),
             scalar,
             ..l.element(array, index, 0)
         };

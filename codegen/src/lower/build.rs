@@ -87,7 +87,10 @@ impl<'a> Lower<'a> {
     ) -> Lowered<()> {
         let var = self.var(name, Ty::I32, bind == Bind::Simd);
         let index = self.read(var);
-        let (body, ()) = self.inside(|l| f(l, index))?;
+        let (body, ()) = self.inside(|l| {
+            l.blocks.last_mut().expect("a block is open").repeats = true;
+            f(l, index)
+        })?;
         self.push(Stmt::For { bind, var, lo: lo.e, hi: hi.e, step, body });
         Ok(())
     }
@@ -230,11 +233,12 @@ impl<'a> Lower<'a> {
         var
     }
 
-    /// The element of a local array of f32 at `index` (and at the next ones in the other lanes, with `stride` 1).
+    /// The element of an array of f32 at `index` (and at the next ones in the other lanes, with `stride` 1).
     pub(super) fn element(&mut self, array: Var, index: Op, stride: i32) -> Access {
         let wide = self.widen(index);
         let addr = self.long(BinOp::Mul, wide, long(4));
-        Access { mem: Mem::Local(array), addr: Box::new(addr.e), lane_stride: 4 * stride, scalar: ir::Scalar::F32 }
+        let mem = if self.team.owns(array) { Mem::Shared(array) } else { Mem::Local(array) };
+        Access { mem, addr: Box::new(addr.e), lane_stride: 4 * stride, scalar: ir::Scalar::F32 }
     }
 
     pub(super) fn load(&mut self, access: Access) -> Op {

@@ -1,4 +1,5 @@
 //! Two kernels as one function: whoever finishes the last item of the first that an item of the second reads does that one.
+//! Where a team finishes it, its members share those items of the second.
 //!
 //! Both are lowered and tidied by themselves before, so that nothing of the second moves to before the arrival that it waits for.
 use super::build::arithmetic;
@@ -6,7 +7,7 @@ use super::splice::{Items, joined};
 use super::tile::{Tile, tile};
 use super::{Illegal, lower};
 use crate::ir::{BinOp, Kernel};
-use crate::loop_ir::{Bind, Expr, Func, Scratch, Stmt, Ty, Var, VarInfo};
+use crate::loop_ir::{Bind, Expr, Func, Owner, Scratch, Stmt, Ty, Var, VarInfo};
 use crate::schedule::Schedule;
 
 /// A kernel and how it is run.
@@ -29,6 +30,12 @@ pub const MOST_ELEMENTS: i32 = i32::MAX / 2;
 /// [`MOST_ELEMENTS`].
 pub fn fuse(name: &str, producer: Scheduled, consumer: Scheduled, edge: (usize, usize)) -> Result<Func, Illegal> {
     let illegal = |reason| Illegal { kernel: name.into(), reason };
+    if !consumer.schedule.most.is_empty() {
+        return Err(illegal(format!(
+            "{} is for all sizes here: leave `most` out of its schedule",
+            consumer.kernel.name
+        )));
+    }
     let (first, then) = (lower(producer.kernel, producer.schedule)?, lower(consumer.kernel, consumer.schedule)?);
     check(&first, &then, edge).map_err(illegal)?;
     let map = |s: Scheduled, buffer| tile(s.kernel, s.schedule, buffer).map_err(|e| format!("{}: {e}", s.kernel.name));
@@ -50,8 +57,8 @@ fn check(first: &Func, then: &Func, edge: (usize, usize)) -> Result<(), String> 
     if first.width != then.width {
         return Err(format!("{} has {} lanes, {} has {}", first.name, first.width, then.name, then.width));
     }
-    if let Some(team) = [first, then].into_iter().find(|func| func.team > 1) {
-        return Err(format!("the workers of {} form teams", team.name));
+    if then.team > 1 {
+        return Err(format!("the workers of {} form teams", then.name));
     }
     if then.scratch.is_some() {
         return Err(format!("the workers of {} meet by themselves", then.name));
@@ -71,7 +78,8 @@ fn lengths((mut a, mut b): (Tile, Tile), dims: u32) -> (Expr, Expr) {
     (a.len(0), b.len(dims))
 }
 
-/// Where an item of the producer is complete, arrives at each item of the consumer that reads of it; the last does that one.
+/// Where an item of the producer is complete, arrives at each item of the consumer that reads of it; the last does that one. The
+/// members of a team take turns in these items, each by itself.
 fn with_arrivals(
     mut func: Func,
     [mut producer, consumer]: [Items; 2],
@@ -81,24 +89,33 @@ fn with_arrivals(
     let span = func.vars[consumer.item.0 as usize].span;
     func.vars.push(VarInfo { name: "last".into(), ty: Ty::Bool, varying: false, span });
     let item = Expr::Var(consumer.item);
-    let (own_counters, (place, number)) = match &producer.scratch {
+    let (own_counters, count, (place, number)) = match &producer.scratch {
         Some(scratch) => {
-            (scratch.counters.clone(), merged(&mut producer.body).ok_or("no arrival at a merge was found")?)
+            let merged = merged(&mut producer.body).ok_or("no arrival at a merge was found")?;
+            (scratch.counters.clone(), scratch.counters.clone(), merged)
         }
-        None => (Expr::Int(0), (&mut producer.body, Expr::Var(producer.item))),
+        None => (Expr::Int(0), producer.work.clone(), (&mut producer.body, Expr::Var(producer.item))),
     };
-    let (lo, hi) = overlapping(number, &writes, &reads);
+    // The last item of either may be shorter than the others: no item comes after it.
+    let (mut lo, hi) = overlapping(number, &writes, &reads);
+    let hi = arithmetic(BinOp::Min, hi, consumer.work.clone());
     let (from, to) = overlapping(item.clone(), &reads, &writes);
+    let to = arithmetic(BinOp::Min, to, count);
     let counter = arithmetic(BinOp::Add, own_counters.clone(), item);
-    let arrive = Stmt::Arrive { last, counter, of: arithmetic(BinOp::Sub, to, from) };
+    let arrive = Stmt::Arrive { last, counter, of: arithmetic(BinOp::Sub, to, from), by: Owner::Worker };
     let read = Stmt::If { cond: Expr::Var(last), then: consumer.body, other: Vec::new() };
-    place.push(Stmt::For { bind: Bind::Serial, var: consumer.item, lo, hi, step: 1, body: vec![arrive, read] });
+    if let Some(member) = producer.member {
+        place.push(Stmt::Barrier);
+        lo = arithmetic(BinOp::Add, lo, Expr::Var(member));
+    }
+    let step = func.team as i32;
+    place.push(Stmt::For { bind: Bind::Serial, var: consumer.item, lo, hi, step, body: vec![arrive, read] });
     // Where there are counters, there is scratch memory, too.
     let item_bytes = producer.scratch.as_ref().map_or(4, |scratch| scratch.item_bytes);
     func.scratch = Some(Scratch { item_bytes, counters: arithmetic(BinOp::Add, own_counters, consumer.work) });
     func.work = producer.work.clone();
     func.body = consumer.head;
-    func.body.extend(producer.whole(func.width));
+    func.body.extend(producer.whole(func.team, func.width));
     Ok(func)
 }
 

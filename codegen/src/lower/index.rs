@@ -129,6 +129,8 @@ fn parts(v: Val) -> (Op, i32) {
     match v {
         Val::Affine { base, stride } => (base, stride),
         Val::Op(op) | Val::Partial(op) => (op, 0),
-        Val::Halves { .. } | Val::Array(_) => unreachable!("halves are added up before, arrays are no operands"),
+        Val::Halves { .. } | Val::Array(_) | Val::Left { .. } => {
+            unreachable!("halves are added up before, arrays are no operands")
+        }
     }
 }

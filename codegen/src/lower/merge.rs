@@ -1,6 +1,6 @@
 //! Merges: a state of registers and arrays that every part replaces, in ascending order.
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, Expr, MergeStep, Scalar, Stmt, Var};
+use crate::ir::{Axis, Expr, MergeStep, Stmt, Var};
 use crate::loop_ir;
 
 impl Lower<'_> {
@@ -51,17 +51,31 @@ impl Lower<'_> {
                 }
             }
             pairs.into_iter().try_for_each(|(old, new)| l.replace(old, new))
-        })
+        })?;
+        self.meet_once();
+        Ok(())
+    }
+
+    /// After a merge by a team: its members meet once, where they need not after every part.
+    fn meet_once(&mut self) {
+        if self.member().is_none() {
+            return;
+        }
+        let stmts = &mut self.blocks.last_mut().expect("a block is open").stmts;
+        let Some(loop_ir::Stmt::For { bind, var, lo, hi, step, mut body }) = stmts.pop() else {
+            unreachable!("a merge is a loop")
+        };
+        let apart = self.without_barriers(&mut body);
+        self.push(loop_ir::Stmt::For { bind, var, lo, hi, step, body });
+        if apart {
+            self.push(loop_ir::Stmt::Barrier);
+        }
     }
 
     /// A value that stays what it is while the state is replaced: one that is a state variable itself is copied.
     fn kept(&mut self, value: Val) -> Lowered<Val> {
         match value {
-            Val::Array(from) if self.states.contains(&from) => {
-                let array = self.array("kept", Scalar::F32, self.array_len(from));
-                self.copy(from, array)?;
-                Ok(Val::Array(array))
-            }
+            Val::Array(array) if self.states.contains(&array) => Ok(Val::Array(self.copied_array("kept", &value)?)),
             Val::Op(op) if matches!(op.e, loop_ir::Expr::Var(v) if self.registers.contains(&v)) => {
                 Ok(Val::Op(self.emit(op.e, op.ty, op.varying)))
             }
@@ -73,10 +87,9 @@ impl Lower<'_> {
     fn state(&mut self, var: Var, init: Val) -> Lowered<Val> {
         let name = self.kernel.vars[var.0 as usize].name.clone();
         match init {
-            Val::Array(from) => {
-                let array = self.array(&name, Scalar::F32, self.array_len(from));
+            from @ (Val::Array(_) | Val::Left { .. }) => {
+                let array = self.copied_array(&name, &from)?;
                 self.states.insert(array);
-                self.copy(from, array)?;
                 Ok(Val::Array(array))
             }
             init => {
@@ -89,7 +102,7 @@ impl Lower<'_> {
 
     fn replace(&mut self, old: Val, new: Val) -> Lowered<()> {
         match (old, new) {
-            (Val::Array(to), Val::Array(from)) => self.copy(from, to),
+            (Val::Array(to), from @ (Val::Array(_) | Val::Left { .. })) => self.copy(&from, to),
             (Val::Op(Op { e: loop_ir::Expr::Var(register), .. }), new) => {
                 let new = self.op(new);
                 self.set(register, new);

@@ -14,6 +14,7 @@ mod map;
 mod merge;
 mod nest;
 mod overrun;
+mod own;
 mod pack;
 mod parts;
 mod reduce;
@@ -104,8 +105,16 @@ enum Val {
         scale: Op,
         halves: Vec<Op>,
     },
-    /// A local array.
+    /// An array of the worker or of the team.
     Array(loop_ir::Var),
+    /// An array that a part of a merge has left in scratch memory: float `at` from `base` on is its first.
+    Left {
+        base: Op,
+        at: usize,
+        len: usize,
+        /// The number of its elements, where it is the same for all parts.
+        count: Option<Op>,
+    },
 }
 
 /// Values of variables, for one of the iterations that are lowered together.
@@ -151,5 +160,7 @@ struct Lower<'a> {
 #[derive(Default)]
 struct Block {
     stmts: Vec<loop_ir::Stmt>,
+    /// Whether it is the body of a loop.
+    repeats: bool,
     known: HashMap<String, Op>,
 }

@@ -1,11 +1,12 @@
 //! Whether iterations beyond the last one could be computed, too, so that the last register need not be taken apart.
-use super::Lower;
+use super::{Env, Lower};
 use crate::ir::{Axis, Block, Expr, Kernel, Kind, Stmt, Ty, Var};
 
 impl Lower<'_> {
     /// Whether iterations up to `cap` could be computed where only some are asked for: all they read is there.
-    pub(super) fn can_overrun(&self, axis: &Axis, body: &Block, cap: usize) -> bool {
-        let reader = Reader { kernel: self.kernel, axis: axis.var, cap };
+    pub(super) fn can_overrun(&self, axis: &Axis, body: &Block, cap: usize, envs: &[Env]) -> bool {
+        let whole = |array: &Var| envs.iter().all(|env| env.get(array).is_some_and(|a| self.has_whole_registers(a)));
+        let reader = Reader { kernel: self.kernel, axis: axis.var, cap, whole: &whole };
         cap.is_multiple_of(self.width()) && reader.block(body)
     }
 }
@@ -16,6 +17,8 @@ struct Reader<'a> {
     kernel: &'a Kernel,
     axis: Var,
     cap: usize,
+    /// Whether an array can be read up to the end of a register.
+    whole: &'a dyn Fn(&Var) -> bool,
 }
 
 impl Reader<'_> {
@@ -42,6 +45,7 @@ impl Reader<'_> {
             }
             Kind::At { array, index } if self.is_axis(index) => {
                 matches!(self.kernel.vars[array.0 as usize].ty, Ty::Array { cap } if cap >= self.cap)
+                    && (self.whole)(array)
             }
             Kind::At { index, .. } => !mentions(index, self.axis),
             Kind::Unary(_, a) => all(&[a]),

@@ -1,11 +1,11 @@
-//! A merge whose parts workers share: each computes one and leaves it in scratch memory, and the last of them to arrive merges
-//! all, in the kernel's order.
+//! A merge whose parts workers or teams share: each computes one and leaves it in scratch memory, and the last of them to arrive
+//! merges all, in the kernel's order.
 use super::axis::give;
 use super::build::{int, long};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, MergeStep, Scalar, Stmt, Var, walk};
-use crate::loop_ir::{Access, Expr, Mem, Scratch, Stmt as Out, Ty};
-use std::collections::HashMap;
+use crate::loop_ir::{Access, Expr, Mem, Owner, Scratch, Stmt as Out, Ty};
+use std::collections::{HashMap, HashSet};
 
 /// A merge that is spread over workers.
 pub(super) struct Parts<'k> {
@@ -21,6 +21,46 @@ pub(super) struct Parts<'k> {
     after: &'k [Stmt],
 }
 
+/// What comes before a merge, by what needs it.
+#[derive(Default)]
+struct Before<'k> {
+    /// Its bounds,
+    bounds: Vec<&'k Stmt>,
+    /// the parts and the merging both,
+    both: Vec<&'k Stmt>,
+    /// the parts alone,
+    parts: Vec<&'k Stmt>,
+    /// or the merging alone and what comes after it.
+    merging: Vec<&'k Stmt>,
+}
+
+impl<'k> Parts<'k> {
+    fn before(&self) -> Before<'k> {
+        let mut bounds = walk::mentioned(&[], [&self.axis.lo, &self.axis.hi]);
+        let mut parts = walk::mentioned(self.part, []);
+        let inits = self.state.iter().map(|(_, init)| init);
+        let mut merging = walk::mentioned(&self.next.stmts, self.next.values.iter().chain(inits));
+        merging.extend(walk::mentioned(self.after, []));
+        let mut before = Before::default();
+        for s in self.before.iter().rev() {
+            let own = walk::mentioned(std::slice::from_ref(s), []);
+            let needed = |by: &mut HashSet<Var>| {
+                let needed = made(s).iter().any(|var| by.contains(var));
+                by.extend(own.iter().filter(|_| needed));
+                needed
+            };
+            let group = match (needed(&mut bounds), needed(&mut parts), needed(&mut merging)) {
+                (true, ..) => &mut before.bounds,
+                (_, true, true) => &mut before.both,
+                (_, true, _) => &mut before.parts,
+                _ => &mut before.merging,
+            };
+            group.insert(0, s);
+        }
+        before
+    }
+}
+
 /// A value of a part that merging needs, with its place in the part's scratch memory in floats.
 struct Kept {
     var: Var,
@@ -28,6 +68,8 @@ struct Kept {
     /// Floats, and whether they are an array.
     len: usize,
     array: bool,
+    /// The number of an array's elements, where it is known here.
+    count: Option<Op>,
 }
 
 impl<'a> Lower<'a> {
@@ -69,22 +111,30 @@ impl<'a> Lower<'a> {
     /// One part of one iteration; `number` is the iteration's, `item` the part's among all.
     pub(super) fn part(&mut self, p: &Parts, (item, number, index): (Op, Op, Op), env: &mut Env) -> Lowered<()> {
         let envs = std::slice::from_mut(env);
-        self.stmts(p.before, envs)?;
+        let before = p.before();
+        let stmts = |l: &mut Self, list: &[&Stmt], envs: &mut [Env]| {
+            list.iter().try_for_each(|s| l.stmts(std::slice::from_ref(*s), envs))
+        };
+        stmts(self, &before.bounds, envs)?;
         let (lo, hi) = self.bounds(p.axis, envs)?;
         // An iteration without parts is merged by whoever would have done its first.
         let count = self.binary(BinOp::Max, hi.clone(), int(1));
         let mine = self.binary(BinOp::Lt, index.clone(), count.clone());
         let (then, ()) = self.inside(|l| {
+            stmts(l, &before.both, envs)?;
             let exists = l.binary(BinOp::Lt, index.clone(), hi.clone());
             let (leave, kept) = l.inside(|l| {
+                stmts(l, &before.parts, envs)?;
                 give(envs, p.axis.var, Val::Op(index));
                 l.stmts(p.part, envs)?;
                 l.leave(p, &item, envs)
             })?;
             l.push(Out::If { cond: exists.e, then: leave, other: Vec::new() });
             let last = l.var("last", Ty::Bool, false);
-            l.push(Out::Arrive { last, counter: number.e.clone(), of: count.e });
+            let by = if l.member().is_some() { Owner::Team } else { Owner::Worker };
+            l.push(Out::Arrive { last, counter: number.e.clone(), of: count.e, by });
             let (merge, ()) = l.inside(|l| {
+                stmts(l, &before.merging, envs)?;
                 l.merge_all(p, &number, &kept, (lo, hi), envs)?;
                 l.stmts(p.after, envs)
             })?;
@@ -100,19 +150,16 @@ impl<'a> Lower<'a> {
     fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Kept>> {
         let used = walk::mentioned(&p.next.stmts, &p.next.values);
         let mut kept: Vec<Kept> = Vec::new();
-        let made = p.part.iter().flat_map(|s| match s {
-            Stmt::Let { var, .. } => vec![*var],
-            Stmt::Merge { state, .. } => state.iter().map(|(var, _)| *var).collect(),
-            Stmt::Par { .. } | Stmt::Store { .. } => Vec::new(),
-        });
-        for var in made.filter(|var| used.contains(var)) {
+        for var in p.part.iter().flat_map(made).filter(|var| used.contains(var)) {
             let at = kept.iter().map(|k| k.len).sum();
-            let (len, array) = match &envs[0][&var] {
+            let value = &envs[0][&var];
+            let (len, array) = match value {
                 Val::Array(array) => (self.array_len(*array), true),
                 _ if self.kernel.vars[var.0 as usize].ty == ir::Ty::F32 => (self.width(), false),
                 _ => return self.illegal("a part that is spread over workers is made of floats"),
             };
-            kept.push(Kept { var, at, len, array });
+            let count = self.count(value).filter(|count| matches!(count.e, Expr::Int(_)));
+            kept.push(Kept { var, at, len, array, count });
         }
         // Merging may need nothing of a part but that it was there.
         let item_bytes = 4 * kept.iter().map(|k| k.len).sum::<usize>().max(1);
@@ -120,7 +167,7 @@ impl<'a> Lower<'a> {
         let base = self.scratch_base(item);
         for k in &kept {
             match envs[0][&k.var].clone() {
-                Val::Array(from) => self.each_element(k.len, |l, i, stride| {
+                Val::Array(from) => self.each_element(from, |l, i, stride| {
                     let source = l.element(from, i.clone(), stride);
                     let value = l.load(source);
                     let to = l.scratch(&base, k.at, i, stride);
@@ -129,7 +176,10 @@ impl<'a> Lower<'a> {
                 value => {
                     let value = self.op(value);
                     let to = self.scratch(&base, k.at, int(0), 0);
-                    self.store(to, value);
+                    self.by_one_member(|l| {
+                        l.store(to, value);
+                        Ok(())
+                    })?;
                 }
             }
         }
@@ -139,26 +189,16 @@ impl<'a> Lower<'a> {
     fn merge_all(&mut self, p: &Parts, number: &Op, kept: &[Kept], bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
         let most = self.emit(p.most.clone(), Ty::I32, false);
         let first = self.binary(BinOp::Mul, number.clone(), most);
-        let arrays: Vec<_> = kept.iter().map(|k| k.array.then(|| self.array("part", Scalar::F32, k.len))).collect();
         self.merge_with(p.axis, bounds, (p.state, p.next), envs, |l, envs| {
             let Val::Op(index) = envs[0][&p.axis.var].clone() else { unreachable!("a serial loop gives an index") };
             let item = l.binary(BinOp::Add, first, index);
             let base = l.scratch_base(&item);
-            for (k, array) in kept.iter().zip(&arrays) {
-                let value = match array {
-                    Some(to) => {
-                        l.each_element(k.len, |l, i, stride| {
-                            let from = l.scratch(&base, k.at, i.clone(), stride);
-                            let value = l.load(from);
-                            let to = l.element(*to, i, stride);
-                            l.store(to, value);
-                        })?;
-                        Val::Array(*to)
-                    }
-                    None => {
-                        let from = l.scratch(&base, k.at, int(0), 0);
-                        Val::Op(l.load(from))
-                    }
+            for k in kept {
+                let value = if k.array {
+                    Val::Left { base: base.clone(), at: k.at, len: k.len, count: k.count.clone() }
+                } else {
+                    let from = l.scratch(&base, k.at, int(0), 0);
+                    Val::Op(l.load(from))
                 };
                 give(envs, k.var, value);
             }
@@ -174,7 +214,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Float `at + index` from `base` on (and the next ones in the other lanes, with `stride` 1).
-    fn scratch(&mut self, base: &Op, at: usize, index: Op, stride: i32) -> Access {
+    pub(super) fn scratch(&mut self, base: &Op, at: usize, index: Op, stride: i32) -> Access {
         let wide = self.widen(index);
         let bytes = self.long(BinOp::Mul, wide, long(4));
         let addr = self.long(BinOp::Add, base.clone(), bytes);
@@ -212,6 +252,15 @@ enum Bound<'k> {
     Is(&'k ir::Expr),
     /// An index from 0 to below this.
     Below(&'k ir::Expr),
+}
+
+/// The variables that a statement gives values.
+fn made(s: &Stmt) -> Vec<Var> {
+    match s {
+        Stmt::Let { var, .. } => vec![*var],
+        Stmt::Merge { state, .. } => state.iter().map(|(var, _)| *var).collect(),
+        Stmt::Par { .. } | Stmt::Store { .. } => Vec::new(),
+    }
 }
 
 /// Whether a statement writes memory.

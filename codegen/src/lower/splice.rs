@@ -8,6 +8,8 @@ use std::rc::Rc;
 pub(super) struct Items {
     pub head: Vec<Stmt>,
     pub item: Var,
+    /// The variable of the loop over members, where they form teams.
+    pub member: Option<Var>,
     /// The variable of the loop over lanes, where there is one.
     pub lane: Option<Var>,
     pub body: Vec<Stmt>,
@@ -24,29 +26,37 @@ impl Items {
         else {
             return Err(other());
         };
-        let (lane, body) = match (func.width, &body[..]) {
+        let (member, body) = match (func.team, &body[..]) {
+            (1, body) => (None, body),
+            (_, [Stmt::For { bind: Bind::Team, var, body, .. }]) => (Some(*var), &body[..]),
+            _ => return Err(other()),
+        };
+        let (lane, body) = match (func.width, body) {
             (1, body) => (None, body),
             (_, [Stmt::For { bind: Bind::Simd, var, body, .. }]) => (Some(*var), &body[..]),
             _ => return Err(other()),
         };
         let (work, scratch) = (func.work.clone(), func.scratch.clone());
-        Ok(Items { head: head.to_vec(), item: *var, lane, body: body.to_vec(), work, scratch })
+        Ok(Items { head: head.to_vec(), item: *var, member, lane, body: body.to_vec(), work, scratch })
     }
 
     fn rename(&mut self, names: &Names) {
         [&mut self.head, &mut self.body].into_iter().for_each(|list| names.stmts(list));
         names.expr(&mut self.work);
         self.scratch.iter_mut().for_each(|scratch| names.expr(&mut scratch.counters));
-        [Some(&mut self.item), self.lane.as_mut()].into_iter().flatten().for_each(|var| *var = names.var(*var));
+        let vars = [Some(&mut self.item), self.member.as_mut(), self.lane.as_mut()];
+        vars.into_iter().flatten().for_each(|var| *var = names.var(*var));
     }
 
     /// The body put together again.
-    pub fn whole(self, width: usize) -> Vec<Stmt> {
+    pub fn whole(self, team: usize, width: usize) -> Vec<Stmt> {
         let loop_ = |bind, var, hi, body| Stmt::For { bind, var, lo: Expr::Int(0), hi, step: 1, body };
-        let body = match self.lane {
-            Some(lane) => vec![loop_(Bind::Simd, lane, Expr::Int(width as i32), self.body)],
-            None => self.body,
+        let at_once = |bind, var: Option<Var>, count: usize, body| match var {
+            Some(var) => vec![loop_(bind, var, Expr::Int(count as i32), body)],
+            None => body,
         };
+        let body = at_once(Bind::Simd, self.lane, width, self.body);
+        let body = at_once(Bind::Team, self.member, team, body);
         let mut all = self.head;
         all.push(loop_(Bind::Work, self.item, self.work, body));
         all
@@ -73,7 +83,7 @@ pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Resu
     let func = Func {
         name: name.into(),
         width: first.width,
-        team: 1,
+        team: first.team,
         in_flight: first.in_flight.max(then.in_flight),
         dims: first.dims + then.dims,
         ints: first.ints + then.ints,

@@ -1,5 +1,6 @@
-//! Items that the members of a team do together: they share the segments or the terms of a sum, the elements of an argmax, and
-//! the iterations of a parallel axis inside of the item. What is stored outside of such an axis, the first of them stores.
+//! Items that the members of a team do together: they share the segments or the terms of a sum, the elements of an argmax or of
+//! a map, and the iterations of a parallel axis inside of the item. What is stored outside of such an axis, the first of them
+//! stores.
 //!
 //! All else is computed by every member, so that all have the same values and meet at the same barriers.
 use super::axis::give;
@@ -7,7 +8,8 @@ use super::build::{float, int};
 use super::sum::Fold;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Block, Scalar};
-use crate::loop_ir::{Access, Bind, Mem, Owner, Stmt, Ty, Var};
+use crate::loop_ir::{Access, Bind, Expr, Mem, Owner, Stmt, Ty, Var};
+use std::collections::{HashMap, HashSet};
 
 /// What the members of a team share.
 #[derive(Default)]
@@ -20,6 +22,41 @@ pub(super) struct Team {
     shares: bool,
     /// Arrays that may be used again: all members are done with them.
     free: Vec<(Var, Scalar, usize)>,
+    /// All arrays of the team.
+    owned: HashSet<Var>,
+    /// What is in the arrays that maps and merges fill.
+    filled: HashMap<Var, Filled>,
+}
+
+/// What is in an array: so many elements, and whether they are whole registers, with what is behind the last of them.
+struct Filled {
+    count: Op,
+    whole: bool,
+}
+
+impl Team {
+    /// Whether an array is the team's.
+    pub(super) fn owns(&self, array: Var) -> bool {
+        self.owned.contains(&array)
+    }
+}
+
+/// How members take turns in a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Turns {
+    /// By single elements, which all lanes do alike.
+    Single,
+    /// By registers; what fills none is left over.
+    Registers,
+    /// By registers, of which the last may run over the end.
+    Overrun,
+}
+
+impl Turns {
+    /// By registers where lanes can do the range.
+    pub(super) fn of(lanes: bool) -> Turns {
+        if lanes { Turns::Registers } else { Turns::Single }
+    }
 }
 
 impl Lower<'_> {
@@ -30,13 +67,10 @@ impl Lower<'_> {
             0 => return self.illegal("a team has at least one member"),
             1 if self.schedule.stage.is_empty() => return f(self),
             1 => return self.illegal("rows are copied for the members of a team: there is none"),
-            _ if self.schedule.parts.is_some() => {
-                return self.illegal("the parts of a merge are shared by workers that form no teams");
-            }
             _ => {}
         }
         self.each(Bind::Team, "member", (int(0), int(team as i32), 1), |l, member| {
-            let crate::loop_ir::Expr::Var(var) = member.e else { unreachable!("a loop gives a variable") };
+            let Expr::Var(var) = member.e else { unreachable!("a loop gives a variable") };
             l.team.member = Some(var);
             f(l)
         })?;
@@ -48,15 +82,79 @@ impl Lower<'_> {
         self.team.member.filter(|_| !self.team.apart).map(|member| self.read(member))
     }
 
+    /// The member's number, also where each is at work of its own. There is a team.
+    pub(super) fn team_member(&self) -> Expr {
+        Expr::Var(self.team.member.expect("a team has members"))
+    }
+
     /// An array of the team. [`Lower::release`] gives it back.
     pub(super) fn team_array(&mut self, name: &str, scalar: Scalar, len: usize) -> Var {
         let free = self.team.free.iter().position(|(_, s, l)| (*s, *l) == (scalar, len));
         if let Some(i) = free {
             return self.team.free.swap_remove(i).0;
         }
+        self.new_team_array(name, scalar, len)
+    }
+
+    /// An array of the team that is used for nothing else.
+    pub(super) fn new_team_array(&mut self, name: &str, scalar: Scalar, len: usize) -> Var {
         let var = self.var(name, Ty::F32, false);
         self.arrays.push(Stmt::Array { var, scalar, len, of: Owner::Team });
+        self.team.owned.insert(var);
         var
+    }
+
+    /// Notes what an array has got: so many elements, with `overrun` up to the end of a register.
+    pub(super) fn filled(&mut self, array: Var, count: Op, overrun: bool) {
+        let registers = matches!(count.e, Expr::Int(n) if (n as usize).is_multiple_of(self.width()));
+        self.team.filled.insert(array, Filled { count, whole: overrun || registers });
+    }
+
+    /// How many elements an array has, as far as that is known here.
+    pub(super) fn count(&self, array: &Val) -> Option<Op> {
+        match array {
+            Val::Array(array) => self.team.filled.get(array).map(|filled| filled.count.clone()),
+            Val::Left { count, .. } => count.clone(),
+            _ => None,
+        }
+    }
+
+    /// Whether whole registers of an array can be read, also where its elements end inside of one. Of a worker's own array they
+    /// always can.
+    pub(super) fn has_whole_registers(&self, array: &Val) -> bool {
+        match array {
+            Val::Array(array) => !self.team.owns(*array) || self.team.filled[array].whole,
+            _ => self.schedule.team == 1,
+        }
+    }
+
+    /// What members write to arrays of the team: before it all are done with what was there, after it all can read what is there.
+    pub(super) fn overwrite(&mut self, arrays: &[Var], write: impl FnOnce(&mut Self) -> Lowered<()>) -> Lowered<()> {
+        if !self.have_met_since(arrays) {
+            self.push(Stmt::Barrier);
+        }
+        write(self)?;
+        self.push(Stmt::Barrier);
+        Ok(())
+    }
+
+    /// Whether all members have surely met since any of them touched one of these arrays.
+    fn have_met_since(&self, arrays: &[Var]) -> bool {
+        for block in self.blocks.iter().rev() {
+            for s in block.stmts.iter().rev() {
+                if matches!(s, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. }) {
+                    return true;
+                }
+                if arrays.iter().any(|array| touches(s, *array)) {
+                    return false;
+                }
+            }
+            // The end of a loop's body comes before its beginning.
+            if block.repeats {
+                return false;
+            }
+        }
+        false
     }
 
     /// All members come here before an array is used again.
@@ -141,15 +239,45 @@ impl Lower<'_> {
 
     /// A parallel axis inside of an item: the members take turns in it, and each stores what it computes.
     pub(super) fn team_par(&mut self, axis: &Axis, body: &[ir::Stmt], member: Op, envs: &mut [Env]) -> Lowered<()> {
-        let (lo, hi) = self.bounds(axis, envs)?;
-        let lanes = self.can_spread(axis, body, None);
-        let stmts = |l: &mut Self, envs: &mut [Env]| l.stmts(body, envs);
-        if let Some(end) = self.in_turns(axis, member.clone(), (lo, hi.clone()), lanes, envs, stmts)? {
-            let first = self.binary(BinOp::Eq, member, int(0));
-            let (then, ()) = self.inside(|l| l.apart(|l| l.serial(axis.var, (end, hi), envs, stmts)))?;
-            self.push(Stmt::If { cond: first.e, then, other: Vec::new() });
-        }
+        let bounds = self.bounds(axis, envs)?;
+        let turns = Turns::of(self.can_spread(axis, body, None));
+        self.shared_out(self.axis_name(axis), member, bounds, turns, |l, base, stride| {
+            l.iterations(axis.var, (base, stride), envs, |l, envs| l.stmts(body, envs))
+        })
+    }
+
+    /// A range in which the members take turns; what is left over, the first does. `f` gets the first index of a turn and how far
+    /// apart the lanes are.
+    pub(super) fn shared_out(
+        &mut self,
+        name: &str,
+        member: Op,
+        (lo, hi): (Op, Op),
+        turns: Turns,
+        mut f: impl FnMut(&mut Self, Op, i32) -> Lowered<()>,
+    ) -> Lowered<()> {
+        let Some(end) = self.in_turns(name, member.clone(), (lo, hi.clone()), turns, &mut f)? else { return Ok(()) };
+        let first = self.binary(BinOp::Eq, member, int(0));
+        let (then, ()) =
+            self.inside(|l| l.apart(|l| l.each(Bind::Serial, name, (end, hi, 1), |l, base| f(l, base, 0))))?;
+        self.push(Stmt::If { cond: first.e, then, other: Vec::new() });
         Ok(())
+    }
+
+    /// The iteration at `base`, or with a stride those from there on, each by a lane.
+    pub(super) fn iterations(
+        &mut self,
+        axis: ir::Var,
+        (base, stride): (Op, i32),
+        envs: &mut [Env],
+        f: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
+    ) -> Lowered<()> {
+        give(envs, axis, if stride > 0 { Val::Affine { base, stride } } else { Val::Op(base) });
+        let outside = self.spread;
+        self.spread |= stride > 0;
+        let result = f(self, envs);
+        self.spread = outside;
+        result
     }
 
     /// What each member does by itself, and may do in another number of rounds than the others.
@@ -161,36 +289,29 @@ impl Lower<'_> {
         result
     }
 
-    /// The iterations of an axis that are this member's: registers of them, where lanes do them, and then where the whole
-    /// registers end; else single ones, and none are left.
+    /// The part of a range that is this member's, and where what is left over begins, unless nothing is.
     pub(super) fn in_turns(
         &mut self,
-        axis: &Axis,
+        name: &str,
         member: Op,
         (lo, hi): (Op, Op),
-        lanes: bool,
-        envs: &mut [Env],
-        f: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
+        turns: Turns,
+        mut f: impl FnMut(&mut Self, Op, i32) -> Lowered<()>,
     ) -> Lowered<Option<Op>> {
+        let lanes = turns != Turns::Single;
         let width = if lanes { self.width() as i32 } else { 1 };
-        let step = width * self.schedule.team as i32;
-        let name = self.axis_name(axis);
-        let end = if lanes {
-            let len = self.binary(BinOp::Sub, hi, lo.clone());
+        let end = if turns == Turns::Registers {
+            let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
             self.whole_registers(&lo, len)
         } else {
-            hi
+            hi.clone()
         };
+        let even = matches!((&end.e, &hi.e), (Expr::Int(end), Expr::Int(hi)) if end == hi);
         let first = self.binary(BinOp::Mul, member, int(width));
         let first = self.binary(BinOp::Add, lo, first);
-        self.each(Bind::Serial, name, (first, end.clone(), step), |l, base| {
-            give(envs, axis.var, if lanes { Val::Affine { base, stride: 1 } } else { Val::Op(base) });
-            l.spread |= lanes;
-            let result = l.apart(|l| f(l, envs));
-            l.spread &= !lanes;
-            result
-        })?;
-        Ok(lanes.then_some(end))
+        let step = width * self.schedule.team as i32;
+        self.each(Bind::Serial, name, (first, end.clone(), step), |l, base| l.apart(|l| f(l, base, i32::from(lanes))))?;
+        Ok((turns == Turns::Registers && !even).then_some(end))
     }
 
     /// Puts the values of the tile's iterations into slot `at`, for all members; each iteration has `n` slots.
@@ -219,6 +340,15 @@ impl Lower<'_> {
         let index = self.binary(BinOp::Add, at, int(first));
         let (lanes, stride) = if self.spread { (self.width() as i32, 1) } else { (1, 0) };
         let index = self.binary(BinOp::Mul, index, int(lanes));
-        Access { mem: Mem::Shared(slots), ..self.element(slots, index, stride) }
+        self.element(slots, index, stride)
     }
+}
+
+/// Whether a statement, or one in it, reads or writes an array of the team.
+fn touches(s: &Stmt, array: Var) -> bool {
+    let is = |a: &Access| a.mem == Mem::Shared(array);
+    let mut found = matches!(s, Stmt::Store { to, .. } | Stmt::Copy { to, .. } if is(to));
+    let mut note = |e: &Expr| found |= matches!(e, Expr::Load(a) | Expr::LoadPack(a) if is(a));
+    s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+    found || s.lists().into_iter().flatten().any(|s| touches(s, array))
 }

@@ -41,9 +41,8 @@ impl Lower<'_> {
                 }))
             })?,
             Kind::At { array, index } => self.for_each(envs, |l, env| {
-                let Val::Array(a) = env[array] else { unreachable!("arrays are bound to arrays") };
                 let (base, stride) = l.affine(index, env)?;
-                let access = l.element(a, base, stride);
+                let access = l.element_of(&env[array], base, stride);
                 Ok(Val::Op(l.load(access)))
             })?,
             Kind::Unary(op, a) => {
@@ -94,7 +93,7 @@ impl Lower<'_> {
             Val::Affine { base, stride } => self.spread_out(base, stride),
             Val::Partial(op) => self.lane_sum(op),
             Val::Halves { scale, halves } => self.add_halves(int(0), scale, halves),
-            Val::Array(_) => unreachable!("arrays are no operands"),
+            Val::Array(_) | Val::Left { .. } => unreachable!("arrays are no operands"),
         }
     }
 

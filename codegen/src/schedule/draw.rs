@@ -34,13 +34,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
     let unroll = pick(&[0, 4, 8, 16, 32]);
     let prefetch = if target == Target::Cuda { 0 } else { pick(&[0, 0, 4096]) };
-    let teams = target == Target::Cuda && parts.is_none();
-    let team = if teams { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
+    let team = if target == Target::Cuda { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
     let in_flight = if target == Target::Cuda { pick(&[1, 1, 4]) } else { 1 };
     let early = target == Target::Cuda && lanes.is_some() && pick(&[0, 1]) == 1;
     let ahead = lanes.is_some() && pick(&[0, 1]) == 1;
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
-    let (stage, most) = if team > 1 { rows(kernel, &mut pick) } else { Default::default() };
+    let (stage, most) = if team > 1 && parts.is_none() { rows(kernel, &mut pick) } else { Default::default() };
     Schedule {
         width,
         dot,

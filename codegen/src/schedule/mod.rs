@@ -37,18 +37,18 @@ pub struct Schedule {
     /// Iterations of a parallel axis (on the axis of lanes, registers of them) that are done side by side, sharing what they load.
     #[serde(default)]
     pub tile: BTreeMap<String, usize>,
-    /// A merge whose parts workers share: each does one, the last to arrive merges them. On CUDA only.
+    /// A merge whose parts workers or teams share: each does one, the last to arrive merges them. On CUDA only.
     #[serde(default)]
     pub parts: Option<String>,
-    /// Groups of threads that do each work item together: they share the segments or terms of a sum, the elements of an argmax,
-    /// and parallel axes inside of the item. On CUDA only, where more than 1.
+    /// Groups of threads that do each work item together: they share the segments or terms of a sum, the elements of an argmax or
+    /// of a map, and parallel axes inside of the item. On CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub team: usize,
     /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows.
     #[serde(default)]
     pub stage: Vec<String>,
-    /// Iterations of an innermost loop that compilers write out, so that their loads are under way at once. On CUDA only, where
-    /// more than 1.
+    /// Iterations of an innermost loop that loads from buffers which are written out, so that their loads are under way at once. On
+    /// CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub in_flight: usize,
     /// Whether a worker asks for the weights of its first item before its launch waits for the one before it, where lanes do rows.

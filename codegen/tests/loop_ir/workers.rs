@@ -1,7 +1,7 @@
 //! Workers that run at once: whatever the turns, the last to arrive sees what all have left, and what is not ordered is a race.
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar};
-use kgen::loop_ir::{Bind, Expr, Func, Mem, Scratch, Stmt, Ty, Var, interp};
+use kgen::loop_ir::{Bind, Expr, Func, Mem, Owner, Scratch, Stmt, Ty, Var, interp};
 use kgen::random::Random;
 
 /// Items in a sum.
@@ -47,7 +47,7 @@ fn sum(wrong: Wrong) -> Func {
         Wrong::OneLess => bin(BinOp::Sub, n(), int(1)),
         _ => n(),
     };
-    let arrive = Stmt::Arrive { last, counter: int(0), of };
+    let arrive = Stmt::Arrive { last, counter: int(0), of, by: Owner::Worker };
     let part = Expr::Load(at(Mem::Scratch, offset(var(i), 4, 0), 0, Scalar::F32));
     let add = Stmt::Set { var: total, value: bin(BinOp::Add, var(total), part) };
     let merge = vec![

@@ -11,10 +11,17 @@ fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
         "attention_64_quantize_q8k" => &[[2, 2, 1], [4, 3, 3], [1, 28, 7]],
         "attention_96_quantize_q8k" => &[[2, 4, 3], [1, 8, 3]],
         "attention_128_quantize_q8k" => &[[1, 2, 1], [2, 3, 3]],
+        "rmsnorm_quantize_q8k" => return rows(rng),
         other => panic!("the ladder has no sizes for {other}"),
     };
     let [groups, of_group, blocks] = heads[rng.below(heads.len())];
     [vec![1, groups, of_group, 3, rng.below(3 * 64) as i32], vec![1, blocks]]
+}
+
+/// Rows of a whole number of blocks, and one of which only all together are.
+fn rows(rng: &mut Rng) -> [Vec<i32>; 2] {
+    let [t, k, tokens, blocks] = [[1, 3584, 1, 14], [5, 512, 5, 2], [2, 384, 1, 3], [4, 64, 1, 1]][rng.below(4)];
+    [vec![t, k], vec![tokens, blocks]]
 }
 
 #[test]

@@ -49,7 +49,12 @@ impl Walk<'_> {
                 Stmt::Let { .. } => self.see("let"),
                 Stmt::Reg { .. } => self.see("reg"),
                 Stmt::Set { .. } => self.see("set"),
-                Stmt::Array { of: Owner::Team, .. } => self.see("array of the team"),
+                Stmt::Array { var, of: Owner::Team, .. } => {
+                    self.see("array of the team");
+                    if self.func.vars[var.0 as usize].name == "map" {
+                        self.see("map of the team");
+                    }
+                }
                 Stmt::Array { scalar, .. } => self.see(format!("array {}", scalar.name())),
                 Stmt::For { bind, .. } => self.see(match bind {
                     Bind::Serial => "for serial",
@@ -67,7 +72,8 @@ impl Walk<'_> {
                 }
                 // Weights are asked for early, and no random kernel has any.
                 Stmt::Prefetch { .. } => {}
-                Stmt::Arrive { .. } => self.see("arrive"),
+                Stmt::Arrive { by: Owner::Worker, .. } => self.see("arrive"),
+                Stmt::Arrive { by: Owner::Team, .. } => self.see("arrive as a team"),
                 Stmt::Barrier => self.see("barrier"),
                 Stmt::Copy { .. } => self.see("copy"),
                 Stmt::Await => self.see("await"),

@@ -1,7 +1,7 @@
 //! Faults in statements: loops that are too short, registers that keep what they had, stores that go wrong.
 use super::{Fault, inner_first, statements};
 use kgen::ir::{BinOp, Scalar, UnOp};
-use kgen::loop_ir::{Bind, Expr, Func, Mem, Stmt, Ty, Var};
+use kgen::loop_ir::{Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use std::collections::HashMap;
 
 pub const FAULTS: &[Fault] = &[
@@ -20,6 +20,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "the members of a team do not meet", plant: no_barrier },
     Fault { name: "a copy is not waited for", plant: no_await },
     Fault { name: "every member of a team stores", plant: all_store },
+    Fault { name: "every member of a team arrives", plant: all_arrive },
+    Fault { name: "what a map of the team had is overwritten too early", plant: no_first_barrier },
 ];
 
 fn each(func: &mut Func, mut f: impl FnMut(&mut Stmt) -> bool) -> usize {
@@ -233,5 +235,29 @@ fn all_store(func: &mut Func) -> usize {
             true
         }
         _ => false,
+    })
+}
+
+fn all_arrive(func: &mut Func) -> usize {
+    each(func, |s| match s {
+        Stmt::Arrive { by: by @ Owner::Team, .. } => {
+            *by = Owner::Worker;
+            true
+        }
+        _ => false,
+    })
+}
+
+/// The barriers before loops that a barrier follows.
+fn no_first_barrier(func: &mut Func) -> usize {
+    statements(&mut func.body, &mut |list| {
+        let before = list.len();
+        for i in (2..list.len()).rev() {
+            let around = matches!((&list[i - 2], &list[i]), (Stmt::Barrier, Stmt::Barrier));
+            if around && matches!(list[i - 1], Stmt::For { .. }) {
+                list.remove(i - 2);
+            }
+        }
+        before - list.len()
     })
 }

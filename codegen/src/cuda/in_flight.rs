@@ -1,0 +1,58 @@
+//! Innermost loops that wait for memory: some iterations are written out, so that their loads are under way at once.
+use super::stmt::{Printed, Printer};
+use super::text::Text;
+use crate::loop_ir::{Expr, Mem, Stmt, Var};
+
+/// Whether a loop with this body spends its time on loads from device memory that can be under way at once: it has no loops of
+/// its own, and nothing in it keeps later loads from being begun.
+pub(super) fn waits_for_memory(body: &[Stmt]) -> bool {
+    let mut loads = false;
+    for s in body {
+        let values = matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
+        if !(values || matches!(s, Stmt::Store { to, .. } if matches!(to.mem, Mem::Buffer(_)))) {
+            return false;
+        }
+        let mut note = |e: &Expr| {
+            let from = if let Expr::Load(a) | Expr::LoadPack(a) = e { Some(a.mem) } else { None };
+            loads |= matches!(from, Some(Mem::Buffer(_) | Mem::Scratch));
+        };
+        s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+    }
+    loads
+}
+
+impl Printer<'_> {
+    /// The loop with as many iterations written out as the function says, then for what is left with half as many, and so on:
+    /// also the last iterations wait for memory only a few times.
+    pub(super) fn in_flight(
+        &self,
+        (var, step): (Var, i32),
+        (lo, hi): (&Expr, &Expr),
+        body: &[Stmt],
+        depth: usize,
+        out: &mut Text,
+    ) -> Printed<()> {
+        let (name, lo, hi) = (self.var(var), self.text(lo)?, self.text(hi)?);
+        out.line(depth, "{");
+        out.line(depth + 1, &format!("int next_{name} = {lo};"));
+        out.line(depth + 1, &format!("const int end_{name} = {hi};"));
+        let (mut count, mut before) = (self.func.in_flight as i32, 1);
+        while count > 0 {
+            let (last, all) = ((count - 1) * step, count * step);
+            let there = format!("next_{name} + {last} < end_{name}");
+            // Half of an even number is left once at most.
+            let head = if before % 2 == 0 { format!("if ({there}) {{") } else { format!("while ({there}) {{") };
+            out.line(depth + 1, &head);
+            out.bare(depth + 2, "#pragma unroll");
+            let head = format!("for (int {name} = next_{name}; {name} < next_{name} + {all}; {name} += {step}) {{");
+            out.line(depth + 2, &head);
+            self.stmts(body, depth + 3, out)?;
+            out.bare(depth + 2, "}");
+            out.line(depth + 2, &format!("next_{name} += {all};"));
+            out.bare(depth + 1, "}");
+            (before, count) = (count, count / 2);
+        }
+        out.bare(depth, "}");
+        Ok(())
+    }
+}
