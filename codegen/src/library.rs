@@ -2,6 +2,7 @@
 use crate::diagnostic::{self, Source};
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
+use crate::nearest::nearest;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use serde_json::Value;
@@ -34,7 +35,9 @@ impl Library {
     pub fn kernel(&self, name: &str) -> Result<&Kernel, LibraryError> {
         self.kernels.iter().find(|k| k.name == name).ok_or_else(|| {
             let names: Vec<&str> = self.kernels.iter().map(|k| k.name.as_str()).collect();
-            LibraryError(format!("there is no kernel `{name}`; there are {}", names.join(", ")))
+            let meant = nearest(name, names.iter().copied()).map(|meant| format!(" (did you mean `{meant}`?)"));
+            let meant = meant.unwrap_or_default();
+            LibraryError(format!("there is no kernel `{name}`{meant}; there are {}", names.join(", ")))
         })
     }
 
