@@ -28,7 +28,7 @@ mod tests {
     fn a_few_letters_may_differ() {
         let names = ["bias", "rmsnorm", "rope_neox", "rope_norm"];
         let of = |name| nearest(name, names.into_iter());
-        assert_eq!((of("bais"), of("rope_nrom"), of("rmsnrm")), (Some("bias"), Some("rope_norm"), Some("rmsnorm")));
+        assert_eq!((of("bais"), of("rope_nor"), of("rmsnrm")), (Some("bias"), Some("rope_norm"), Some("rmsnorm")));
         assert_eq!((of("softmax"), of("")), (None, None));
     }
 }

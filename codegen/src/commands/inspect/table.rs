@@ -46,7 +46,7 @@ fn write_code(code: &Code, report: &Report, out: &mut impl Write) -> Result<()> 
         let (ctas, limits) = (count(o.ctas as usize, "CTA"), o.limits().join(", "));
         writeln!(
             out,
-            "  occupancy     {:.0} %: {ctas}, {} of {} warps; {limits} set the limit",
+            "  occupancy     {:.1} %: {ctas}, {} of {} warps; {limits} set the limit",
             o.percent, o.warps, sm.warps
         )?;
         let [r, s, w, c] = [o.by_registers, o.by_shared, o.by_warps, o.by_ctas];
