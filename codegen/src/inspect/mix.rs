@@ -101,8 +101,8 @@ impl Mix {
     pub fn of(ptx: &str) -> Mix {
         let mut mix = Mix::default();
         for statement in ptx::parse(ptx).statements {
-            // All else are directives, operands on lines of their own, and closing brackets.
-            if !statement.text.starts_with(|c: char| c.is_ascii_lowercase()) {
+            // All else are directives, closing brackets, and operands in braces, as `tmp, %rs1`.
+            if !statement.text.starts_with(|c: char| c.is_ascii_lowercase()) || statement.opcode().ends_with(',') {
                 continue;
             }
             mix.all += 1;
@@ -213,6 +213,7 @@ $L__BB0_1: // a label, and ld.global.u8 in a comment
 \tst.local.b64 [%rd2], %rd1;
 \tmma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1, %r2}, {%r3}, {%r4}, {%r5, %r6};
 \tnanosleep.u32 20;
+\t{ .reg .b16 tmp; mov.b32 {tmp, %rs16}, %r379; }
 @%p1 bra $L__BB0_1;
 \tret;
 }
@@ -251,7 +252,7 @@ $L__info_string0:
             (Class::Bits, 1),
             (Class::Conversion, 1),
             (Class::Compare, 1),
-            (Class::Move, 1),
+            (Class::Move, 2),
             (Class::Shuffle, 1),
             (Class::Barrier, 2),
             (Class::Atomic, 1),
@@ -259,7 +260,7 @@ $L__info_string0:
             (Class::Other, 1),
         ];
         assert_eq!(mix.classes, BTreeMap::from(expected));
-        assert_eq!(mix.all, 10 + 17);
+        assert_eq!(mix.all, 10 + 18);
         assert_eq!(Mix::of(""), Mix::default());
     }
 }
