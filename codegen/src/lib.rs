@@ -4,7 +4,7 @@
 //! types, integer ranges, bounds and the absence of races, and makes the algorithm IR ([`ir`]), whose interpreter
 //! ([`ir::interp`]) is the definition of the language. A schedule ([`schedule`]) places a kernel on a machine: lowering
 //! ([`lower`]) gives the loop IR ([`loop_ir`]), which is printed as Rust for an instruction set ([`cpu`]) or as CUDA C++
-//! ([`cuda`]); what the GPU's compiler ([`nvrtc`]) makes of that is audited ([`audit`]). Every schedule and every target gives
+//! ([`cuda`]); what the GPU's compiler ([`nvrtc`]) makes of that is audited ([`audit`]) and measured ([`inspect`]). Every schedule and every target gives
 //! the bits that the interpreter gives.
 //!
 //! ```
@@ -41,15 +41,18 @@ pub mod diagnostic;
 pub mod float;
 pub mod fused;
 pub mod inlined;
+pub mod inspect;
 pub mod instructions;
 pub mod ir;
 pub mod layout;
 pub mod library;
 pub mod loop_ir;
 pub mod lower;
+mod nearest;
 mod nesting;
 pub mod nvrtc;
 pub mod places;
+mod ptx;
 pub mod random;
 pub mod schedule;
 pub mod syntax;

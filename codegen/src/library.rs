@@ -3,6 +3,7 @@ use crate::diagnostic::{self, Source};
 use crate::inlined::Inlined;
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
+use crate::nearest::nearest;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use serde_json::Value;
@@ -47,7 +48,9 @@ impl Library {
     pub fn kernel(&self, name: &str) -> Result<&Kernel, LibraryError> {
         self.kernels_on(Target::Cuda).find(|k| k.name == name).ok_or_else(|| {
             let names: Vec<&str> = self.kernels_on(Target::Cuda).map(|k| k.name.as_str()).collect();
-            LibraryError(format!("there is no kernel `{name}`; there are {}", names.join(", ")))
+            let meant = nearest(name, names.iter().copied()).map(|meant| format!(" (did you mean `{meant}`?)"));
+            let meant = meant.unwrap_or_default();
+            LibraryError(format!("there is no kernel `{name}`{meant}; there are {}", names.join(", ")))
         })
     }
 

@@ -2,7 +2,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{Failure, build, check, doctor, emit, explain, list, run};
+use commands::{Failure, build, check, doctor, emit, explain, inspect, list, run};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +40,8 @@ enum Command {
     Emit(emit::Args),
     /// Write kernels in every form, compiled and audited, into a folder; no GPU is needed
     Build(build::Args),
+    /// Say what the GPU code of kernels takes and does: registers, memory, occupancy, instructions, operations; no GPU is needed
+    Inspect(inspect::Args),
     /// Run a kernel on given data with an interpreter
     Run(run::Args),
     /// Explain an error code, or list all of them
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(args, &folder, &mut out),
         Command::Emit(args) => emit::run(args, &folder, &mut out),
         Command::Build(args) => build::run(args, &folder),
+        Command::Inspect(args) => inspect::run(args, &folder, &mut out),
         Command::Run(args) => run::run(args, &folder, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),

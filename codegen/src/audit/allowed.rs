@@ -26,7 +26,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 10] = [
+    /// Every kind, in the order of the declaration.
+    pub const ALL: [Operation; 10] = [
         Operation::Add,
         Operation::Mul,
         Operation::Fma,
@@ -38,6 +39,25 @@ impl Operation {
         Operation::FromHalf,
         Operation::ToHalf,
     ];
+
+    /// What a node is; the merging of a sum's parts is one of the sum.
+    pub fn of(node: &Node) -> Option<Operation> {
+        let float = node.ty == Ty::F32;
+        Some(match &node.kind {
+            Kind::Binary(BinOp::Add | BinOp::Sub, ..) if float => Operation::Add,
+            Kind::Binary(BinOp::Mul, ..) if float => Operation::Mul,
+            Kind::Binary(BinOp::Div, ..) if float => Operation::Div,
+            Kind::Fma(..) => Operation::Fma,
+            Kind::Sum { shape, .. } if *shape != Shape::Chain => Operation::Add,
+            Kind::Unary(UnOp::Sqrt, _) => Operation::Sqrt,
+            Kind::Unary(UnOp::Rint, _) => Operation::Rint,
+            Kind::Unary(UnOp::ToF32, _) => Operation::FromInt,
+            Kind::Unary(UnOp::ToInt { .. }, _) => Operation::ToInt,
+            Kind::Unary(UnOp::FromHalf, _) => Operation::FromHalf,
+            Kind::Unary(UnOp::ToHalf(_), _) => Operation::ToHalf,
+            _ => return None,
+        })
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -75,7 +95,7 @@ impl Allowed {
     pub fn of(kernel: &Kernel, places: &Places) -> Allowed {
         let mut allowed = Allowed::default();
         kernel.visit(&mut |node| {
-            if let (Some(operation), Some(Line { file, number })) = (meant(node), places.line(node.span)) {
+            if let (Some(operation), Some(Line { file, number })) = (Operation::of(node), places.line(node.span)) {
                 allowed.lines.entry((file.to_string(), number)).or_default().insert(operation);
             }
         });
@@ -119,25 +139,6 @@ impl Allowed {
     pub(super) fn knows(&self, file: &str) -> bool {
         file == cuda::PRELUDE_FILE || self.lines.keys().any(|(known, _)| known == file)
     }
-}
-
-/// The float operation that a node is; the merging of a sum's parts is one of the sum.
-fn meant(node: &Node) -> Option<Operation> {
-    let float = node.ty == Ty::F32;
-    Some(match &node.kind {
-        Kind::Binary(BinOp::Add | BinOp::Sub, ..) if float => Operation::Add,
-        Kind::Binary(BinOp::Mul, ..) if float => Operation::Mul,
-        Kind::Binary(BinOp::Div, ..) if float => Operation::Div,
-        Kind::Fma(..) => Operation::Fma,
-        Kind::Sum { shape, .. } if *shape != Shape::Chain => Operation::Add,
-        Kind::Unary(UnOp::Sqrt, _) => Operation::Sqrt,
-        Kind::Unary(UnOp::Rint, _) => Operation::Rint,
-        Kind::Unary(UnOp::ToF32, _) => Operation::FromInt,
-        Kind::Unary(UnOp::ToInt { .. }, _) => Operation::ToInt,
-        Kind::Unary(UnOp::FromHalf, _) => Operation::FromHalf,
-        Kind::Unary(UnOp::ToHalf(_), _) => Operation::ToHalf,
-        _ => return None,
-    })
 }
 
 /// How the prelude writes what its helpers do: they convert, and never compute.

@@ -2,13 +2,12 @@
 //! than to nearest even, sums of floats in an order that nobody has declared, and every float operation that comes from a line
 //! of the source which has none of its kind.
 mod allowed;
-mod ptx;
 
 pub use allowed::{Allowed, NotAllowed, Operation};
 
 use crate::cuda;
 use crate::places::Line;
-use ptx::{Parsed, Statement};
+use crate::ptx::{self, Parsed, Statement};
 use std::fmt;
 
 /// What is wrong with an instruction.

@@ -1,8 +1,8 @@
-//! The numbers and data that `kgen run` is given, as a kernel's parameters.
+//! The numbers and data that `kgen run` and `kgen inspect` are given, as a kernel's parameters.
 use super::Failure;
 use kgen::data::{Filler, bytes};
 use kgen::diagnostic::Source;
-use kgen::ir::{Buffer, Kernel, Scalar, Ty, Var, interp};
+use kgen::ir::{BinOp, Buffer, Expr, Kernel, Kind, Scalar, Ty, Var, interp};
 use kgen::random::Random;
 use kgen::{float, text};
 use std::str::FromStr;
@@ -45,14 +45,11 @@ impl Arguments {
         sources: &[Source],
         [ints, floats, inputs]: [&[Named]; 3],
     ) -> Result<Arguments, Failure> {
-        let is_int = |v: &Var| matches!(ty(kernel, *v), Ty::Int { .. });
-        let (whole, fractions): (Vec<Var>, Vec<Var>) =
-            kernel.dims.iter().chain(&kernel.scalars).partition(|v| is_int(v));
-        let ints = numbers(kernel, "--int", &whole, ints)?;
+        let (whole, fractions) = parameters(kernel);
+        known("--int", ints, whole.iter().map(|v| name(kernel, *v)))?;
+        let ints = integers(kernel, "--int", ints)?;
+        known("--float", floats, fractions.iter().map(|v| name(kernel, *v)))?;
         let floats = numbers(kernel, "--float", &fractions, floats)?;
-        for (v, n) in whole.iter().zip(&ints) {
-            in_range(kernel, *v, *n)?;
-        }
         let sizes = sizes(kernel, &ints)?;
         known("--input", inputs, kernel.buffers.iter().filter(|b| !b.written).map(|b| b.name.as_str()))?;
         let filler = Filler::new(sources);
@@ -82,6 +79,45 @@ impl Arguments {
     }
 }
 
+/// Reads the dims and the integer scalars. Other names may be given, too: they are for other kernels.
+pub fn integers(kernel: &Kernel, option: &str, given: &[Named]) -> Result<Vec<i32>, Failure> {
+    let (whole, _) = parameters(kernel);
+    let ints = numbers(kernel, option, &whole, given)?;
+    whole.iter().zip(&ints).try_for_each(|(v, n)| in_range(kernel, option, *v, *n))?;
+    Ok(ints)
+}
+
+/// Refuses sizes that a launch would refuse.
+pub fn check_requires(kernel: &Kernel, ints: &[i32]) -> Result<(), Failure> {
+    for (condition, text) in &kernel.requires {
+        if !holds(kernel, condition, ints).map_err(Failure::Failed)? {
+            return Err(Failure::Failed(format!("{} requires {text}", kernel.name)));
+        }
+    }
+    Ok(())
+}
+
+/// A condition compares two sizes.
+fn holds(kernel: &Kernel, condition: &Expr, ints: &[i32]) -> Result<bool, String> {
+    let Kind::Binary(op, a, b) = &condition.kind else { return Err("a condition is a comparison".into()) };
+    let (a, b) = (interp::size(kernel, a, ints)?, interp::size(kernel, b, ints)?);
+    Ok(if *op == BinOp::Lt { a < b } else { a <= b })
+}
+
+/// Names of the dims and the integer scalars.
+pub fn integer_names(kernel: &Kernel) -> Vec<&str> {
+    parameters(kernel).0.into_iter().map(|v| name(kernel, v)).collect()
+}
+
+/// The integers among the dims and scalars, then the floats.
+fn parameters(kernel: &Kernel) -> (Vec<Var>, Vec<Var>) {
+    kernel.dims.iter().chain(&kernel.scalars).partition(|v| matches!(ty(kernel, **v), Ty::Int { .. }))
+}
+
+fn name(kernel: &Kernel, v: Var) -> &str {
+    &kernel.vars[v.0 as usize].name
+}
+
 fn ty(kernel: &Kernel, v: Var) -> Ty {
     kernel.vars[v.0 as usize].ty
 }
@@ -109,23 +145,21 @@ fn numbers<T: FromStr<Err: std::fmt::Display>>(
     vars: &[Var],
     given: &[Named],
 ) -> Result<Vec<T>, Failure> {
-    let name = |v: &Var| kernel.vars[v.0 as usize].name.as_str();
-    known(option, given, vars.iter().map(name))?;
-    let number = |v: &Var| match given.iter().rev().find(|n| n.name == name(v)) {
+    let number = |v: &Var| match given.iter().rev().find(|n| n.name == name(kernel, *v)) {
         Some(n) => parse(option, &n.name, &n.value),
         None => {
             let what = text::ty(ty(kernel, *v));
-            Err(Failure::Usage(format!("`{}` is missing: `{option} {0}=..`, {what}", name(v))))
+            Err(Failure::Usage(format!("`{}` is missing: `{option} {0}=..`, {what}", name(kernel, *v))))
         }
     };
     vars.iter().map(number).collect()
 }
 
-fn in_range(kernel: &Kernel, v: Var, n: i32) -> Result<(), Failure> {
+fn in_range(kernel: &Kernel, option: &str, v: Var, n: i32) -> Result<(), Failure> {
     match ty(kernel, v) {
         Ty::Int { lo, hi } if !(lo..=hi).contains(&(n as i64)) => {
-            let name = &kernel.vars[v.0 as usize].name;
-            Err(Failure::Usage(format!("--int {name}: {n} is not in {lo}..={hi}")))
+            let name = name(kernel, v);
+            Err(Failure::Usage(format!("{option} {name}: {n} is not in {lo}..={hi}")))
         }
         _ => Ok(()),
     }

@@ -4,10 +4,12 @@ pub mod check;
 pub mod doctor;
 pub mod emit;
 pub mod explain;
+pub mod inspect;
 pub mod list;
 pub mod run;
 
 mod arguments;
+mod units;
 
 use kgen::audit::{Allowed, audit};
 use kgen::cpu::Isa;

@@ -1,5 +1,5 @@
 //! `kgen run`: a kernel on given data, by the interpreter that defines it or by the one of the loop IR.
-use super::arguments::{Arguments, Named};
+use super::arguments::{Arguments, Named, check_requires};
 use super::{Done, Failure, lowered, open, parse_isa};
 use kgen::cpu::Isa;
 use kgen::float;
@@ -95,24 +95,13 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
 }
 
 fn run_loop(kernel: &Kernel, func: &Func, given: &mut Arguments) -> Done {
-    for (condition, text) in &kernel.requires {
-        if !holds(kernel, condition, &given.ints).map_err(Failure::Failed)? {
-            return Err(Failure::Failed(format!("{} requires {text}", kernel.name)));
-        }
-    }
+    check_requires(kernel, &given.ints)?;
     let work =
         func.work_items(&given.ints).ok_or_else(|| Failure::Failed("the number of work items is no i32".into()))?;
     func.with_layouts(&given.ints, &mut given.buffers, |buffers| {
         loop_ir::interp::run(func, &given.ints, &given.floats, buffers, 0, work)
     })
     .map_err(|fault| Failure::Failed(fault.to_string()))
-}
-
-/// A condition compares two sizes.
-fn holds(kernel: &Kernel, condition: &ir::Expr, ints: &[i32]) -> Result<bool, String> {
-    let ir::Kind::Binary(op, a, b) = &condition.kind else { return Err("a condition is a comparison".into()) };
-    let (a, b) = (interp::size(kernel, a, ints)?, interp::size(kernel, b, ints)?);
-    Ok(if *op == ir::BinOp::Lt { a < b } else { a <= b })
 }
 
 /// One row of the last dimension a line; blocks as hexadecimal bytes, one block a line.

@@ -8,7 +8,7 @@ mod parallel;
 pub use cache::Cache;
 pub use find::{INSTALL, NotFound, OLDEST};
 pub use library::{Nvrtc, Version};
-pub use options::{Arch, OPTIONS, UnknownArch};
+pub use options::{Arch, OPTIONS, REPORT, UnknownArch};
 pub use parallel::by_all_threads;
 
 /// What a kernel compiles to.
@@ -42,7 +42,7 @@ pub enum NvrtcError {
     },
     /// An option that is not among those that leave every result as it is.
     #[error(
-        "the option `{0}` is refused\n  help: only -D.., -I.. and --maxrregcount=.. may be added; they change no result"
+        "the option `{0}` is refused\n  help: only -D.., -I.., --maxrregcount=.. and --ptxas-options=-v may be added; they change no result"
     )]
     Option(String),
     /// The source has errors.
@@ -72,7 +72,7 @@ impl NvrtcError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             NvrtcError::NotFound(_) | NvrtcError::Arch { .. } => Some(INSTALL),
-            NvrtcError::Option(_) => Some("only -D.., -I.. and --maxrregcount=.. may be added"),
+            NvrtcError::Option(_) => Some("only -D.., -I.., --maxrregcount=.. and --ptxas-options=-v may be added"),
             NvrtcError::Source { .. } | NvrtcError::Call { .. } => None,
         }
     }

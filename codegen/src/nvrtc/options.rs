@@ -13,6 +13,8 @@ pub const OPTIONS: [&str; 7] = [
     "-default-device",
     "-lineinfo",
 ];
+/// Has the assembler say in the log what a kernel takes; the code stays as it is.
+pub const REPORT: &str = "--ptxas-options=-v";
 /// Beginnings of options that change no result.
 const HARMLESS: [&str; 6] = ["-D", "--define-macro=", "-I", "--include-path=", "--maxrregcount=", "-maxrregcount="];
 
@@ -69,7 +71,7 @@ impl FromStr for Arch {
 pub(super) fn options(arch: &Arch, extra: &[String]) -> Result<Vec<String>, NvrtcError> {
     let harmless =
         |option: &String| HARMLESS.iter().any(|start| option.len() > start.len() && option.starts_with(start));
-    if let Some(option) = extra.iter().find(|option| !harmless(option)) {
+    if let Some(option) = extra.iter().find(|option| *option != REPORT && !harmless(option)) {
         return Err(NvrtcError::Option(option.clone()));
     }
     let fixed = OPTIONS.into_iter().map(String::from);
@@ -107,6 +109,7 @@ mod tests {
             "-arch=sm_80",
             "-optf=file",
             "--ptxas-options=--fmad=true",
+            "--ptxas-options=-v -O0",
             "-Xptxas=-O0",
             "-D",
             "",
@@ -115,8 +118,8 @@ mod tests {
             let error = options(&arch, &["-DN=1".into(), option.into()]).unwrap_err();
             assert!(matches!(&error, NvrtcError::Option(o) if o == option), "{option}: {error}");
         }
-        let all = options(&arch, &["-DN=1".into(), "--maxrregcount=64".into()]).unwrap();
+        let all = options(&arch, &["-DN=1".into(), REPORT.into(), "--maxrregcount=64".into()]).unwrap();
         assert_eq!(all[..3], ["--gpu-architecture=sm_90", "--fmad=false", "--ftz=false"]);
-        assert!(all.ends_with(&["-DN=1".into(), "--maxrregcount=64".into()]));
+        assert!(all.ends_with(&["-DN=1".into(), REPORT.into(), "--maxrregcount=64".into()]));
     }
 }

@@ -1,6 +1,7 @@
 //! PTX and cubins of kernels, by all threads of the machine, each audited.
-use super::{Unit, folder::Files};
-use crate::commands::{Failure, audited};
+use super::folder::Files;
+use crate::commands::Failure;
+use crate::commands::units::Unit;
 use kgen::nvrtc::{Arch, Compiled, Compiler, by_all_threads};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ pub fn compile(compiler: &Compiler, units: &[Unit], archs: &[Arch], files: &mut 
     let work: Vec<(&Unit, &Arch)> = archs.iter().flat_map(|arch| units.iter().map(move |unit| (unit, arch))).collect();
     let done = AtomicUsize::new(0);
     let results = by_all_threads(&work, |(unit, arch)| {
-        let result = one(compiler, unit, arch);
+        let result = unit.compile(compiler, arch, &[]);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, work.len(), unit, arch);
         result
     });
@@ -20,12 +21,6 @@ pub fn compile(compiler: &Compiler, units: &[Unit], archs: &[Arch], files: &mut 
         files.add(format!("cubin/{arch}/{}.cubin", unit.source.entry), cubin);
     }
     Ok(())
-}
-
-fn one(compiler: &Compiler, unit: &Unit, arch: &Arch) -> Result<Compiled, Failure> {
-    let compiled = compiler.compile(&unit.source.text, &unit.source.entry, arch, &[])?;
-    audited(&compiled, &unit.allowed, arch)?;
-    Ok(compiled)
 }
 
 /// A line that writes over itself, for people who watch.
@@ -44,6 +39,7 @@ mod tests {
     use super::*;
     use kgen::audit::Allowed;
     use kgen::cuda::Source;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_kernel_that_the_audit_refuses_fails_the_build() {
@@ -55,7 +51,7 @@ mod tests {
         let unit = |name: &str, value: &str| {
             let text = format!("extern \"C\" __global__ void {name}(float *x) {{\n    x[0] = {value};\n}}\n");
             let source = Source { text, entry: name.into(), at_once: 32, shared: 0, scratch_per_item: 0 };
-            Unit { source, allowed: Allowed::default() }
+            Unit { source, allowed: Allowed::default(), of: name.into(), most: BTreeMap::new(), threads: 32 }
         };
         let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());
         let compiled = compile(&compiler, &[unit("fine", "x[1]")], &archs, &mut files);

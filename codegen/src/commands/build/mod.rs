@@ -3,21 +3,19 @@ mod cuda;
 mod folder;
 mod manifest;
 
+use super::units::{Chosen, illegal};
 use super::{Done, Failure, open, parse_arch};
 use folder::Files;
-use kgen::audit::Allowed;
 use kgen::cpu::{self, Isa};
-use kgen::fused::{self, Fused, Pair};
+use kgen::fused::{self, Pair};
 use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{self, Arch, Compiler};
-use kgen::places::Places;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
 use kgen::text::count;
 use manifest::Manifest;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `kgen build`.
@@ -37,28 +35,22 @@ pub struct Args {
     source_only: bool,
 }
 
-/// The CUDA code of a kernel.
-struct Unit {
-    source: kgen::cuda::Source,
-    allowed: Allowed,
-}
-
 /// Builds everything aside, and puts it in place once all of it is there.
 pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
-    let chosen = chosen(&library, &args.names)?;
-    let fused: Vec<Fused> = library.fused()?.into_iter().filter(|f| wanted(&args.names, &f.pair.name())).collect();
+    let chosen = Chosen::new(&library, &args.names)?;
+    let Chosen { kernels: alone, fused } = &chosen;
     let mut files = Files::default();
     for isa in Isa::ALL {
-        files.add(format!("rust/{isa}.rs"), rust(&library, &chosen, isa)?);
+        files.add(format!("rust/{isa}.rs"), rust(&library, alone, isa)?);
     }
-    let units = units(&library, &chosen, &fused)?;
+    let units = chosen.units(&library)?;
     for unit in &units {
         files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text.clone());
     }
     for target in Target::ALL {
-        files.add(format!("schedules/{target}.json"), schedules(&library, &chosen, target)?);
+        files.add(format!("schedules/{target}.json"), schedules(&library, alone, target)?);
     }
     if !fused.is_empty() {
         let pairs: Vec<&Pair> = fused.iter().map(|f| &f.pair).collect();
@@ -67,8 +59,7 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     let mut archs = args.arch.clone();
     archs.sort();
     archs.dedup();
-    let names = chosen.iter().map(|k| k.name.clone()).chain(fused.iter().map(|f| f.pair.name()));
-    let mut manifest = Manifest::new(names.collect());
+    let mut manifest = Manifest::new(chosen.names());
     if !args.source_only {
         let compiler = Compiler::with_cache(None);
         let nvrtc = compiler.nvrtc().map_err(|error| {
@@ -84,41 +75,8 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     } else {
         format!("compiled and audited for {}", archs.iter().map(Arch::to_string).collect::<Vec<_>>().join(", "))
     };
-    eprintln!("{}, {compiled}, in {}", count(chosen.len() + fused.len(), "kernel"), args.out.display());
+    eprintln!("{}, {compiled}, in {}", count(chosen.names().len(), "kernel"), args.out.display());
     Ok(())
-}
-
-/// The kernels of these names, each once and in the order of the folder; all, where none is named.
-fn chosen<'l>(library: &'l Library, names: &[String]) -> Result<Vec<&'l Kernel>, Failure> {
-    let pairs = library.pairs()?;
-    for name in names.iter().filter(|name| !pairs.iter().any(|pair| pair.name() == **name)) {
-        library.kernel(name)?;
-    }
-    Ok(library.kernels.iter().filter(|k| wanted(names, &k.name)).collect())
-}
-
-fn wanted(names: &[String], name: &String) -> bool {
-    names.is_empty() || names.contains(name)
-}
-
-fn illegal<E: Display>(target: impl Display) -> impl Fn(E) -> Failure {
-    move |e| Failure::Failed(format!("schedules/{target}.json: {e}"))
-}
-
-fn units(library: &Library, kernels: &[&Kernel], fused: &[Fused]) -> Result<Vec<Unit>, Failure> {
-    let places = Places::new(&library.sources);
-    let mut units = Vec::new();
-    for kernel in kernels {
-        for (schedule, func) in library.lowered(kernel, Target::Cuda)? {
-            let source = kgen::cuda::emit(&func, schedule.threads, &places).map_err(illegal(Target::Cuda))?;
-            units.push(Unit { source, allowed: Allowed::of(kernel, &places) });
-        }
-    }
-    for f in fused {
-        let source = kgen::cuda::emit(&f.func, f.threads, &places).map_err(illegal("fused"))?;
-        units.push(Unit { source, allowed: f.allowed(&places) });
-    }
-    Ok(units)
 }
 
 /// The code of kernels for an instruction set, with the helpers they call.
