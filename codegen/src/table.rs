@@ -179,7 +179,8 @@ fn cuda_entry(
     places: &Places,
 ) -> Result<TokenStream, Illegal> {
     let source = cuda::emit(func, threads, places)?;
-    let (text, name, allowed) = (source.text, source.entry, allowed.to_string());
+    let (name, allowed, body) = (source.entry, allowed.to_string(), source.body);
+    let parameters = source.parameters.iter().map(|(ty, name)| quote!((#ty, #name)));
     let (at_once, threads, shared) = (source.at_once as u32, threads as u32, source.shared as u32);
     let (fits, work) = (all(fits), loop_size(&func.work));
     let scratch = source.scratch_per_item as u32;
@@ -187,9 +188,10 @@ fn cuda_entry(
     Ok(quote! {
         crate::Cuda {
             fits: #fits,
-            source: #text,
-            allowed: #allowed,
             entry: #name,
+            parameters: &[#(#parameters),*],
+            body: #body,
+            allowed: #allowed,
             at_once: #at_once,
             threads: #threads,
             shared: #shared,

@@ -363,7 +363,7 @@ fn what_cannot_be_fused_is_refused_with_a_reason() {
 fn a_buffer_that_is_handed_on_is_read_as_memory_that_others_write() {
     let kernels = kernels(8, 32);
     let func = fused(&kernels, ("merged", &by_items(4, Some("c"))), ("blocks", &blocks(4))).unwrap();
-    let text = kgen::cuda::emit(&func, 128, &Places::default()).unwrap().text;
+    let text = kgen::cuda::emit(&func, 128, &Places::default()).unwrap().text();
     for parameter in ["const u8* __restrict__ x_,", " u8* y_,", " u8* __restrict__ blocks_y_,"] {
         assert!(text.contains(parameter), "{parameter}\n{text}");
     }

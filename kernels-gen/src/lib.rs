@@ -108,14 +108,16 @@ unsafe fn no_code(_: &[*mut u8], _: &[i32], _: &[f32], _: i32, _: i32) {
 pub struct Cuda {
     /// Whether it is for these integer parameters.
     pub fits: fn(&[i32]) -> bool,
-    /// CUDA C++: `extern "C" __global__ void ENTRY(buffers.., dims.., scalars.., floats.., scratch, counters)`, in the order of
-    /// [`Kernel`], or of [`Fused`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item`
-    /// is not 0.
-    pub source: &'static str,
-    /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
-    pub allowed: &'static str,
     /// Name of the entry.
     pub entry: &'static str,
+    /// Types and names of the parameters in CUDA C++: buffers, dims, scalars, floats, scratch and counters, in the order of
+    /// [`Kernel`], or of [`Fused`]. The integer scalars are pointers to `int`s; the last two are there where `scratch_per_item`
+    /// is not 0.
+    pub parameters: &'static [(&'static str, &'static str)],
+    /// What CTA `cta` of `ctas` does, in CUDA C++. [`kgen::cuda::unit`] makes a translation unit of it.
+    pub body: &'static str,
+    /// The float operations of each line of the kernel's source, for the audit of what the compiler makes of it.
+    pub allowed: &'static str,
     /// Work items that a CTA does at once.
     pub at_once: u32,
     /// Threads of a CTA.
@@ -128,6 +130,13 @@ pub struct Cuda {
     pub counters: fn(&[i32]) -> i32,
     /// Number of work items.
     pub work: fn(&[i32]) -> i32,
+}
+
+impl Cuda {
+    /// The code as a part of a launch.
+    pub fn part(&self) -> kgen::cuda::Part<'static> {
+        kgen::cuda::Part { parameters: self.parameters.to_vec(), body: self.body }
+    }
 }
 
 /// A buffer parameter of a [`Kernel`].

@@ -49,7 +49,8 @@ fn teams_compile_for_every_architecture() {
         assert_eq!(source.at_once, 1);
         for arch in ARCHS {
             let arch: Arch = arch.parse().expect("an architecture");
-            let compiled = compiler.compile(&source.text, &source.entry, &arch, &[]).unwrap_or_else(|e| panic!("{e}"));
+            let compiled =
+                compiler.compile(&source.text(), &source.entry, &arch, &[]).unwrap_or_else(|e| panic!("{e}"));
             let refused = audit(&compiled.ptx, &Allowed::of(kernel, &places)).err().unwrap_or_default();
             assert!(refused.is_empty(), "{team:?} for {arch}: {}", refused[0]);
             let copies = compiled.ptx.matches("cp.async.c").count();

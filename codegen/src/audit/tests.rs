@@ -289,7 +289,7 @@ fn a_contraction_in_a_kernel_is_named_by_its_line() {
         let audited = |options: &[&str]| {
             let all = [format!("--gpu-architecture={arch}"), "-lineinfo".into(), "--std=c++17".into()];
             let all: Vec<String> = all.into_iter().chain(options.iter().map(|o| o.to_string())).collect();
-            let ptx = nvrtc.compile(&source.text, "f", &arch, &all).unwrap().ptx;
+            let ptx = nvrtc.compile(&source.text(), "f", &arch, &all).unwrap().ptx;
             audit(&ptx, &Allowed::of(&kernel, &places)).err().map(|violations| violations[0].to_string())
         };
         assert_eq!(audited(&EXACT), None, "{arch}");

@@ -108,10 +108,10 @@ fn gpu<'f>(
         let source = cuda::emit(func, threads, places)
             .map_err(|e| Failure::Failed(format!("this schedule is not legal on CUDA: {e}")))?;
         if let Form::Cuda = args.form {
-            write!(out, "{}", source.text)?;
+            write!(out, "{}", source.text())?;
             continue;
         }
-        let compiled = Compiler::new().compile(&source.text, &source.entry, &args.arch, &[])?;
+        let compiled = Compiler::new().compile(&source.text(), &source.entry, &args.arch, &[])?;
         write!(out, "{}", compiled.ptx)?;
         out.flush()?;
         refused = refused.and(audited(&compiled, allowed, &args.arch));

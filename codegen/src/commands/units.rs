@@ -27,7 +27,7 @@ pub struct Unit {
 impl Unit {
     /// What NVRTC makes of it, audited.
     pub fn compile(&self, compiler: &Compiler, arch: &Arch, extra: &[String]) -> Result<Compiled, Failure> {
-        let compiled = compiler.compile(&self.source.text, &self.source.entry, arch, extra)?;
+        let compiled = compiler.compile(&self.source.text(), &self.source.entry, arch, extra)?;
         audited(&compiled, &self.allowed, arch)?;
         Ok(compiled)
     }

@@ -7,21 +7,29 @@ mod expr;
 mod in_flight;
 mod stmt;
 mod text;
+mod unit;
+
+pub use unit::{Part, unit};
 
 use crate::loop_ir::{Bind, Func, Owner, Stmt};
 use crate::lower::Illegal;
 use crate::places::Places;
 
-/// A kernel as CUDA C++: `extern "C" __global__ void NAME(buffers.., dims.., scalars.., floats.., scratch, counters)`.
+/// A kernel as CUDA C++. [`unit`] makes a translation unit of it.
 ///
-/// Dims are `int`s. Integer scalars are pointers to them, so that a launch that was recorded can be repeated for another
-/// position. `scratch` and `counters` are there only where [`Source::scratch_per_item`] is not 0.
+/// Its parameters are buffers, dims, integer scalars, floats, `scratch` and `counters`. Dims are `int`s. Integer scalars are
+/// pointers to them, so that a launch that was recorded can be repeated for another position. `scratch` and `counters` are
+/// there only where [`Source::scratch_per_item`] is not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The whole translation unit.
-    pub text: String,
     /// Name of the entry.
     pub entry: String,
+    /// Type and name of each parameter.
+    pub parameters: Vec<(String, String)>,
+    /// What CTA `cta` of `ctas` does.
+    pub body: String,
+    /// Threads of a CTA.
+    pub threads: usize,
     /// Work items that a CTA does at once.
     pub at_once: usize,
     /// Bytes of dynamic shared memory that a CTA needs.
@@ -90,10 +98,12 @@ pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Ille
             "the arrays of a CTA take {shared} bytes of shared memory, {MOST_SHARED} are there"
         )));
     }
-    let body = stmt::Printer::new(func, (of_team, of_group), places).function(threads).map_err(illegal)?;
+    let printer = stmt::Printer::new(func, (of_team, of_group), places);
     Ok(Source {
-        text: format!("#line 1 \"{ROOT}{PRELUDE_FILE}\"\n{PRELUDE}\n#line 1 \"{ROOT}{}.cu\"\n{body}", func.name),
         entry: func.name.clone(),
+        parameters: printer.parameters(),
+        body: printer.body(threads).map_err(illegal)?,
+        threads,
         at_once: groups / func.team,
         shared,
         scratch_per_item: func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes),

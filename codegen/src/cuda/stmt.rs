@@ -26,12 +26,10 @@ impl<'a> Printer<'a> {
         Printer { func, longs, shared, places }
     }
 
-    pub fn function(&self, threads: usize) -> Printed<String> {
+    /// What a CTA of `threads` does.
+    pub fn body(&self, threads: usize) -> Printed<String> {
         let f = self.func;
         let mut out = Text::new(self.places);
-        out.line(0, &format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}(", f.name));
-        out.line(1, &self.parameters().join(",\n    "));
-        out.line(0, ") {");
         self.alignments(&mut out);
         self.groups(threads, &mut out);
         // What is in front of the items touches nothing that another launch writes.
@@ -45,23 +43,24 @@ impl<'a> Printer<'a> {
             out.line(1, &format!("const int {name} = *{name}_at;"));
         }
         self.stmts(items, 1, &mut out)?;
-        out.bare(0, "}");
         Ok(out.finish())
     }
 
-    /// The parameters: buffers, dims, pointers to the integer scalars, floats, and what groups share.
-    fn parameters(&self) -> Vec<String> {
+    /// Type and name of each parameter: buffers, dims, pointers to the integer scalars, floats, and what groups share.
+    pub fn parameters(&self) -> Vec<(String, String)> {
         let f = self.func;
         let buffers = f.buffers.iter().enumerate().map(|(i, b)| {
             // What other groups write and this one reads may be neither kept nor moved across an arrival.
-            let restrict = if f.hands_on(i) { "" } else { "__restrict__ " };
+            let restrict = if f.hands_on(i) { "" } else { " __restrict__" };
             let constant = if b.written { "" } else { "const " };
-            format!("{constant}u8* {restrict}{}_", b.name)
+            (format!("{constant}u8*{restrict}"), format!("{}_", b.name))
         });
-        let dims = (0..f.dims).map(|i| format!("int {}", self.var(Var(i as u32))));
-        let scalars = (f.dims..f.ints).map(|i| format!("const int* __restrict__ {}_at", self.var(Var(i as u32))));
-        let floats = (f.ints..f.ints + f.floats).map(|i| format!("float {}", self.var(Var(i as u32))));
-        let scratch = f.scratch.iter().flat_map(|_| ["u8* scratch".to_string(), "u32* counters".to_string()]);
+        let name = |i: usize| self.var(Var(i as u32));
+        let dims = (0..f.dims).map(|i| ("int".to_string(), name(i)));
+        let scalars = (f.dims..f.ints).map(|i| ("const int* __restrict__".to_string(), format!("{}_at", name(i))));
+        let floats = (f.ints..f.ints + f.floats).map(|i| ("float".to_string(), name(i)));
+        let scratch = [("u8*", "scratch"), ("u32*", "counters")].map(|(ty, name)| (ty.to_string(), name.to_string()));
+        let scratch = f.scratch.iter().flat_map(|_| scratch.clone());
         buffers.chain(dims).chain(scalars).chain(floats).chain(scratch).collect()
     }
 
@@ -96,8 +95,8 @@ impl<'a> Printer<'a> {
         if self.func.team > 1 {
             line(format!("const int member = threadIdx.x / {width};"));
         } else {
-            line(format!("const int group = blockIdx.x * {per_cta} + threadIdx.x / {width};"));
-            line(format!("const int groups = gridDim.x * {per_cta};"));
+            line(format!("const int group = cta * {per_cta} + threadIdx.x / {width};"));
+            line(format!("const int groups = ctas * {per_cta};"));
         }
     }
 
@@ -171,14 +170,13 @@ impl<'a> Printer<'a> {
                 let head = match bind {
                     Bind::Work => {
                         let work = self.text(hi)?;
-                        let (first, step) =
-                            if self.func.team > 1 { ("blockIdx.x", "gridDim.x") } else { ("group", "groups") };
+                        let (first, step) = if self.func.team > 1 { ("cta", "ctas") } else { ("group", "groups") };
                         format!(
                             "for (int {name} = {first}, end_{name} = {work}; {name} < end_{name}; {name} += {step}) {{"
                         )
                     }
                     Bind::First => {
-                        let first = if self.func.team > 1 { "blockIdx.x" } else { "group" };
+                        let first = if self.func.team > 1 { "cta" } else { "group" };
                         out.line(depth, &format!("if (const int {name} = {first}; {name} < {}) {{", self.text(hi)?));
                         self.stmts(body, depth + 1, out)?;
                         out.bare(depth, "}");

@@ -18,6 +18,8 @@ struct Walk<'a> {
     deps: HashMap<Var, Dep>,
     buffers: &'a [Buffer],
     layouts: &'a [Option<Layout>],
+    /// Whether lanes may read elements of an array that are no neighbours.
+    strided: bool,
 }
 
 impl Lower<'_> {
@@ -31,7 +33,12 @@ impl Lower<'_> {
         if !self.lanes_are_free() {
             return false;
         }
-        let mut walk = Walk { deps: HashMap::new(), buffers: &self.kernel.buffers, layouts: &self.layouts };
+        let mut walk = Walk {
+            deps: HashMap::new(),
+            buffers: &self.kernel.buffers,
+            layouts: &self.layouts,
+            strided: self.schedule.strided,
+        };
         walk.deps.insert(axis.var, Dep::Affine(1));
         walk.stmts(stmts).is_some() && value.is_none_or(|v| walk.expr(v).is_some())
     }
@@ -68,6 +75,7 @@ impl Walk<'_> {
             Kind::At { index, .. } => match self.expr(index)? {
                 Dep::Uniform => Dep::Uniform,
                 Dep::Affine(1) => Dep::Varying,
+                Dep::Affine(_) if self.strided => Dep::Varying,
                 _ => return None,
             },
             Kind::Unary(UnOp::Neg, a) => match self.expr(a)? {

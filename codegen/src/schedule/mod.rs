@@ -51,6 +51,9 @@ pub struct Schedule {
     /// CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub in_flight: usize,
+    /// Whether lanes may read elements of an array that are no neighbours. On CUDA only.
+    #[serde(default)]
+    pub strided: bool,
     /// Whether a worker asks for the weights of its first item before its launch waits for the one before it, where lanes do rows.
     /// On CUDA only.
     #[serde(default)]
@@ -104,6 +107,7 @@ impl Schedule {
             team: 1,
             stage: Vec::new(),
             in_flight: 1,
+            strided: false,
             early: false,
             ahead: false,
             prefetch: 0,

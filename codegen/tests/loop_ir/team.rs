@@ -291,5 +291,5 @@ fn printers_refuse_what_they_cannot_do() {
     aligned.buffers[0].elem_bytes = 16;
     let source = cuda::emit(&aligned, TEAM * WIDTH, &Default::default()).unwrap();
     assert_eq!((source.at_once, source.shared), (1, 4 * ROW + 16));
-    assert!(source.text.contains("copy_16(") && source.text.contains("__syncthreads();"));
+    assert!(source.text().contains("copy_16(") && source.text().contains("__syncthreads();"));
 }

@@ -47,7 +47,7 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     }
     let units = chosen.units(&library)?;
     for unit in &units {
-        files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text.clone());
+        files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text());
     }
     for target in Target::ALL {
         files.add(format!("schedules/{target}.json"), schedules(&library, alone, target)?);

@@ -134,7 +134,7 @@ fn together(written: &[Written]) -> String {
         let kernel = text.find("extern \"C\" __global__").expect("a kernel");
         text[..kernel].rfind("#line").expect("the name of the generated file")
     };
-    let first = &written[0].source.text;
-    let kernels = written.iter().map(|w| &w.source.text[begin(&w.source.text)..]);
-    std::iter::once(&first[..begin(first)]).chain(kernels).collect()
+    let first = written[0].source.text();
+    let kernels = written.iter().map(|w| w.source.text()).map(|text| text[begin(&text)..].to_string());
+    std::iter::once(first[..begin(&first)].to_string()).chain(kernels).collect()
 }

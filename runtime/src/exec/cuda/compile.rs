@@ -9,17 +9,41 @@ use kgen::{
 /// Violations of an audit that are shown.
 const SHOWN: usize = 5;
 
-/// Machine code of kernels, compiled by all threads of the machine.
-pub fn compile(compiler: &Compiler, codes: &[&'static Cuda], arch: &Arch) -> Result<Vec<Vec<u8>>, CudaError> {
-    by_all_threads(codes, |code| compile_one(compiler, code, arch)).into_iter().collect()
+/// A translation unit to be compiled.
+pub struct Job {
+    /// CUDA C++.
+    pub text: String,
+    /// Name of its entry.
+    pub entry: String,
+    /// The float operations that it may have.
+    pub allowed: Allowed,
 }
 
-fn compile_one(compiler: &Compiler, code: &Cuda, arch: &Arch) -> Result<Vec<u8>, CudaError> {
-    let allowed: Allowed = code.allowed.parse().map_err(|error| CudaError::new(format!("{error}"), USE_CPU))?;
-    let compiled = compiler.compile(code.source, code.entry, arch, &[]).map_err(not_compiled)?;
-    audit(&compiled.ptx, &allowed).map_err(|violations| {
+impl Job {
+    /// Codes as one launch, each on CTAs of its own.
+    pub fn new(codes: &[&'static Cuda]) -> Result<Job, CudaError> {
+        let mut allowed = Allowed::default();
+        for code in codes {
+            let own = code.allowed.parse().map_err(|error| CudaError::new(format!("{error}"), USE_CPU))?;
+            allowed = allowed.and(own);
+        }
+        let entry = codes.iter().map(|code| code.entry).collect::<Vec<_>>().join("_beside_");
+        let parts: Vec<_> = codes.iter().map(|code| code.part()).collect();
+        let threads = codes.iter().map(|code| code.threads).max().unwrap_or(1);
+        Ok(Job { text: kgen::cuda::unit(&entry, threads as usize, &parts), entry, allowed })
+    }
+}
+
+/// Machine code of kernels, compiled by all threads of the machine.
+pub fn compile(compiler: &Compiler, jobs: &[Job], arch: &Arch) -> Result<Vec<Vec<u8>>, CudaError> {
+    by_all_threads(jobs, |job| compile_one(compiler, job, arch)).into_iter().collect()
+}
+
+fn compile_one(compiler: &Compiler, job: &Job, arch: &Arch) -> Result<Vec<u8>, CudaError> {
+    let compiled = compiler.compile(&job.text, &job.entry, arch, &[]).map_err(not_compiled)?;
+    audit(&compiled.ptx, &job.allowed).map_err(|violations| {
         let shown: Vec<_> = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
-        let (name, count, version) = (code.entry, violations.len(), compiled.nvrtc_version);
+        let (name, count, version) = (&job.entry, violations.len(), compiled.nvrtc_version);
         let message = format!(
             "the code that NVRTC {version} made of {name} for {arch} could give other bits than the CPU: {count} \
              instructions are refused{}",
@@ -48,10 +72,11 @@ mod tests {
             return;
         }
         let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
-        let codes: Vec<&'static Cuda> =
-            kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).collect();
+        let inlined = kernels_gen::INLINED.iter().flat_map(|inlined| inlined.kernel.cuda);
+        let codes = kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).chain(inlined);
+        let jobs: Vec<Job> = codes.map(|code| Job::new(&[code]).unwrap()).collect();
         for arch in ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
-            let cubins = compile(&compiler, &codes, &arch.parse().unwrap()).unwrap();
+            let cubins = compile(&compiler, &jobs, &arch.parse().unwrap()).unwrap();
             assert!(cubins.iter().all(|cubin| cubin.starts_with(b"\x7fELF")), "{arch}");
         }
     }

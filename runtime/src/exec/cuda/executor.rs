@@ -1,15 +1,16 @@
 //! Runs a plan stage by stage on one stream of a GPU.
 use super::{
     CudaError, Gpu, Need,
+    beside::Beside,
     driver::{Pinned, Stream},
     error::USE_CPU,
     fault::Faulty,
     graph::Graph,
-    kernels,
+    kernels::{self, Shape},
     read_rate::read_rate,
     record::Record,
     scratch::{Scratch, ScratchBytes},
-    stages::{Call, Placement, Stages},
+    stages::{Call, Placement, Stages, is_decode},
     tensors::Tensors,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     gguf::Gguf,
     plan::{BEST, BoundStage, BufferId, LOGITS, Plan, Role, Size, Step},
 };
+use cudarc::driver::sys::CUfunction;
 use kernels_gen::{Extent, LaunchError, Target, check_call, check_indices};
 use std::ops::Range;
 
@@ -81,7 +83,7 @@ impl Cuda {
         let stream = Stream::new(&gpu)?;
         let record = Record::new(&gpu, bound.iter())?;
         let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(plan, &bound, &limits))?;
-        let stages = Stages::load(&gpu, plan, bound)?;
+        let stages = Stages::load(&gpu, plan, bound, &limits)?;
         let output = |buffer: BufferId| -> Result<Output, ExecError> {
             let host = Pinned::new(&gpu, most_bytes(plan.buffer(buffer), &limits)?)?;
             Ok(Output { buffer, host, len: 0 })
@@ -144,6 +146,7 @@ impl Cuda {
                 let extents = fusion.pair.fused.buffers(&own, &next);
                 self.launch(&self.stages.fused_call(fusion), &extents, step)?;
             }
+            Placement::Beside(beside) => self.launch_beside(beside, step)?,
             Placement::Done => {}
         }
         match &self.faulty {
@@ -172,6 +175,9 @@ impl Cuda {
             Placement::WithNext(fusion) => {
                 self.stages.two(fusion).into_iter().try_for_each(|bound| self.checked(bound, step).map(drop))
             }
+            Placement::Beside(beside) => {
+                self.stages.all(beside).try_for_each(|bound| self.checked(bound, step).map(drop))
+            }
         })
     }
 
@@ -187,9 +193,46 @@ impl Cuda {
         Ok(())
     }
 
-    /// Puts a launch on the stream, whose stages were checked. What is recorded is started for later positions, too, so it
-    /// gets the groups of the last.
+    /// Puts a launch on the stream, whose stages were checked.
     fn launch(&self, call: &Call, extents: &[Extent], step: &Step) -> Result<(), ExecError> {
+        match self.prepared(call, extents, step)? {
+            Some(mut launch) => self.start(call.name, call.kernel.name(), &mut launch),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks launches that are one, side by side, and puts it on the stream.
+    fn launch_beside(&self, beside: &Beside, step: &Step) -> Result<(), ExecError> {
+        let shape = Shape { grid: 0, threads: 0, shared: 0 };
+        let mut all = Prepared { function: beside.function(), shape, values: Vec::new() };
+        let mut names = Vec::new();
+        for bound in self.stages.all(beside) {
+            self.check_tokens(bound, step)?;
+            let own = self.prepared(&self.stages.call(bound), &self.checked(bound, step)?, step)?;
+            let Some(own) = own else { unreachable!("a step of one token gives every launch a group") };
+            let Shape { grid, threads, shared } = own.shape;
+            all.values.extend(own.values.into_iter().chain([u64::from(grid)]));
+            all.shape = Shape {
+                grid: all.shape.grid + grid,
+                threads: all.shape.threads.max(threads),
+                shared: all.shape.shared.max(shared),
+            };
+            names.push(bound.name.as_str());
+        }
+        self.start(&names.join(", "), "side by side", &mut all)
+    }
+
+    /// Starts a launch that stays inside of its buffers.
+    fn start(&self, name: &str, kernel: &str, launch: &mut Prepared) -> Result<(), ExecError> {
+        let Shape { grid, threads, shared } = launch.shape;
+        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream; and it waits.
+        let started = unsafe { self.stream.launch_early(launch.function, (grid, threads, shared), &mut launch.values) };
+        started.map_err(|error| CudaError::call(&format!("starting stage {name} ({kernel})"), error).into())
+    }
+
+    /// A launch, or none where there is nothing to do. What is recorded is started for later positions, too, so it gets the
+    /// groups of the last.
+    fn prepared(&self, call: &Call, extents: &[Extent], step: &Step) -> Result<Option<Prepared>, ExecError> {
         let Call { name, kernel, sizes, dims, floats } = *call;
         let ints = ints(sizes, step);
         let (code, function) = kernel.code(&ints);
@@ -199,11 +242,11 @@ impl Cuda {
             return Err(CudaError::new(format!("stage {name}: too many work items"), USE_CPU).into());
         };
         if items == 0 && !is_decode(step) {
-            return Ok(());
+            return Ok(None);
         }
-        let kernels::Shape { grid, threads, shared } = kernels::shape(code, items.max(1));
+        let shape = kernels::shape(code, items.max(1));
         // A group's next item is as far as there are groups, and must be an `int`, too.
-        if i64::from(items) + i64::from(grid) * i64::from(threads) > i64::from(i32::MAX) {
+        if i64::from(items) + i64::from(shape.grid) * i64::from(shape.threads) > i64::from(i32::MAX) {
             return Err(CudaError::new(format!("stage {name}: {items} work items are too many"), USE_CPU).into());
         }
         let (dims, scalars) = ints.split_at(dims);
@@ -213,15 +256,16 @@ impl Cuda {
         values.extend(scalars);
         values.extend(floats.iter().map(|float| u64::from(float.to_bits())));
         values.extend(self.scratch.lend(code, &most)?.into_iter().flatten());
-        // SAFETY: its stages were checked, so that it stays inside of its buffers, which live as long as the stream; and it waits.
-        let started = unsafe { self.stream.launch_early(function, (grid, threads, shared), &mut values) };
-        started.map_err(|error| CudaError::call(&format!("starting stage {name} ({})", kernel.name()), error).into())
+        Ok(Some(Prepared { function, shape, values }))
     }
 }
 
-/// Whether a step is recorded, to be started again for each token.
-fn is_decode(step: &Step) -> bool {
-    (step.tokens, step.outputs) == (1, 1)
+/// A launch with its parameters.
+struct Prepared {
+    function: CUfunction,
+    shape: Shape,
+    /// Each in its first bytes.
+    values: Vec<u64>,
 }
 
 impl Executor for Cuda {
@@ -260,6 +304,7 @@ impl Executor for Cuda {
         let name = |number| match self.placement(number) {
             Placement::Nothing | Placement::Inside | Placement::Done => None,
             Placement::Alone(bound) => Some(bound.kernel.name),
+            Placement::Beside(beside) => self.stages.all(beside).next().map(|bound| bound.kernel.name),
             Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
         };
         (0..self.stages.len()).map(name).collect()
@@ -280,7 +325,8 @@ impl Executor for Cuda {
     fn identity(&self) -> Result<String, ExecError> {
         let kernels =
             self.stages.kernels().iter().map(|kernel| format!(", {} {}", kernel.name(), kernel.hashes().join(" ")));
-        Ok(self.gpu.identity()? + &kernels.collect::<String>())
+        let besides = self.stages.besides().iter().map(|beside| format!(", {}", beside.hash()));
+        Ok(self.gpu.identity()? + &kernels.chain(besides).collect::<String>())
     }
 
     fn logits(&self) -> &[f32] {

@@ -1,5 +1,10 @@
 //! The kernels of a plan on a GPU: loaded, and how they are started.
-use super::{CudaError, Gpu, compile::compile, driver::Module, error::USE_CPU};
+use super::{
+    CudaError, Gpu,
+    compile::{Job, compile},
+    driver::Module,
+    error::USE_CPU,
+};
 use cudarc::driver::sys::CUfunction;
 use kernels_gen::Cuda;
 use kgen::{nvrtc::Compiler, text::hex};
@@ -64,11 +69,13 @@ fn module(gpu: &Gpu, code: &Cuda, cubin: &[u8]) -> Result<Module, CudaError> {
             format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", code.entry, gpu.name());
         return Err(CudaError::new(message, USE_CPU));
     }
-    let shared = shape(code, 1).shared;
-    if shared > FREE_SHARED {
-        module.allow_shared(shared)?;
-    }
+    allow_shared(&module, code.shared)?;
     Ok(module)
+}
+
+/// Allows the dynamic shared memory of a launch.
+pub fn allow_shared(module: &Module, bytes: u32) -> Result<(), CudaError> {
+    if bytes > FREE_SHARED { module.allow_shared(bytes) } else { Ok(()) }
 }
 
 /// The launch for at least 1 work item.
@@ -78,8 +85,9 @@ pub fn shape(code: &Cuda, work: u32) -> Shape {
 
 /// Loads kernels, in the order in which they are given.
 pub fn load(gpu: &Gpu, kernels: &[Codes]) -> Result<Vec<Loaded>, CudaError> {
-    let codes: Vec<&'static Cuda> = kernels.iter().flat_map(|kernel| kernel.1).collect();
-    let mut cubins = compile(&Compiler::new(), &codes, &gpu.arch())?.into_iter();
+    let jobs =
+        kernels.iter().flat_map(|kernel| kernel.1).map(|code| Job::new(&[code])).collect::<Result<Vec<_>, _>>()?;
+    let mut cubins = compile(&Compiler::new(), &jobs, &gpu.arch())?.into_iter();
     let mut load = |kernel: &Codes| {
         let own: Vec<Vec<u8>> = cubins.by_ref().take(kernel.1.len()).collect();
         Loaded::load(gpu, *kernel, &own)
@@ -94,7 +102,8 @@ mod tests {
     #[test]
     fn launches_cover_the_work_up_to_the_most_ctas() {
         let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
-        for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused) {
+        let inlined = kernels_gen::INLINED.iter().flat_map(|inlined| inlined.kernel.cuda);
+        for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).chain(inlined) {
             let (at_once, shape) = (code.at_once, |work| shape(code, work));
             assert_eq!((shape(1).grid, shape(at_once).grid, shape(at_once + 1).grid), (1, 1, 2), "{}", code.entry);
             assert_eq!(shape(u32::MAX).grid, MOST_CTAS.min(u32::MAX.div_ceil(at_once)));

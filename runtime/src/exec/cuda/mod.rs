@@ -1,4 +1,5 @@
 //! The CUDA executor: the plan's kernels on an NVIDIA GPU, one stream, weights in device memory as they are in the file.
+mod beside;
 mod compile;
 mod driver;
 mod error;

@@ -1,6 +1,7 @@
 //! The stages of a plan with their kernels on a GPU, and which of them are one launch.
 use super::{
     CudaError, Gpu,
+    beside::{self, Beside},
     error::USE_CPU,
     kernels::{self, Codes, Loaded},
 };
@@ -19,6 +20,8 @@ pub struct Stages {
     /// The number of each stage's unit.
     unit_of: Vec<usize>,
     fusions: Vec<Fusion>,
+    /// Of a step of one token.
+    besides: Vec<Beside>,
     kernels: Vec<Loaded>,
 }
 
@@ -39,7 +42,9 @@ pub enum Placement<'c> {
     Alone(&'c BoundStage),
     /// In one launch with the next one.
     WithNext(&'c Fusion),
-    /// By the launch of the one before it.
+    /// In one launch with the next ones, side by side.
+    Beside(&'c Beside),
+    /// By the launch of one before it.
     Done,
 }
 
@@ -59,7 +64,7 @@ pub struct Call<'c> {
 
 impl Stages {
     /// Loads each kernel of the stages, and of those that can be one launch, once.
-    pub fn load(gpu: &Gpu, plan: &Plan, bound: Vec<BoundStage>) -> Result<Stages, CudaError> {
+    pub fn load(gpu: &Gpu, plan: &Plan, bound: Vec<BoundStage>, limits: &Step) -> Result<Stages, CudaError> {
         refuse_computed_indices(plan, &bound)?;
         let units = units(plan, &bound, INLINED);
         let pairs = pairs(&units, FUSED);
@@ -76,7 +81,14 @@ impl Stages {
         for (number, unit) in units.iter().enumerate() {
             unit.stages.iter().for_each(|stage| unit_of[*stage] = number);
         }
-        Ok(Stages { stages: bound, units, unit_of, fusions, kernels })
+        let mut stages = Stages { stages: bound, units, unit_of, fusions, besides: Vec::new(), kernels };
+        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: limits.chunks };
+        let alone = |unit: usize| {
+            let last = stages.units[unit].last();
+            matches!(stages.placement(last, &step, |_| false), Placement::Alone(_))
+        };
+        stages.besides = beside::load(gpu, &stages.units, &step, alone)?;
+        Ok(stages)
     }
 
     /// How many there are.
@@ -95,7 +107,7 @@ impl Stages {
     }
 
     /// How a stage is done in a step, where `apart` says whether something comes between a stage and those that read it.
-    pub fn placement(&self, number: usize, step: &Step, apart: impl Fn(usize) -> bool) -> Placement<'_> {
+    pub fn placement(&self, number: usize, step: &Step, apart: impl Fn(usize) -> bool + Copy) -> Placement<'_> {
         if !self.bound(number).has_work(step) {
             return Placement::Nothing;
         }
@@ -118,8 +130,29 @@ impl Stages {
         match (fusion(own), own.checked_sub(1).and_then(fusion)) {
             (Some(fusion), _) => Placement::WithNext(fusion),
             (None, Some(_)) => Placement::Done,
-            (None, None) => Placement::Alone(&unit.bound),
+            (None, None) => self.beside(own, step, apart).unwrap_or(Placement::Alone(&unit.bound)),
         }
+    }
+
+    /// How a unit is done that is a launch by itself or one with others beside it.
+    fn beside(&self, unit: usize, step: &Step, apart: impl Fn(usize) -> bool) -> Option<Placement<'_>> {
+        let beside = self.besides.iter().find(|beside| beside.units.contains(&unit)).filter(|_| is_decode(step))?;
+        // What comes after the last does not come between them.
+        let mut stages = self.units[beside.units.clone()].iter().flat_map(|unit| &unit.stages);
+        if stages.any(|stage| apart(*stage)) {
+            return None;
+        }
+        Some(if unit == beside.units.start { Placement::Beside(beside) } else { Placement::Done })
+    }
+
+    /// Those that are one launch, side by side.
+    pub fn all(&self, beside: &Beside) -> impl Iterator<Item = &BoundStage> {
+        self.units[beside.units.clone()].iter().map(|unit| &unit.bound)
+    }
+
+    /// The launches of units side by side.
+    pub fn besides(&self) -> &[Beside] {
+        &self.besides
     }
 
     /// The launch that can do a unit and the next one in a step.
@@ -149,6 +182,11 @@ impl Stages {
         let name = &self.two(fusion)[0].name;
         Call { name, kernel: &self.kernels[fusion.kernel], sizes: ints, dims: *dims, floats }
     }
+}
+
+/// Whether a step is of one token with its logits: it is recorded, to be started again for each token.
+pub fn is_decode(step: &Step) -> bool {
+    (step.tokens, step.outputs) == (1, 1)
 }
 
 /// Indices are checked on the host before a step, which knows the tokens and nothing else.
