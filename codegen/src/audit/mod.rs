@@ -31,6 +31,8 @@ pub enum Fault {
     Foreign,
     /// A float operation from nowhere in the source.
     Nowhere,
+    /// Memory that another launch may still write, touched before that launch is waited for.
+    Early,
     /// A function that is not in this text.
     Unseen,
     /// No kernel in the text.
@@ -49,6 +51,7 @@ impl fmt::Display for Fault {
             Fault::Contraction => "fma where the source has none",
             Fault::Foreign => "a float operation that its line of the source does not have",
             Fault::Nowhere => "a float operation that comes from no line of the source",
+            Fault::Early => "memory is touched before the launch that may still write it is waited for",
             Fault::Unseen => "a function that is not in this PTX",
             Fault::Nothing => "the PTX has no kernel",
         })
@@ -99,10 +102,32 @@ pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
             Some(violation(fault, statement.text, statement.line, lines))
         })
         .collect();
+    violations.extend(early(&parsed).map(|s| violation(Fault::Early, s.text, s.line, lines(&parsed, s))));
     if kernel.is_empty() {
         violations.push(violation(Fault::Nothing, "", 1, Vec::new()));
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+/// What touches device memory between the beginning of a kernel and its wait for the launch before. Of what comes before a wait,
+/// compilers take loads of constant memory to be free to move. A kernel without a wait starts when all before it is done.
+fn early<'p>(parsed: &'p Parsed) -> impl Iterator<Item = &'p Statement<'p>> {
+    let (mut found, mut since) = (Vec::new(), Vec::new());
+    let mut waited = false;
+    for statement in &parsed.statements {
+        let mut parts = statement.opcode().split('.');
+        let operation = parts.next().unwrap_or_default();
+        match operation {
+            _ if entry(statement).is_some() => (waited, since) = (false, Vec::new()),
+            "griddepcontrol" if statement.opcode().ends_with(".wait") && !waited => {
+                waited = true;
+                found.append(&mut since);
+            }
+            "ld" | "st" | "atom" | "red" | "cp" if parts.any(|part| part == "global") => since.push(statement),
+            _ => {}
+        }
+    }
+    found.into_iter()
 }
 
 /// The name of the kernel that a statement declares.

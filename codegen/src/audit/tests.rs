@@ -297,3 +297,24 @@ fn a_contraction_in_a_kernel_is_named_by_its_line() {
         assert!(refused.starts_with("f at kernels/f.rs:5: fma where the source has none: `fma.rn.f32"), "{refused}");
     }
 }
+
+#[test]
+fn memory_is_touched_after_the_wait_for_the_launch_before() {
+    let faults = |before: &str, after: &str| {
+        let kernel = |name: &str, body: &str| format!(".visible .entry {name}(\n)\n{{\n{body}\nret;\n}}\n");
+        let wait = format!("{before}\ngriddepcontrol.wait;\n{after}");
+        let text = kernel("without", "ld.global.f32 %f1, [%rd1];") + &kernel("waits", &wait);
+        let violations = audit(&text, &Allowed::default()).err().unwrap_or_default();
+        violations.into_iter().map(|v| (v.fault, v.text)).collect::<Vec<_>>()
+    };
+    let load = "ld.global.nc.f32 %f1, [%rd1];";
+    assert_eq!(faults("prefetch.global.L2 [%rd1];\nld.param.u64 %rd1, [p];\nld.shared.f32 %f1, [%r1];", load), []);
+    assert_eq!(faults(load, ""), [(Fault::Early, load.trim_end_matches(';').to_string())]);
+    for touched in [
+        "st.global.f32 [%rd1], %f1;",
+        "cp.async.cg.shared.global [%r1], [%rd1], 16;",
+        "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1];",
+    ] {
+        assert_eq!(faults(touched, "").len(), 1, "{touched}");
+    }
+}

@@ -2,6 +2,7 @@
 use super::{Failure, audited};
 use kgen::audit::Allowed;
 use kgen::fused::Fused;
+use kgen::inlined::Inlined;
 use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{Arch, Compiled, Compiler};
@@ -35,8 +36,10 @@ impl Unit {
 
 /// The kernels and pairs of a command line.
 pub struct Chosen<'l> {
-    /// Each once, in the order of the folder.
+    /// Each once, in the order of the folder, then those with others in them, which CUDA alone has.
     pub kernels: Vec<&'l Kernel>,
+    /// The latter.
+    pub inlined: Vec<&'l Inlined>,
     /// Likewise.
     pub fused: Vec<Fused<'l>>,
 }
@@ -49,9 +52,16 @@ impl<'l> Chosen<'l> {
             library.kernel(name)?;
         }
         let wanted = |name: &String| names.is_empty() || names.contains(name);
-        let kernels = library.kernels.iter().filter(|k| wanted(&k.name)).collect();
+        let kernels = library.kernels_on(Target::Cuda).filter(|k| wanted(&k.name)).collect();
+        let inlined = library.inlined.iter().filter(|inlined| wanted(&inlined.spec.name)).collect();
         let fused = library.fused()?.into_iter().filter(|f| wanted(&f.pair.name())).collect();
-        Ok(Chosen { kernels, fused })
+        Ok(Chosen { kernels, inlined, fused })
+    }
+
+    /// The kernels that have code for a target.
+    pub fn kernels_on(&self, target: Target) -> Vec<&'l Kernel> {
+        let inlined = |kernel: &Kernel| self.inlined.iter().any(|inlined| inlined.spec.name == kernel.name);
+        self.kernels.iter().copied().filter(|kernel| target == Target::Cuda || !inlined(kernel)).collect()
     }
 
     /// Their names.

@@ -45,7 +45,8 @@ const CPU: Cpu = Cpu { fits: |_| true, work: |ints| ints[0], code };
 const FEW: Cpu = Cpu { fits: |ints| ints[0] <= 1, work: |_| 0, code };
 const CUDA: Cuda = Cuda {
     fits: |_| true,
-    source: "",
+    parameters: &[],
+    body: "",
     allowed: "",
     entry: "gather",
     at_once: 32,

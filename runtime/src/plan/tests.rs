@@ -107,7 +107,8 @@ static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
     edge: (1, 0),
     cuda: kernels_gen::Cuda {
         fits: |_| true,
-        source: "",
+        parameters: &[],
+        body: "",
         allowed: "",
         entry: "copy_copy",
         at_once: 32,

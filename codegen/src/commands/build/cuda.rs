@@ -49,8 +49,9 @@ mod tests {
             return;
         }
         let unit = |name: &str, value: &str| {
-            let text = format!("extern \"C\" __global__ void {name}(float *x) {{\n    x[0] = {value};\n}}\n");
-            let source = Source { text, entry: name.into(), at_once: 32, shared: 0, scratch_per_item: 0 };
+            let (parameters, body) = (vec![("float*".into(), "x".into())], format!("    x[0] = {value};\n"));
+            let entry = name.to_string();
+            let source = Source { entry, parameters, body, threads: 32, at_once: 32, shared: 0, scratch_per_item: 0 };
             Unit { source, allowed: Allowed::default(), of: name.into(), most: BTreeMap::new(), threads: 32 }
         };
         let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());
@@ -60,7 +61,7 @@ mod tests {
         let Err(Failure::Failed(message)) = compile(&compiler, &units, &archs, &mut files) else {
             panic!("the approximation was not refused");
         };
-        let words = ["the audit refuses", "approximate at approximate.cu:2: an approximation: `ex2.approx"];
+        let words = ["the audit refuses", "approximate at approximate.cu:5: an approximation: `ex2.approx"];
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
 }

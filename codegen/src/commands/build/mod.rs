@@ -8,6 +8,7 @@ use super::{Done, Failure, open, parse_arch};
 use folder::Files;
 use kgen::cpu::{self, Isa};
 use kgen::fused::{self, Pair};
+use kgen::inlined::{self, Spec};
 use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{self, Arch, Compiler};
@@ -40,17 +41,21 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
     let chosen = Chosen::new(&library, &args.names)?;
-    let Chosen { kernels: alone, fused } = &chosen;
+    let Chosen { inlined, fused, .. } = &chosen;
     let mut files = Files::default();
     for isa in Isa::ALL {
-        files.add(format!("rust/{isa}.rs"), rust(&library, alone, isa)?);
+        files.add(format!("rust/{isa}.rs"), rust(&library, &chosen.kernels_on(Target::Cpu(isa)), isa)?);
     }
     let units = chosen.units(&library)?;
     for unit in &units {
         files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text());
     }
     for target in Target::ALL {
-        files.add(format!("schedules/{target}.json"), schedules(&library, alone, target)?);
+        files.add(format!("schedules/{target}.json"), schedules(&library, &chosen.kernels_on(target), target)?);
+    }
+    if !inlined.is_empty() {
+        let specs: Vec<&Spec> = inlined.iter().map(|inlined| &inlined.spec).collect();
+        files.add(format!("schedules/{}", inlined::FILE), manifest::json(&specs)?);
     }
     if !fused.is_empty() {
         let pairs: Vec<&Pair> = fused.iter().map(|f| &f.pair).collect();
