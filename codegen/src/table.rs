@@ -182,6 +182,7 @@ fn cuda_entry(
     let (name, allowed, body) = (source.entry, allowed.to_string(), source.body);
     let parameters = source.parameters.iter().map(|(ty, name)| quote!((#ty, #name)));
     let (at_once, threads, shared) = (source.at_once as u32, threads as u32, source.shared as u32);
+    let resident = source.resident as u32;
     let (fits, work) = (all(fits), loop_size(&func.work));
     let scratch = source.scratch_per_item as u32;
     let counters = func.scratch.as_ref().map_or(quote!(0i64), |scratch| loop_size(&scratch.counters));
@@ -194,6 +195,7 @@ fn cuda_entry(
             allowed: #allowed,
             at_once: #at_once,
             threads: #threads,
+            resident: #resident,
             shared: #shared,
             scratch_per_item: #scratch,
             counters: |ints| i32::try_from(#counters).unwrap_or(i32::MAX),

@@ -122,6 +122,8 @@ pub struct Cuda {
     pub at_once: u32,
     /// Threads of a CTA.
     pub threads: u32,
+    /// CTAs for which a multiprocessor should have registers at a time, or 0.
+    pub resident: u32,
     /// Bytes of dynamic shared memory of a CTA.
     pub shared: u32,
     /// Bytes of scratch memory for each work item, in which groups leave partial results for each other.

@@ -25,9 +25,10 @@ pub struct Printed {
 pub fn function(func: &Func, isa: Isa) -> Result<Printed, Unsupported> {
     isa.supports_width(func.width)?;
     let mut printer = Printer { func, isa, names: Names::new(func), helpers: BTreeSet::new() };
-    if func.in_flight > 1 {
-        return printer
-            .error("the compiler of a CPU's code unrolls as it likes: leave `in_flight` out of the schedule");
+    if func.in_flight > 1 || func.resident > 0 {
+        return printer.error(
+            "the compiler of a CPU's code unrolls as it likes: leave `in_flight` and `resident` out of the schedule",
+        );
     }
     let parameters = printer.parameters()?;
     let body = printer.block(&func.body)?;

@@ -30,6 +30,8 @@ pub struct Source {
     pub body: String,
     /// Threads of a CTA.
     pub threads: usize,
+    /// CTAs for which a multiprocessor should have registers at a time, or 0.
+    pub resident: usize,
     /// Work items that a CTA does at once.
     pub at_once: usize,
     /// Bytes of dynamic shared memory that a CTA needs.
@@ -104,6 +106,7 @@ pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Ille
         parameters: printer.parameters(),
         body: printer.body(threads).map_err(illegal)?,
         threads,
+        resident: func.resident,
         at_once: groups / func.team,
         shared,
         scratch_per_item: func.scratch.as_ref().map_or(0, |scratch| scratch.item_bytes),

@@ -15,15 +15,16 @@ impl Source {
     /// The translation unit with this kernel alone.
     pub fn text(&self) -> String {
         let parameters = self.parameters.iter().map(|(ty, name)| (&**ty, &**name)).collect();
-        unit(&self.entry, self.threads, &[Part { parameters, body: &self.body }])
+        unit(&self.entry, (self.threads, self.resident), &[Part { parameters, body: &self.body }])
     }
 }
 
-/// A translation unit with the entry `extern "C" __global__ void ENTRY(..)` for CTAs of `threads`.
+/// A translation unit with the entry `extern "C" __global__ void ENTRY(..)` for CTAs of `threads`, of which a multiprocessor should
+/// have registers for `resident`, where that is not 0.
 ///
 /// The entry takes the parameters of all parts, one after the other. Of several, each is followed by an `int`, the number of its
 /// CTAs: the first CTAs of the launch do the first part, and so on.
-pub fn unit(entry: &str, threads: usize, parts: &[Part]) -> String {
+pub fn unit(entry: &str, (threads, resident): (usize, usize), parts: &[Part]) -> String {
     let head = format!("#line 1 \"{ROOT}{PRELUDE_FILE}\"\n{PRELUDE}\n#line 1 \"{ROOT}{entry}.cu\"\n");
     let (parameters, body) = match parts {
         [part] => {
@@ -32,8 +33,9 @@ pub fn unit(entry: &str, threads: usize, parts: &[Part]) -> String {
         }
         parts => beside(parts),
     };
-    let bounds = format!("extern \"C\" __global__ void __launch_bounds__({threads}) {entry}(\n    ");
-    head + &bounds + &parameters.join(",\n    ") + "\n) {\n" + &body + "}\n"
+    let bounds = if resident > 0 { format!("{threads}, {resident}") } else { threads.to_string() };
+    let begin = format!("extern \"C\" __global__ void __launch_bounds__({bounds}) {entry}(\n    ");
+    head + &begin + &parameters.join(",\n    ") + "\n) {\n" + &body + "}\n"
 }
 
 /// The parameters of all, and all bodies, of which each CTA does one.

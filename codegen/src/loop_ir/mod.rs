@@ -75,6 +75,8 @@ pub struct Func {
     pub team: usize,
     /// Iterations of an innermost loop that loads from buffers which printers write out.
     pub in_flight: usize,
+    /// CTAs that registers of a multiprocessor are shared by; 0 where that is for the compiler to say.
+    pub resident: usize,
     /// How many of the integer parameters are dims.
     pub dims: usize,
     /// Variables 0..ints are the integer parameters: dims, then integer scalars.

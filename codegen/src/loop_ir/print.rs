@@ -13,8 +13,9 @@ pub fn func(func: &Func) -> String {
         let _ = writeln!(out, "  requires {text}");
     }
     let team = if func.team > 1 { format!("teams of {}, ", func.team) } else { String::new() };
+    let resident = if func.resident > 0 { format!("{} resident, ", func.resident) } else { String::new() };
     let flight = if func.in_flight > 1 { format!("{} in flight, ", func.in_flight) } else { String::new() };
-    let _ = writeln!(out, "  {team}{flight}{} lanes, {} work items", func.width, expr(func, &func.work));
+    let _ = writeln!(out, "  {team}{flight}{resident}{} lanes, {} work items", func.width, expr(func, &func.work));
     if let Some(scratch) = &func.scratch {
         let counters = expr(func, &scratch.counters);
         let _ = writeln!(out, "  scratch of {} bytes an item, {counters} counters", scratch.item_bytes);

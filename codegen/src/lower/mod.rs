@@ -57,6 +57,7 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         width: schedule.width,
         team: schedule.team,
         in_flight: schedule.in_flight,
+        resident: schedule.resident,
         dims: kernel.dims.len(),
         ints: l.ints,
         floats: l.floats,

@@ -85,6 +85,7 @@ pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Resu
         width: first.width,
         team: first.team,
         in_flight: first.in_flight.max(then.in_flight),
+        resident: first.resident,
         dims: first.dims + then.dims,
         ints: first.ints + then.ints,
         floats: first.floats + then.floats,

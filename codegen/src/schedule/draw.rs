@@ -36,6 +36,7 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let prefetch = if target == Target::Cuda { 0 } else { pick(&[0, 0, 4096]) };
     let team = if target == Target::Cuda { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
     let in_flight = if target == Target::Cuda { pick(&[1, 1, 4]) } else { 1 };
+    let resident = if target == Target::Cuda { pick(&[0, 0, 1, 2]) } else { 0 };
     let strided = target == Target::Cuda && pick(&[0, 1]) == 1;
     let early = target == Target::Cuda && lanes.is_some() && pick(&[0, 1]) == 1;
     let ahead = lanes.is_some() && pick(&[0, 1]) == 1;
@@ -55,6 +56,7 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         team,
         stage,
         in_flight,
+        resident,
         strided,
         early,
         ahead,

@@ -51,6 +51,10 @@ pub struct Schedule {
     /// CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub in_flight: usize,
+    /// CTAs for which a multiprocessor should have registers at a time: the fewer, the more loads a compiler begins at once. 0 leaves it
+    /// to the compiler. On CUDA only.
+    #[serde(default)]
+    pub resident: usize,
     /// Whether lanes may read elements of an array that are no neighbours. On CUDA only.
     #[serde(default)]
     pub strided: bool,
@@ -107,6 +111,7 @@ impl Schedule {
             team: 1,
             stage: Vec::new(),
             in_flight: 1,
+            resident: 0,
             strided: false,
             early: false,
             ahead: false,

@@ -16,6 +16,7 @@ impl Build {
             width,
             team: 1,
             in_flight: 1,
+            resident: 0,
             dims: 1,
             ints: 1,
             floats: 0,

@@ -47,6 +47,7 @@ const CUDA: Cuda = Cuda {
     fits: |_| true,
     parameters: &[],
     body: "",
+    resident: 0,
     allowed: "",
     entry: "gather",
     at_once: 32,

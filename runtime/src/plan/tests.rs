@@ -109,6 +109,7 @@ static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
         fits: |_| true,
         parameters: &[],
         body: "",
+        resident: 0,
         allowed: "",
         entry: "copy_copy",
         at_once: 32,

@@ -51,7 +51,16 @@ mod tests {
         let unit = |name: &str, value: &str| {
             let (parameters, body) = (vec![("float*".into(), "x".into())], format!("    x[0] = {value};\n"));
             let entry = name.to_string();
-            let source = Source { entry, parameters, body, threads: 32, at_once: 32, shared: 0, scratch_per_item: 0 };
+            let source = Source {
+                entry,
+                parameters,
+                body,
+                threads: 32,
+                resident: 0,
+                at_once: 32,
+                shared: 0,
+                scratch_per_item: 0,
+            };
             Unit { source, allowed: Allowed::default(), of: name.into(), most: BTreeMap::new(), threads: 32 }
         };
         let (archs, mut files) = ([Arch::of_capability(9, 0)], Files::default());

@@ -30,7 +30,9 @@ impl Job {
         let entry = codes.iter().map(|code| code.entry).collect::<Vec<_>>().join("_beside_");
         let parts: Vec<_> = codes.iter().map(|code| code.part()).collect();
         let threads = codes.iter().map(|code| code.threads).max().unwrap_or(1);
-        Ok(Job { text: kgen::cuda::unit(&entry, threads as usize, &parts), entry, allowed })
+        let resident = codes.iter().map(|code| code.resident).min().unwrap_or(0);
+        let text = kgen::cuda::unit(&entry, (threads as usize, resident as usize), &parts);
+        Ok(Job { text, entry, allowed })
     }
 }
 
