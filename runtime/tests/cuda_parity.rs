@@ -91,8 +91,38 @@ fn faults_around_a_fused_launch_are_found_in_decode() {
         assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
         // Between the two stages there is something only where the fault is.
         let apart = usize::from(op == "attn");
-        let fused = b.launched().into_iter().flatten().filter(|name| name.ends_with("_quantize_q8k")).count();
+        let fused = b
+            .launched()
+            .into_iter()
+            .flatten()
+            .filter(|name| name.starts_with("attention_") && name.ends_with("_quantize_q8k"))
+            .count();
         assert_eq!(fused, 2 - apart, "{fault}");
+    }
+}
+
+#[test]
+fn faults_in_and_beside_other_launches_are_found_in_decode() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    // What is computed in another launch as a rule, what others are beside, and what follows them.
+    for op in [
+        "ffn_gate",
+        "ffn_up",
+        "attn_output",
+        "attn_q",
+        "attn_k.bias",
+        "attn_q.bias",
+        "attn_k.rope",
+        "ffn_swiglu",
+        "ffn_down",
+    ] {
+        let fault = format!("bit:1:{op}");
+        let (mut a, mut b) = (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(&fault)));
+        let report = check(&plan, &mut a, &mut b, &Feed { prompt: &[3], steps: 2 }, &mut |_| ());
+        let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
+        assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
     }
 }
 

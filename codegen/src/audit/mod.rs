@@ -110,7 +110,8 @@ pub fn audit(ptx: &str, allowed: &Allowed) -> Result<(), Vec<Violation>> {
 }
 
 /// What touches device memory between the beginning of a kernel and its wait for the launch before. Of what comes before a wait,
-/// compilers take loads of constant memory to be free to move. A kernel without a wait starts when all before it is done.
+/// compilers take loads of constant memory to be free to move. A kernel without a wait is for launches that start when all before
+/// it is done.
 fn early<'p>(parsed: &'p Parsed) -> impl Iterator<Item = &'p Statement<'p>> {
     let (mut found, mut since) = (Vec::new(), Vec::new());
     let mut waited = false;

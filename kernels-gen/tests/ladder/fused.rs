@@ -7,6 +7,11 @@ use kgen::loop_ir::interp::run_at_once;
 /// Integers of both kernels of a pair, of which the edge has the same size for both.
 fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
     // Key heads, query heads of each, blocks: some heads lie in two blocks.
+    if pair == "gate_up_q4k_quantize_q8k" {
+        // Rows, blocks of a row, blocks of what is handed on.
+        let [rows, of_row, blocks] = [[256, 1, 1], [512, 3, 2], [768, 9, 3]][rng.below(3)];
+        return [vec![1, rows, of_row], vec![1, blocks]];
+    }
     let heads: &[[i32; 3]] = match pair {
         "attention_64_quantize_q8k" => &[[2, 2, 1], [4, 3, 3], [1, 28, 7]],
         "attention_96_quantize_q8k" => &[[2, 4, 3], [1, 8, 3]],

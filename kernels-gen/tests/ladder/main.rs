@@ -80,6 +80,25 @@ fn generated_code_is_the_interpreter() {
 }
 
 #[test]
+fn the_schedules_of_gpus_give_the_same_bits() {
+    let library = library();
+    for kernel in library.kernels_on(Target::Cuda) {
+        for (schedule, _) in library.lowered(kernel, Target::Cuda).unwrap_or_else(|e| panic!("{e}")) {
+            let mut rng = Rng::new(schedule.threads as u64);
+            let mut done = 0;
+            for number in 0..200 {
+                let case = case(kernel, number % 3 == 2, &mut rng);
+                if done < 3 && schedule.fits(kernel, &case.ints) {
+                    under(Target::Cuda, kernel, &schedule, &case, &meaning(kernel, &case), &mut rng);
+                    done += 1;
+                }
+            }
+            assert!(done == 3, "{}: no case is for {schedule:?}", kernel.name);
+        }
+    }
+}
+
+#[test]
 fn no_schedule_changes_a_bit() {
     let library = library();
     std::thread::scope(|scope| {

@@ -93,7 +93,8 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     let all = stages.iter().chain(units.iter().map(|unit| &unit.bound));
     for code in all.flat_map(|stage| stage.kernel.cuda).chain(fused) {
         // Its fields are numbers, functions of the program, and the source.
-        add(format!("{} {} {} {}", code.at_once, code.threads, code.shared, code.body).as_bytes());
+        let numbers = (code.at_once, code.threads, code.resident, code.shared);
+        add(format!("{numbers:?} {} {:?} {}", code.entry, code.parameters, code.body).as_bytes());
     }
     Ok(hex(&hash.finalize()))
 }

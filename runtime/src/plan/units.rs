@@ -67,7 +67,14 @@ impl Finder<'_> {
         let args = Inlined::pick(inlined.buffers, &all.iter().map(|s| &s.args[..]).collect::<Vec<_>>())?;
         let bound = BoundStage { name: consumer.name.clone(), kernel: &inlined.kernel, ints, floats, args };
         numbers.sort();
-        (self.can_wait(&numbers) && apart(&bound)).then_some(Unit { bound, stages: numbers, fits: inlined.fits })
+        // What is handed on is in no memory any more: nothing else of the call may read it.
+        let handed = |arg: &Arg| inlined.edges.iter().any(|&(read, _)| consumer.args[read].buffer == arg.buffer);
+        let reads_it = bound.args.iter().any(handed);
+        (!reads_it && self.can_wait(&numbers) && apart(&bound)).then_some(Unit {
+            bound,
+            stages: numbers,
+            fits: inlined.fits,
+        })
     }
 
     fn writes(&self, stage: usize, buffer: BufferId) -> bool {

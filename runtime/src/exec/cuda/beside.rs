@@ -4,7 +4,7 @@ use super::{
     CudaError, Gpu,
     compile::{Job, compile},
     driver::Module,
-    kernels::allow_shared,
+    kernels,
 };
 use crate::{
     exec::step::ints,
@@ -45,41 +45,54 @@ impl Beside {
     }
 }
 
-/// The launches side by side among units, in a step of one token; `alone` says which units are launches by themselves in it.
+/// Compiles and loads the launches side by side among units, for steps of one token as `step` is; `alone` says which units are
+/// launches by themselves in it.
 pub fn load(gpu: &Gpu, units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Result<Vec<Beside>, CudaError> {
-    let code = |unit: &Unit| unit.bound.kernel.cuda(&ints(&unit.bound.ints, step));
-    let (mut found, mut first) = (Vec::new(), 0);
-    while first < units.len() {
-        let fits = |next: usize| {
-            let own =
-                (code(&units[first]).threads, 0) == (code(&units[next]).threads, code(&units[next]).scratch_per_item);
-            own && alone(next) && (first..next).all(|before| apart(&units[before].bound, &units[next].bound))
-        };
-        let end =
-            (first..units.len().min(first + MOST)).find(|next| !fits(*next)).unwrap_or(units.len().min(first + MOST));
-        if end > first + 1 {
-            found.push(first..end);
-        }
-        first = end.max(first + 1);
-    }
-    let codes: Vec<Vec<&'static Cuda>> =
-        found.iter().map(|range| units[range.clone()].iter().map(code).collect()).collect();
-    let mut distinct: Vec<&Vec<&'static Cuda>> = Vec::new();
-    for own in &codes {
+    let found = ranges(units, step, alone);
+    let all: Vec<Vec<&Cuda>> =
+        found.iter().map(|range| units[range.clone()].iter().map(|unit| code(unit, step)).collect()).collect();
+    let mut distinct: Vec<&[&'static Cuda]> = Vec::new();
+    for own in &all {
         if !distinct.iter().any(|other| entries(other) == entries(own)) {
             distinct.push(own);
         }
     }
     let jobs = distinct.iter().map(|codes| Job::new(codes)).collect::<Result<Vec<_>, _>>()?;
     let cubins = compile(&Compiler::new(), &jobs, &gpu.arch())?;
-    let load = |((codes, job), cubin): ((&&Vec<&'static Cuda>, &Job), &Vec<u8>)| {
-        let module = Module::load(gpu, cubin, &job.entry)?;
-        allow_shared(&module, codes.iter().map(|code| code.shared).max().unwrap_or(0))?;
-        Ok(Rc::new(Code { entries: entries(codes), module, hash: hex(&Sha256::digest(cubin)) }))
-    };
-    let loaded = distinct.iter().zip(&jobs).zip(&cubins).map(load).collect::<Result<Vec<_>, CudaError>>()?;
+    let most = |codes: &[&Cuda], of: fn(&Cuda) -> u32| codes.iter().map(|code| of(code)).max().unwrap_or(0);
+    let mut loaded = Vec::new();
+    for ((codes, job), cubin) in distinct.iter().zip(&jobs).zip(&cubins) {
+        let shape = (most(codes, |code| code.threads), most(codes, |code| code.shared));
+        let module = kernels::module(gpu, &job.entry, shape, cubin)?;
+        loaded.push(Rc::new(Code { entries: entries(codes), module, hash: hex(&Sha256::digest(cubin)) }));
+    }
     let of = |own: &[&'static Cuda]| loaded.iter().find(|code| code.entries == entries(own)).cloned();
-    Ok(found.into_iter().zip(&codes).filter_map(|(units, own)| Some(Beside { units, code: of(own)? })).collect())
+    Ok(found.into_iter().zip(&all).filter_map(|(units, own)| Some(Beside { units, code: of(own)? })).collect())
+}
+
+/// The numbers of units that can be one launch. Their CTAs have equally many threads, and none leaves anything for another.
+fn ranges(units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let (mut found, mut first) = (Vec::new(), 0);
+    while first < units.len() {
+        let threads = code(&units[first], step).threads;
+        let fits = |next: usize| {
+            let own = code(&units[next], step);
+            let equal = own.threads == threads && own.scratch_per_item == 0;
+            equal && alone(next) && (first..next).all(|before| apart(&units[before].bound, &units[next].bound))
+        };
+        let last = units.len().min(first + MOST);
+        let end = (first..last).find(|next| !fits(*next)).unwrap_or(last);
+        if end > first + 1 {
+            found.push(first..end);
+        }
+        first = end.max(first + 1);
+    }
+    found
+}
+
+/// The code of a unit in a step.
+fn code(unit: &Unit, step: &Step) -> &'static Cuda {
+    unit.bound.kernel.cuda(&ints(&unit.bound.ints, step))
 }
 
 fn entries(codes: &[&'static Cuda]) -> Vec<&'static str> {
@@ -92,4 +105,54 @@ fn apart(a: &BoundStage, b: &BoundStage) -> bool {
         a.writes().any(|written| b.args.iter().any(|touched| touched.buffer == written.buffer))
     };
     !writes(a, b) && !writes(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Arg, BufferId, Size};
+
+    /// A call of a kernel that adds, from buffers `a` and `b` to `y`, or of another with other threads or scratch memory.
+    fn unit(kernel: &str, args: &[usize]) -> Unit {
+        let kernel = kernels_gen::kernel(kernel).unwrap();
+        let arg = |buffer: &usize| Arg { buffer: BufferId(*buffer), outputs_only: false };
+        let ints = kernel.ints.iter().map(|name| if *name == "T" { Size::Tokens } else { Size::Fixed(1) }).collect();
+        let args = args.iter().map(arg).collect();
+        let bound = BoundStage { name: String::new(), kernel, ints, floats: Vec::new(), args };
+        Unit { bound, stages: vec![0], fits: |_| true }
+    }
+
+    fn found(units: &[Unit], alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+        ranges(units, &Step { tokens: 1, outputs: 1, position: 0, chunks: 1 }, alone)
+    }
+
+    #[test]
+    fn neighbours_with_nothing_in_common_are_side_by_side() {
+        let add = |args: &[usize]| unit("add", args);
+        assert_eq!(found(&[add(&[0, 1, 2]), add(&[0, 1, 3]), add(&[2, 3, 4])], |_| true), [0..2]);
+        assert!(
+            found(&[add(&[0, 1, 2]), add(&[2, 1, 3])], |_| true).is_empty(),
+            "the second reads what the first writes"
+        );
+        assert!(
+            found(&[add(&[0, 1, 2]), add(&[3, 1, 0])], |_| true).is_empty(),
+            "the second writes what the first reads"
+        );
+        assert!(found(&[add(&[0, 1, 2]), add(&[0, 1, 2])], |_| true).is_empty(), "both write the same");
+        let many: Vec<Unit> = (0..6).map(|i| add(&[0, 1, 2 + i])).collect();
+        assert_eq!(found(&many, |_| true), [0..4, 4..6], "so many at most");
+        assert_eq!(found(&many, |unit| unit != 0 && unit != 3), [1..3, 4..6], "some are in other launches");
+    }
+
+    #[test]
+    fn launches_of_other_shapes_or_with_scratch_memory_stay_apart() {
+        let (add, norm) = (unit("add", &[0, 1, 2]), unit("rmsnorm", &[3, 4, 5]));
+        assert_ne!(code(&add, &Step { tokens: 1, outputs: 1, position: 0, chunks: 1 }).threads, 256);
+        assert!(found(&[add, norm], |_| true).is_empty());
+        let attention = |args: &[usize]| unit("attention_128", args);
+        assert!(
+            found(&[attention(&[0, 1, 2, 3]), attention(&[4, 5, 6, 7])], |_| true).is_empty(),
+            "they would share it"
+        );
+    }
 }

@@ -43,6 +43,11 @@ pub fn compile(compiler: &Compiler, jobs: &[Job], arch: &Arch) -> Result<Vec<Vec
 
 fn compile_one(compiler: &Compiler, job: &Job, arch: &Arch) -> Result<Vec<u8>, CudaError> {
     let compiled = compiler.compile(&job.text, &job.entry, arch, &[]).map_err(not_compiled)?;
+    // Every launch may start before the one before it ends.
+    if *arch >= Arch::of_capability(9, 0) && !compiled.ptx.contains("griddepcontrol.wait") {
+        let message = format!("the code of {} for {arch} does not wait for the launch before it", job.entry);
+        return Err(CudaError::new(message, USE_CPU));
+    }
     audit(&compiled.ptx, &job.allowed).map_err(|violations| {
         let shown: Vec<_> = violations.iter().take(SHOWN).map(|violation| format!("\n  {violation}")).collect();
         let (name, count, version) = (&job.entry, violations.len(), compiled.nvrtc_version);
@@ -76,7 +81,15 @@ mod tests {
         let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
         let inlined = kernels_gen::INLINED.iter().flat_map(|inlined| inlined.kernel.cuda);
         let codes = kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).chain(inlined);
-        let jobs: Vec<Job> = codes.map(|code| Job::new(&[code]).unwrap()).collect();
+        let mut jobs: Vec<Job> = codes.map(|code| Job::new(&[code]).unwrap()).collect();
+        // Side by side, as the query, key and value of a layer are.
+        let first = |name: &str| {
+            let mut all = kernels_gen::INLINED.iter().filter(|inlined| inlined.kernel.name == name);
+            &all.next().unwrap().kernel.cuda[0]
+        };
+        let (q4k, q6k) = (first("matvec_q4k_bias"), first("matvec_q6k_bias"));
+        let rope = &kernels_gen::kernel("rope_neox").unwrap().cuda[0];
+        jobs.extend([vec![q4k, q4k, q6k], vec![rope, rope]].iter().map(|codes| Job::new(codes).unwrap()));
         for arch in ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
             let cubins = compile(&compiler, &jobs, &arch.parse().unwrap()).unwrap();
             assert!(cubins.iter().all(|cubin| cubin.starts_with(b"\x7fELF")), "{arch}");

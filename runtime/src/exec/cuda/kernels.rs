@@ -54,28 +54,28 @@ impl Loaded {
     }
 
     fn load(gpu: &Gpu, kernel: Codes, cubins: &[Vec<u8>]) -> Result<Loaded, CudaError> {
-        let modules = kernel.1.iter().zip(cubins).map(|(code, cubin)| module(gpu, code, cubin));
+        let modules = kernel
+            .1
+            .iter()
+            .zip(cubins)
+            .map(|(code, cubin)| module(gpu, code.entry, (code.threads, code.shared), cubin));
         let hashes = cubins.iter().map(|cubin| hex(&Sha256::digest(cubin))).collect();
         Ok(Loaded { kernel, modules: modules.collect::<Result<_, _>>()?, hashes })
     }
 }
 
-/// Loads one code of a kernel.
-fn module(gpu: &Gpu, code: &Cuda, cubin: &[u8]) -> Result<Module, CudaError> {
-    let module = Module::load(gpu, cubin, code.entry)?;
-    let (asked, most) = (code.threads, module.most_threads()?);
+/// Loads machine code with this entry, for CTAs of `asked` threads that have so much dynamic shared memory.
+pub fn module(gpu: &Gpu, entry: &str, (asked, shared): (u32, u32), cubin: &[u8]) -> Result<Module, CudaError> {
+    let module = Module::load(gpu, cubin, entry)?;
+    let most = module.most_threads()?;
     if asked > most {
-        let message =
-            format!("the kernel {} takes CTAs of {asked} threads, {} has {most} for it", code.entry, gpu.name());
+        let message = format!("the kernel {entry} takes CTAs of {asked} threads, {} has {most} for it", gpu.name());
         return Err(CudaError::new(message, USE_CPU));
     }
-    allow_shared(&module, code.shared)?;
+    if shared > FREE_SHARED {
+        module.allow_shared(shared)?;
+    }
     Ok(module)
-}
-
-/// Allows the dynamic shared memory of a launch.
-pub fn allow_shared(module: &Module, bytes: u32) -> Result<(), CudaError> {
-    if bytes > FREE_SHARED { module.allow_shared(bytes) } else { Ok(()) }
 }
 
 /// The launch for at least 1 work item.
