@@ -7,6 +7,10 @@ use tests::{
     program::{apr, run},
 };
 
+/// Bytes that are taken to measure the memory's rate: more than the bundled model takes.
+#[cfg(target_os = "linux")]
+const READ_BUFFER: f64 = (1 << 30) as f64;
+
 /// A short measurement on the CPU.
 const SHORT: [&str; 9] = ["--device", "cpu", "-p", "20", "-n", "3", "-d", "5", "-r2"];
 
@@ -39,12 +43,19 @@ fn figures_fit_each_other() {
     assert_eq!(number("/decode/cache_bytes"), (7 * position) as f64, "{report}");
     let bytes = number("/decode/bytes_a_token");
     assert_eq!(bytes, number("/decode/weight_bytes") + number("/decode/cache_bytes"));
-    let (rate, memory) = (number("/decode/gb_a_second"), number("/read_rate/gb_a_second"));
+    let rate = number("/decode/gb_a_second");
     assert!((rate - bytes * number("/decode/median") / 1e9).abs() < 1e-6 * rate, "{report}");
-    assert!((number("/decode/of_read_rate") - rate / memory).abs() < 1e-6, "{report}");
-    assert!(memory > 0.1 && report["threads"] == 2 && report["depth"] == 5, "{report}");
+    let three = |path: &str| ["_min", "", "_max"].map(|which| number(&format!("{path}{which}")));
+    let [slowest, memory, fastest] = three("/read_rate/gb_a_second");
+    assert!(0.1 < slowest && slowest <= memory && memory <= fastest, "{report}");
+    // Each repetition was compared with a rate between these two.
+    let [least, part, most] = three("/decode/of_read_rate");
+    assert!(least <= part && part <= most, "{report}");
+    let gb_a_second = |speed: &str| bytes * number(&format!("/decode/{speed}")) / 1e9;
+    assert!(least >= gb_a_second("min") / fastest - 1e-6 && most <= gb_a_second("max") / slowest + 1e-6, "{report}");
+    assert!(report["threads"] == 2 && report["depth"] == 5, "{report}");
     #[cfg(target_os = "linux")]
-    assert!(number("/memory/bytes") > 10e6, "{report}");
+    assert!((10e6..READ_BUFFER).contains(&number("/memory/bytes")), "{report}");
     for test in ["prefill", "decode"] {
         let stages = report["stages"][test].as_array().unwrap();
         let shares: f64 = stages.iter().map(|stage| stage["share"].as_f64().unwrap()).sum();
@@ -57,13 +68,42 @@ fn figures_fit_each_other() {
 }
 
 #[test]
+fn one_repetition_is_compared_with_the_rates_around_it() {
+    let report = |args: &[&str]| -> Value {
+        let run = run(&[&["bench", "--device", "cpu", "--json", "-r1"], args].concat());
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        serde_json::from_str(&run.out).unwrap()
+    };
+    // The median of the two rates is their mean.
+    let both = report(&["-p", "2", "-n", "2"]);
+    let number = |path: &str| both.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {both}"));
+    let part = number("/decode/gb_a_second") / number("/read_rate/gb_a_second");
+    for which in ["", "_min", "_max"] {
+        assert!((number(&format!("/decode/of_read_rate{which}")) - part).abs() < 1e-6 * part, "{both}");
+    }
+    let prompt = report(&["-p", "2", "-n", "0"]);
+    let rate = &prompt["read_rate"];
+    assert!(prompt["decode"].is_null() && prompt["prefill"]["of_read_rate"].is_null(), "{prompt}");
+    assert!(rate["gb_a_second"].as_f64().unwrap() > 0.1, "{prompt}");
+    assert!(rate["gb_a_second"] == rate["gb_a_second_min"] && rate["gb_a_second"] == rate["gb_a_second_max"], "once");
+    #[cfg(target_os = "linux")]
+    assert!(prompt["memory"]["bytes"].as_f64().unwrap() < READ_BUFFER, "{prompt}");
+}
+
+#[test]
 fn each_form_has_a_row_a_measurement() {
     let csv = bench(&["--csv"]);
     let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(lines.len(), 3, "{csv}");
     assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
-    let median = lines[0].iter().position(|name| *name == "median_tokens_s").unwrap();
-    assert!(lines[1..].iter().all(|line| line[median].parse::<f64>().unwrap() > 0.0), "{csv}");
+    let cell = |test: usize, name: &str| lines[test][lines[0].iter().position(|column| *column == name).unwrap()];
+    let number = |test, name: &str| cell(test, name).parse::<f64>().unwrap_or_else(|_| panic!("{name}: {csv}"));
+    assert!([1, 2].iter().all(|&test| number(test, "median_tokens_s") > 0.0), "{csv}");
+    for name in ["read_rate_gb_s", "percent_of_read_rate"] {
+        let [min, median, max] = ["min_", "", "max_"].map(|which| number(2, &format!("{which}{name}")));
+        assert!(0.0 < min && min <= median && median <= max, "{name}: {csv}");
+    }
+    assert_eq!(cell(1, "min_percent_of_read_rate"), "", "a prompt has no part");
 
     let md = bench(&["--md", "--phases"]);
     let rows = |test: &str| md.lines().filter(|line| line.contains(&format!("| {test} | "))).count();
@@ -72,6 +112,9 @@ fn each_form_has_a_row_a_measurement() {
 
     let text = bench(&["--phases"]);
     assert!(text.contains("decode 3 at 5") && text.contains("of memory") && text.contains("ffn_down"), "{text}");
+    let percents = |test: &str| text.lines().find(|line| line.starts_with(test)).unwrap().matches(" %").count();
+    assert_eq!((percents("prefill 20 at 5"), percents("decode 3 at 5")), (0, 3), "{text}");
+    assert!(text.contains(" at the slowest, "), "{text}");
 }
 
 #[test]

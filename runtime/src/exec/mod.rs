@@ -55,10 +55,11 @@ pub trait Executor {
         true
     }
 
-    /// How fast the device reads its memory, with the threads that run the steps. Takes 1 GiB of it for a while.
+    /// How fast the device reads its memory now, with the threads that run the steps. Takes 1 GiB of it for a while; a CPU keeps
+    /// that for the next time.
     fn read_rate(&mut self) -> Result<ReadRate, ExecError>;
 
-    /// The memory that it has taken; none where the system does not tell.
+    /// The memory that it has taken, before [`Self::read_rate`] took any; none where the system does not tell.
     fn footprint(&self) -> Option<Footprint>;
 
     /// Damages this executor from now on, so that a check can be seen to fire.

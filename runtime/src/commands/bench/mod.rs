@@ -3,6 +3,7 @@ mod bytes;
 mod measure;
 mod report;
 mod source;
+mod spread;
 mod stages;
 mod table;
 mod text;
@@ -24,7 +25,7 @@ use crate::{
 use bytes::TokenBytes;
 use clap::builder::PossibleValuesParser;
 use measure::Work;
-use report::{Figures, Report, Speed, Stages};
+use report::{Figures, ReadRate, Report, Speed, Stages};
 use source::Source;
 use std::{
     fs,
@@ -127,17 +128,19 @@ impl Bench {
         let repetitions = self.repetitions as usize;
         let asked = |tokens: usize| Some(tokens).filter(|&tokens| tokens > 0);
         let prefill = asked(self.prompt).map(|tokens| work.prefill(tokens, repetitions)).transpose()?;
-        let decode = asked(self.answer).map(|tokens| work.decode(tokens, repetitions)).transpose()?;
+        // The stages come first: memory that is taken after the memory's rate was measured is not counted.
         let stages = if self.phases { Some(self.stages(work, plan)?) } else { None };
-        // Measuring the memory's rate takes memory that is not the model's.
-        let memory = work.session.executor().footprint();
-        let rate = work.session.executor().read_rate()?;
+        let decode = asked(self.answer).map(|tokens| work.decode(tokens, repetitions)).transpose()?;
+        let rates = match &decode {
+            Some(repetitions) => repetitions.iter().flat_map(|repetition| repetition.around).collect(),
+            None => vec![work.session.executor().read_rate()?],
+        };
         let bytes = TokenBytes::at(plan, self.depth + self.answer / 2);
         Ok(Figures {
-            prefill: prefill.map(|times| Speed::prefill(self.prompt, &times)),
-            decode: decode.map(|times| Speed::decode(self.answer, &times, bytes, &rate)),
-            read_rate: rate.into(),
-            memory: memory.map(Into::into),
+            prefill: prefill.map(|repetitions| Speed::prefill(self.prompt, &repetitions)),
+            decode: decode.map(|repetitions| Speed::decode(self.answer, &repetitions, bytes)),
+            read_rate: ReadRate::of(&rates),
+            memory: work.session.executor().footprint().map(Into::into),
             stages,
         })
     }

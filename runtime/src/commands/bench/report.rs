@@ -1,5 +1,5 @@
 //! What was measured. Its JSON is described in docs/bench.md.
-use super::{bytes::TokenBytes, measure::Times, stages::StageTime};
+use super::{bytes::TokenBytes, measure::Repetition, spread::Spread, stages::StageTime};
 use crate::exec;
 use serde::Serialize;
 
@@ -56,14 +56,19 @@ pub struct Traffic {
     pub cache_bytes: Option<u64>,
     /// At the median speed.
     pub gb_a_second: Option<f64>,
-    /// 1 is as fast as memory was read in the same run.
+    /// 1 is as fast as memory was read right before and right after: the median, the lowest and the highest of all repetitions.
     pub of_read_rate: Option<f64>,
+    pub of_read_rate_min: Option<f64>,
+    pub of_read_rate_max: Option<f64>,
 }
 
 /// How fast the device reads its memory.
 #[derive(Debug, Serialize)]
 pub struct ReadRate {
+    /// The median, the lowest and the highest of all measurements.
     pub gb_a_second: f64,
+    pub gb_a_second_min: f64,
+    pub gb_a_second_max: f64,
     /// What was the fastest.
     pub way: &'static str,
 }
@@ -87,30 +92,50 @@ pub struct Stages {
 
 impl Speed {
     /// Of a prompt.
-    pub fn prefill(tokens: usize, times: &Times) -> Speed {
+    pub fn prefill<M>(tokens: usize, repetitions: &[Repetition<M>]) -> Speed {
+        let times = Spread::of(repetitions.iter().map(|repetition| repetition.seconds));
         let speed = |seconds: f64| tokens as f64 / seconds;
-        let (median, min, max) = (speed(times.median()), speed(times.slowest()), speed(times.fastest()));
+        let (median, min, max) = (speed(times.median()), speed(times.max()), speed(times.min()));
         Speed { tokens, median, min, max, traffic: Traffic::default() }
     }
 
     /// Of an answer whose tokens read this much.
-    pub fn decode(tokens: usize, times: &Times, bytes: TokenBytes, rate: &exec::ReadRate) -> Speed {
-        let speed = Speed::prefill(tokens, times);
-        let bytes_a_second = bytes.total() as f64 * speed.median;
+    pub fn decode(tokens: usize, repetitions: &[Repetition<exec::ReadRate>], bytes: TokenBytes) -> Speed {
+        let speed = Speed::prefill(tokens, repetitions);
+        let parts = of_read_rate(repetitions, tokens as f64 * bytes.total() as f64);
         let traffic = Traffic {
             bytes_a_token: Some(bytes.total()),
             weight_bytes: Some(bytes.weights),
             cache_bytes: Some(bytes.cache),
-            gb_a_second: Some(bytes_a_second / GB),
-            of_read_rate: Some(bytes_a_second / rate.bytes_a_second),
+            gb_a_second: Some(bytes.total() as f64 * speed.median / GB),
+            of_read_rate: Some(parts.median()),
+            of_read_rate_min: Some(parts.min()),
+            of_read_rate_max: Some(parts.max()),
         };
         Speed { traffic, ..speed }
     }
 }
 
-impl From<exec::ReadRate> for ReadRate {
-    fn from(rate: exec::ReadRate) -> ReadRate {
-        ReadRate { gb_a_second: rate.bytes_a_second / GB, way: rate.way }
+/// The part of the memory's rate that each repetition used, which read this much: the rate drifts where others use the memory,
+/// too, so each is compared with the mean of what was measured around it, not with that of the whole run.
+fn of_read_rate(repetitions: &[Repetition<exec::ReadRate>], bytes: f64) -> Spread {
+    Spread::of(repetitions.iter().map(|Repetition { seconds, around: [before, after] }| {
+        let rate = (before.bytes_a_second + after.bytes_a_second) / 2.0;
+        bytes / seconds / rate
+    }))
+}
+
+impl ReadRate {
+    /// Of all measurements, of which there is at least one.
+    pub fn of(rates: &[exec::ReadRate]) -> ReadRate {
+        let spread = Spread::of(rates.iter().map(|rate| rate.bytes_a_second / GB));
+        let fastest = rates.iter().max_by(|a, b| a.bytes_a_second.total_cmp(&b.bytes_a_second));
+        ReadRate {
+            gb_a_second: spread.median(),
+            gb_a_second_min: spread.min(),
+            gb_a_second_max: spread.max(),
+            way: fastest.map_or("", |rate| rate.way),
+        }
     }
 }
 
@@ -142,5 +167,41 @@ impl Report {
     pub fn device_and_threads(&self) -> String {
         let s = |n| if n == 1 { "" } else { "s" };
         self.threads.map_or(self.device.clone(), |n| format!("{}, {n} thread{}", self.device, s(n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repetition(seconds: f64, before: f64, after: f64) -> Repetition<exec::ReadRate> {
+        let rate = |bytes_a_second, way| exec::ReadRate { bytes_a_second, way };
+        Repetition { seconds, around: [rate(before, "before"), rate(after, "after")] }
+    }
+
+    #[test]
+    fn each_repetition_is_compared_with_the_rates_around_it() {
+        // The memory gets slower by half, and decode with it.
+        let drifting = [repetition(1.0, 200.0, 200.0), repetition(2.0, 100.0, 100.0), repetition(1.25, 180.0, 140.0)];
+        let parts = of_read_rate(&drifting, 100.0);
+        assert_eq!((parts.min(), parts.median(), parts.max()), (0.5, 0.5, 0.5));
+        let parts = of_read_rate(&[repetition(1.0, 150.0, 100.0), repetition(1.0, 400.0, 400.0)], 100.0);
+        assert_eq!((parts.min(), parts.median(), parts.max()), (0.25, 0.525, 0.8));
+    }
+
+    #[test]
+    fn an_answer_reads_its_bytes_with_each_token() {
+        let bytes = TokenBytes { weights: 40, cache: 10 };
+        let speed = Speed::decode(2, &[repetition(1.0, 200.0, 200.0), repetition(0.25, 400.0, 400.0)], bytes);
+        assert_eq!((speed.min, speed.max), (2.0, 8.0));
+        assert_eq!((speed.traffic.of_read_rate_min, speed.traffic.of_read_rate_max), (Some(0.5), Some(1.0)));
+    }
+
+    #[test]
+    fn the_read_rate_is_the_median_with_the_way_of_the_fastest() {
+        let rates = [repetition(1.0, 3e9, 5e9), repetition(1.0, 2e9, 2e9)];
+        let rate = ReadRate::of(&rates.map(|repetition| repetition.around).concat());
+        assert_eq!((rate.gb_a_second_min, rate.gb_a_second, rate.gb_a_second_max), (2.0, 2.5, 5.0));
+        assert_eq!(rate.way, "after");
     }
 }

@@ -23,7 +23,11 @@ const SPEEDS: &[&str] = &[
     "cache_bytes_a_token",
     "gb_s",
     "read_rate_gb_s",
+    "min_read_rate_gb_s",
+    "max_read_rate_gb_s",
     "percent_of_read_rate",
+    "min_percent_of_read_rate",
+    "max_percent_of_read_rate",
     "memory_bytes",
 ];
 const STAGES: &[&str] = &["test", "stage", "kernel", "number", "us", "percent"];
@@ -62,7 +66,8 @@ fn tables(report: &Report) -> Vec<Table> {
 
 fn speeds(report: &Report) -> Vec<Vec<String>> {
     let row = |(_, test, speed): (String, &str, &super::report::Speed)| {
-        let traffic = &speed.traffic;
+        let (traffic, read_rate) = (&speed.traffic, &report.figures.read_rate);
+        let percent = |part: Option<f64>| or_empty(part.map(|part| rounded(100.0 * part)));
         vec![
             report.model.clone(),
             report.device.clone(),
@@ -77,8 +82,12 @@ fn speeds(report: &Report) -> Vec<Vec<String>> {
             or_empty(traffic.weight_bytes),
             or_empty(traffic.cache_bytes),
             or_empty(traffic.gb_a_second.map(rounded)),
-            rounded(report.figures.read_rate.gb_a_second),
-            or_empty(traffic.of_read_rate.map(|part| rounded(100.0 * part))),
+            rounded(read_rate.gb_a_second),
+            rounded(read_rate.gb_a_second_min),
+            rounded(read_rate.gb_a_second_max),
+            percent(traffic.of_read_rate),
+            percent(traffic.of_read_rate_min),
+            percent(traffic.of_read_rate_max),
             or_empty(report.figures.memory.as_ref().map(|memory| memory.bytes)),
         ]
     };

@@ -10,20 +10,26 @@ pub fn tables(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "{:<20}  {:>10}  {:>10}  {:>10}  {:>8}  {:>9}",
-        "test", "tokens/s", "slowest", "fastest", "GB/s", "of memory"
+        "{:<20}  {:>10}  {:>10}  {:>10}  {:>8}  {:>9}  {:>7}  {:>7}",
+        "test", "tokens/s", "slowest", "fastest", "GB/s", "of memory", "lowest", "highest"
     );
     for (test, _, speed) in report.tests() {
-        let rate = speed.traffic.gb_a_second.map_or(String::new(), |rate| format!("{rate:.1}"));
-        let part = speed.traffic.of_read_rate.map_or(String::new(), |part| format!("{:.1} %", 100.0 * part));
         let (median, min, max) = (speed.median, speed.min, speed.max);
-        let _ = writeln!(out, "{test:<20}  {median:>10.2}  {min:>10.2}  {max:>10.2}  {rate:>8}  {part:>9}");
+        let _ = write!(out, "{test:<20}  {median:>10.2}  {min:>10.2}  {max:>10.2}");
+        let traffic = &speed.traffic;
+        if let Some(rate) = traffic.gb_a_second {
+            let _ = write!(out, "  {rate:>8.1}");
+        }
+        let parts = [traffic.of_read_rate, traffic.of_read_rate_min, traffic.of_read_rate_max];
+        for (part, width) in parts.into_iter().flatten().zip([7, 5, 5]) {
+            let _ = write!(out, "  {:>width$.1} %", 100.0 * part);
+        }
+        out.push('\n');
     }
-    let _ = writeln!(
-        out,
-        "memory is read at {:.1} GB/s ({})",
-        report.figures.read_rate.gb_a_second, report.figures.read_rate.way
-    );
+    let rate = &report.figures.read_rate;
+    let (median, min, max, way) = (rate.gb_a_second, rate.gb_a_second_min, rate.gb_a_second_max, rate.way);
+    let _ =
+        writeln!(out, "memory is read at {median:.1} GB/s, {min:.1} at the slowest, {max:.1} at the fastest ({way})");
     if let Some(memory) = &report.figures.memory {
         let _ = writeln!(out, "memory: {} ({})", HumanBytes(memory.bytes), memory.what);
     }

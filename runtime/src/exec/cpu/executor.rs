@@ -1,5 +1,5 @@
 //! Runs a plan stage by stage; all threads share the work of each stage.
-use super::{Pool, memory::Memory, read_rate::read_rate, resident::resident_peak, share};
+use super::{Pool, memory::Memory, read_rate::Reader, resident::resident_peak, share};
 use crate::{
     exec::{
         ExecError, Executor, Footprint, Loading, Planted, ReadRate,
@@ -68,6 +68,8 @@ pub struct Cpu<'m> {
     /// The last step.
     step: Step,
     planted: Option<Planted>,
+    /// Once the memory's rate was measured.
+    reader: Option<Reader>,
 }
 
 /// The buffers and their memory.
@@ -96,7 +98,7 @@ impl<'m> Cpu<'m> {
         let slots = load(plan, model, &weights, &setup.limits, &mut pool, loading)?;
         let tensors = Tensors { buffers: plan.buffers.clone(), slots, weights };
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: setup.limits.chunks };
-        Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None })
+        Ok(Cpu { tensors, stages, pool, setup, input, logits, best, step, planted: None, reader: None })
     }
 
     /// The numbers of an activation that the last step left.
@@ -161,11 +163,15 @@ impl Executor for Cpu<'_> {
     }
 
     fn read_rate(&mut self) -> Result<ReadRate, ExecError> {
-        read_rate(&mut self.pool)
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::new(&mut self.pool)?,
+        };
+        self.reader.insert(reader).rate(&mut self.pool)
     }
 
     fn footprint(&self) -> Option<Footprint> {
-        resident_peak()
+        self.reader.as_ref().map_or_else(resident_peak, |reader| reader.resident_before)
     }
 
     fn identity(&self) -> Result<String, ExecError> {

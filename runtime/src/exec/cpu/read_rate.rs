@@ -1,14 +1,17 @@
 //! How fast the threads of a pool read memory: the best of three loops over a buffer that no cache holds.
-use super::{Panicked, Pool, share};
-use crate::exec::{ExecError, ReadRate};
+use super::{Panicked, Pool, resident::resident_peak, share};
+use crate::exec::{ExecError, Footprint, ReadRate};
 use kernels_gen::Isa;
 use memmap2::MmapMut;
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 /// Bytes of the buffer: several times what the caches of large processors have.
 const BYTES: usize = 1 << 30;
-/// How often each loop is measured.
-const ROUNDS: usize = 4;
+/// After this time no loop is started, but each is measured at least once: 1 GiB at 10 GB/s takes a third of it.
+const PERIOD: Duration = Duration::from_millis(300);
 /// Streams that are read side by side.
 const STREAMS: usize = 8;
 /// Lines that a loop reads ahead of where it is: 4 KiB.
@@ -19,35 +22,55 @@ type Line = [u8; 64];
 /// A loop that reads all lines and gives a sum that depends on each.
 type Loop = fn(&[Line]) -> u64;
 
-/// Measures all loops; a thread reads its share of the buffer, which it has been the first to write.
-pub fn read_rate(pool: &mut Pool) -> Result<ReadRate, ExecError> {
-    measure(pool, BYTES)
+/// The buffer that is read, kept from one measurement to the next.
+pub struct Reader {
+    memory: MmapMut,
+    /// The process's memory before it took the buffer.
+    pub resident_before: Option<Footprint>,
 }
 
-fn measure(pool: &mut Pool, bytes: usize) -> Result<ReadRate, ExecError> {
-    let refused = |source| ExecError::ReadBuffer { bytes, source };
-    let mut memory = MmapMut::map_anon(bytes).map_err(refused)?;
-    // Fewer pages mean fewer look-ups of their addresses. Where the system has no large ones, the loops do without.
-    #[cfg(target_os = "linux")]
-    let _ = memory.advise(memmap2::Advice::HugePage);
-    let panicked = |source: Panicked| ExecError::Panicked { stage: "reading memory".into(), source };
-    // Each thread is the first to write its share, so that the system gives it memory that is near.
-    let lines: &mut [Line] = memory.as_chunks_mut().0;
-    pool.share_out(lines, 1, |_, share| share.iter_mut().for_each(|line| line.fill(1))).map_err(panicked)?;
-    let (lines, threads) = (memory.as_chunks().0, pool.threads());
-    let mut best = ReadRate { bytes_a_second: 0.0, way: "" };
-    for (way, read) in loops() {
-        for _ in 0..ROUNDS {
+impl Reader {
+    /// Takes the buffer.
+    pub fn new(pool: &mut Pool) -> Result<Reader, ExecError> {
+        Reader::of(BYTES, pool)
+    }
+
+    fn of(bytes: usize, pool: &mut Pool) -> Result<Reader, ExecError> {
+        let resident_before = resident_peak();
+        let refused = |source| ExecError::ReadBuffer { bytes, source };
+        let mut memory = MmapMut::map_anon(bytes).map_err(refused)?;
+        // Fewer pages mean fewer look-ups of their addresses. Where the system has no large ones, the loops do without.
+        #[cfg(target_os = "linux")]
+        let _ = memory.advise(memmap2::Advice::HugePage);
+        // Each thread is the first to write its share, so that the system gives it memory that is near.
+        let lines: &mut [Line] = memory.as_chunks_mut().0;
+        pool.share_out(lines, 1, |_, share| share.iter_mut().for_each(|line| line.fill(1))).map_err(panicked)?;
+        Ok(Reader { memory, resident_before })
+    }
+
+    /// Measures the loops in turns; a thread reads its share of the buffer, which it has been the first to write.
+    pub fn rate(&self, pool: &mut Pool) -> Result<ReadRate, ExecError> {
+        let (lines, threads): (&[Line], _) = (self.memory.as_chunks().0, pool.threads());
+        let mut best = ReadRate { bytes_a_second: 0.0, way: "" };
+        let (loops, begin) = (loops(), Instant::now());
+        for (number, (way, read)) in loops.iter().cycle().enumerate() {
+            if number >= loops.len() && begin.elapsed() >= PERIOD {
+                break;
+            }
             let start = Instant::now();
             let job = |thread: usize| {
                 black_box(read(&lines[share(lines.len(), threads, thread)]));
             };
             pool.run(&job).map_err(panicked)?;
-            let bytes_a_second = bytes as f64 / start.elapsed().as_secs_f64();
+            let bytes_a_second = self.memory.len() as f64 / start.elapsed().as_secs_f64();
             best = best.or_faster(ReadRate { bytes_a_second, way });
         }
+        Ok(best)
     }
-    Ok(best)
+}
+
+fn panicked(source: Panicked) -> ExecError {
+    ExecError::Panicked { stage: "reading memory".into(), source }
 }
 
 /// The loops, for the widest registers that the compiler is told of.
@@ -162,7 +185,10 @@ mod tests {
     #[test]
     fn the_rate_is_that_of_the_fastest_loop() {
         let mut pool = Pool::new(2).unwrap();
-        let rate = measure(&mut pool, 1 << 20).unwrap();
-        assert!(rate.bytes_a_second > 1e6 && loops().iter().any(|(way, _)| *way == rate.way), "{rate:?}");
+        let reader = Reader::of(1 << 20, &mut pool).unwrap();
+        for _ in 0..2 {
+            let rate = reader.rate(&mut pool).unwrap();
+            assert!(rate.bytes_a_second > 1e6 && loops().iter().any(|(way, _)| *way == rate.way), "{rate:?}");
+        }
     }
 }
