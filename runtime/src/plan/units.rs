@@ -26,12 +26,12 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined]) ->
     let finder = Finder { plan, stages };
     let mut inside = vec![false; stages.len()];
     let mut found: Vec<Unit> = Vec::new();
-    for number in 0..stages.len() {
+    for (number, stage) in stages.iter().enumerate() {
         // A stage is in one unit, and none that has others in it is in another one.
         let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
         let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
         let unit = inlined.iter().filter_map(|inlined| finder.unit(number, inlined)).find(free);
-        let unit = unit.unwrap_or_else(|| Unit { bound: stages[number].clone(), stages: vec![number], fits: |_| true });
+        let unit = unit.unwrap_or_else(|| Unit { bound: stage.clone(), stages: vec![number], fits: |_| true });
         unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
         found.push(unit);
     }
