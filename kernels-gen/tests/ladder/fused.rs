@@ -57,8 +57,10 @@ fn fused_kernels_are_one_after_the_other() {
             let mut buffers: Vec<Vec<u8>> =
                 launch.buffers(&refs(&first.buffers), &refs(&then.buffers)).into_iter().map(<[u8]>::to_vec).collect();
             let workers = [1, 2, 3, 60][rng.below(4)];
-            run_at_once(func, &ints, &floats, &mut buffers, workers, |n| rng.below(n))
-                .unwrap_or_else(|e| panic!("{} {ints:?}: {e}", func.name));
+            func.with_layouts(&ints, &mut buffers, |buffers| {
+                run_at_once(func, &ints, &floats, buffers, workers, |n| rng.below(n))
+            })
+            .unwrap_or_else(|e| panic!("{} {ints:?}: {e}", func.name));
             assert!(buffers.concat() == expected, "{} {ints:?} by {workers} workers: other bits", func.name);
             let (fits, work, counters) = (launch.cuda.fits, launch.cuda.work, launch.cuda.counters);
             let told = (fits(&ints), Some(work(&ints)), Some(counters(&ints)));
