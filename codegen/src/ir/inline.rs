@@ -109,7 +109,16 @@ impl<'k> Stored<'k> {
         if index.len() < place.index.len() || !each_once || place.at.is_some() {
             return Err(format!("{} does not store its numbers by its axes", kernel.name));
         }
-        if value.ty != Ty::F32 || kernel.buffers[place.buffer].elem_bytes != 4 {
+        let buffer = &kernel.buffers[place.buffer];
+        let text = |e: &Expr| print::expr(e, &kernel.vars);
+        let whole = |(var, extent): (&Var, &Expr)| {
+            let own = |axis: &&&Axis| axis.var == *var && matches!(axis.lo.kind, Kind::Int(0));
+            axes.iter().find(own).is_some_and(|axis| text(&axis.hi) == text(extent))
+        };
+        if !index.iter().zip(&buffer.shape).all(whole) {
+            return Err(format!("{} does not store all of its numbers", kernel.name));
+        }
+        if value.ty != Ty::F32 || buffer.elem_bytes != 4 {
             return Err(format!("{} does not store floats", kernel.name));
         }
         Ok(Stored { buffer: place.buffer, axes: index, value })
