@@ -194,7 +194,7 @@ impl<'k> Joined<'k> {
             .flat_map(|(k, kernel)| (0..kernel.dims.len()).map(move |d| vec![(k, d)]))
             .collect();
         for (p, ((edge, kernel), stored)) in producers.iter().zip(stored).enumerate() {
-            unify(&mut dims, (0, &consumer.buffers[*edge]), (p + 1, &kernel.buffers[stored.buffer]))
+            unify(&kernels, &mut dims, (0, *edge), (p + 1, stored.buffer))
                 .map_err(|why| format!("{} and {}: {why}", consumer.name, kernel.name))?;
         }
         let (mut buffers, mut places): (Vec<Sources>, Vec<Vec<Option<usize>>>) = Default::default();
@@ -213,8 +213,7 @@ impl<'k> Joined<'k> {
                 own.push(match (gone(b), shared.flatten()) {
                     (true, _) => None,
                     (false, Some(place)) => {
-                        let (first, index) = buffers[place][0];
-                        unify(&mut dims, (first, &kernels[first].buffers[index]), (k, buffer))
+                        unify(&kernels, &mut dims, buffers[place][0], (k, b))
                             .map_err(|why| format!("`{}`: {why}", buffer.name))?;
                         buffers[place].push((k, b));
                         Some(place)
@@ -333,8 +332,9 @@ fn narrowest<'v>(mut infos: impl Iterator<Item = &'v VarInfo>) -> VarInfo {
     })
 }
 
-/// Makes the dims one that the extents of two buffers are, which are the same buffer.
-fn unify(dims: &mut Vec<Sources>, (a, of_a): (usize, &Buffer), (b, of_b): (usize, &Buffer)) -> Result<(), String> {
+/// Makes the dims one that the extents of two buffers are, which are the same buffer. Each is a kernel's number and the buffer's.
+fn unify(kernels: &[&Kernel], dims: &mut Vec<Sources>, a: (usize, usize), b: (usize, usize)) -> Result<(), String> {
+    let [of_a, of_b] = [a, b].map(|(kernel, buffer)| &kernels[kernel].buffers[buffer]);
     let differ = || format!("`{}` and `{}` have other extents", of_a.name, of_b.name);
     if of_a.shape.len() != of_b.shape.len() || of_a.elem != of_b.elem {
         return Err(differ());
@@ -343,8 +343,11 @@ fn unify(dims: &mut Vec<Sources>, (a, of_a): (usize, &Buffer), (b, of_b): (usize
         match (&x.kind, &y.kind) {
             (Kind::Int(x), Kind::Int(y)) if x == y => {}
             (Kind::Var(x), Kind::Var(y)) => {
-                let place = |from| dims.iter().position(|s| s.contains(&from)).ok_or_else(differ);
-                let (to, from) = (place((a, x.0 as usize))?, place((b, y.0 as usize))?);
+                let place = |kernel: usize, var: &Var| {
+                    let dim = kernels[kernel].dims.iter().position(|dim| dim == var)?;
+                    dims.iter().position(|s| s.contains(&(kernel, dim)))
+                };
+                let (Some(to), Some(from)) = (place(a.0, x), place(b.0, y)) else { return Err(differ()) };
                 if to != from {
                     let (to, from) = (to.min(from), to.max(from));
                     let more = dims.remove(from);
