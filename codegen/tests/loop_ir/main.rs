@@ -1,4 +1,5 @@
 //! The loop IR by itself: functions built by hand, run by the interpreter and as compiled code.
+mod ahead;
 mod arrivals;
 mod build;
 #[path = "../common/compiled.rs"]
