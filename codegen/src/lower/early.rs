@@ -25,9 +25,13 @@ impl<'a> Lower<'a> {
         let place = split.iter().position(|s| s.var == axis.var).expect("found above");
         self.each(Bind::First, "first", (int(0), work, 1), |l, item| {
             let tile = l.numbers(split, item)?.swap_remove(place).given.expect("a split axis has a number");
-            l.each(Bind::Team, "member", (int(0), int(l.schedule.team as i32), 1), |l, member| {
+            let ask = |l: &mut Self, member: Op| {
                 l.lane_loop(|l| weights.iter().try_for_each(|buffer| l.ask(*buffer, &tile, &member)))
-            })
+            };
+            match l.schedule.team as i32 {
+                1 => ask(l, int(0)),
+                team => l.each(Bind::Team, "member", (int(0), int(team), 1), ask),
+            }
         })?;
         self.lane = None;
         Ok(())
