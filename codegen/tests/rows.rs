@@ -3,7 +3,12 @@ mod common;
 
 use common::{compile, lowered, meaning};
 use kgen::cpu::Isa;
+use kgen::cuda;
+use kgen::ir::BinOp;
 use kgen::layout::{Layout, SideBySide};
+use kgen::loop_ir::{Expr, Stmt, interp};
+use kgen::nvrtc::Compiler;
+use kgen::places::Places;
 use kgen::random::Random;
 use kgen::schedule::{self, Schedule};
 use kgen::target::Target;
@@ -127,6 +132,60 @@ fn lanes_of_a_team_do_rows() {
     schedule.most.insert("B".into(), 7);
     let refused = Target::Cuda.lower(&kernel, &schedule).unwrap_err();
     assert!(refused.contains("rows of `w` that lie side by side"), "{refused}");
+}
+
+/// Weights that are asked for early are those of the first item, with and without a team, and the code compiles.
+#[test]
+fn rows_are_asked_for_early() {
+    fn prefetches<'s>(stmts: &'s mut [Stmt], f: &mut dyn FnMut(&mut Expr)) {
+        for s in stmts {
+            if let Stmt::Prefetch { from, .. } = s {
+                f(&mut from.addr);
+            }
+            s.lists_mut().into_iter().for_each(|list| prefetches(list, f));
+        }
+    }
+    let kernel = compile(MATVEC);
+    let (ints, buffers) = ([3, 37, 7], buffers(3, 37, 7));
+    let expected = meaning(&kernel, &ints, &buffers).unwrap();
+    let compiler = Compiler::with_cache(None);
+    let missing = compiler.nvrtc().err();
+    for (width, team) in [(4, 1), (32, 1), (2, 2), (8, 4), (32, 3)] {
+        let threads = if team == 1 { 64 } else { width * team };
+        let mut schedule = Schedule { width, team, threads, early: true, ..Schedule::plain(&["n"]) };
+        schedule.lanes = Some("n".into());
+        schedule.layout.insert("w".into(), pieces(&[], width));
+        let func = Target::Cuda.lower(&kernel, &schedule).unwrap_or_else(|e| panic!("{e}\n{schedule:?}"));
+        assert_eq!(lowered(&func, &ints, &buffers).as_ref(), Ok(&expected), "{schedule:?}");
+        // The last tile and what is after it; where the first begins and what is before it.
+        for (bytes, leaves) in [(1, true), (-1, true), (0, false)] {
+            let (mut moved, mut count) = (func.clone(), 0);
+            prefetches(&mut moved.body, &mut |addr| {
+                *addr = Expr::Binary(BinOp::Add, Box::new(addr.clone()), Box::new(Expr::Long(bytes)));
+                count += 1;
+            });
+            assert_eq!(count, 1);
+            let mut turns = Random::new(7);
+            let mut out = buffers.clone();
+            let done = moved.with_layouts(&ints, &mut out, |out| {
+                interp::run_at_once(&moved, &ints, &[], out, 40, |n| turns.below(n)).map_err(|fault| fault.reason)
+            });
+            assert_eq!(done.as_ref().is_err_and(|reason| reason.contains(" leave the ")), leaves, "{done:?}");
+        }
+        let source = cuda::emit(&func, threads, &Places::default()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(source.text().matches("ask_for(").count(), cuda::PRELUDE.matches("ask_for(").count() + 1);
+        let members = source.body.matches("member").count();
+        assert_eq!(members > 0, team > 1, "{}", source.body);
+        if missing.is_none() {
+            let arch = "sm_90".parse().expect("an architecture");
+            let compiled = compiler.compile(&source.text(), &source.entry, &arch, &[]);
+            let compiled = compiled.unwrap_or_else(|e| panic!("{e}\n{schedule:?}"));
+            assert!(compiled.ptx.contains("prefetch.global.L2"), "{schedule:?}");
+        }
+    }
+    if let Some(missing) = missing {
+        eprintln!("weights that are asked for early, through NVRTC: skipped: {missing}");
+    }
 }
 
 #[test]

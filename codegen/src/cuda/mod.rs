@@ -83,6 +83,9 @@ pub fn emit(func: &Func, threads: usize, places: &Places) -> Result<Source, Ille
     if let Some(exchange) = func.misplaced_exchange() {
         return Err(illegal(format!("lanes exchange numbers where only some may be: `{exchange}`")));
     }
+    if let Some(other) = func.misplaced_in_front() {
+        return Err(illegal(format!("in front of the items, memory is only asked for: `{other}`")));
+    }
     if prefetches(&func.body) {
         return Err(illegal(
             "a GPU asks for weights before its items only: leave `prefetch` out of the schedule".into(),

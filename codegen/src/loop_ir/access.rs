@@ -6,7 +6,7 @@ use crate::ir::Scalar;
 
 impl Turn<'_, '_, '_, '_> {
     /// The first byte of every lane in memory: `size` bytes from there are inside.
-    fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
+    pub(super) fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
         let addr = self.uniform(&a.addr, Ty::I64)?.as_long();
         let memory = match a.mem {
             Mem::Local(var) => self.w.locals.get(var.0 as usize).map(Vec::as_slice),

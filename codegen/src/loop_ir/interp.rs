@@ -24,7 +24,8 @@ pub struct Fault {
 /// each buffer.
 ///
 /// Faults: reading or writing outside of memory, a variable used before it is set, one value where one a lane is needed or
-/// the reverse, an exchange between lanes where only some may be, mixed types, an integer that leaves its type, a bad shift or divisor, a store to what is only read, a part of
+/// the reverse, an exchange between lanes where only some may be, more in front of the items
+/// than asking for memory that is there, mixed types, an integer that leaves its type, a bad shift or divisor, a store to what is only read, a part of
 /// the items of a function whose workers meet, a function for teams.
 pub fn run(func: &Func, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>], lo: i32, hi: i32) -> Result<(), Fault> {
     check(func, ints, floats, buffers)?;
@@ -97,6 +98,9 @@ fn check(func: &Func, ints: &[i32], floats: &[f32], buffers: &[Vec<u8>]) -> Resu
     }
     if let Some(node) = func.misplaced_exchange() {
         return Err(Fault { node, reason: "lanes exchange numbers where only some may be".into() });
+    }
+    if let Some(node) = func.misplaced_in_front() {
+        return Err(Fault { node, reason: "in front of the items, memory is only asked for".into() });
     }
     Ok(())
 }

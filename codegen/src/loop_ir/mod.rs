@@ -13,6 +13,7 @@
 mod access;
 pub mod ahead;
 mod divergence;
+mod early;
 pub mod interp;
 pub(crate) mod lanes;
 pub mod memory;
@@ -131,7 +132,7 @@ pub enum Bind {
     /// Shared by workers, which run at once. On a CPU, a call runs the part `lo..hi` that it is given.
     Work,
     /// The first item of the worker in the `Work` loop, where it has one; in front of it. On a GPU, what is inside does not wait
-    /// for the launch before: it only asks for memory early.
+    /// for the launch before: it only asks for memory of buffers early, at addresses made of dims, and for none outside of them.
     First,
     /// At once, by the members of a team; the extent is their number, the variable the member. Right inside the `Work` or `First` loop.
     Team,

@@ -65,6 +65,8 @@ enum Frame<'a> {
     },
     /// The end of the simd loop.
     Lanes,
+    /// The end of the loop in front of the items.
+    First,
 }
 
 /// One worker.
@@ -81,6 +83,8 @@ pub struct Worker<'a> {
     item: Option<Var>,
     /// Whether the lanes are running.
     pub(super) simd: bool,
+    /// Whether it is in front of its items, where it asks for memory early.
+    in_front: bool,
     /// Whether it has waited for its turn, or for its team, at the meeting that it is about to go to.
     waited: bool,
     /// Whether the arrival that its team has just come to was the last.
@@ -109,7 +113,8 @@ impl<'a> Worker<'a> {
         let locals = vec![Vec::new(); func.vars.len()];
         let frames = vec![Frame::List { stmts: &func.body, next: 0 }];
         let items = (from, to, step);
-        Worker { func, id, frames, vars, locals, items, item: None, simd: func.width == 1, waited: false, last: false }
+        let simd = func.width == 1;
+        Worker { func, id, frames, vars, locals, items, item: None, simd, in_front: false, waited: false, last: false }
     }
 
     /// The number of its team.
@@ -151,6 +156,10 @@ impl<'a> Worker<'a> {
                 Frame::Lanes => {
                     self.frames.pop();
                     self.simd = self.func.width == 1;
+                }
+                Frame::First => {
+                    self.frames.pop();
+                    self.in_front = false;
                 }
                 Frame::Loop { next, end, .. } if *next >= *end => {
                     self.frames.pop();
@@ -242,6 +251,8 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.shared.land(self.w.id);
                 Ok(())
             }
+            // A worker that runs through a buffer may ask for what is behind its end, one in front of its items knows what it wants.
+            Stmt::Prefetch { from, bytes } if self.w.in_front => self.places(from, *bytes).map(drop),
             Stmt::Prefetch { from, .. } => self.uniform(&from.addr, Ty::I64).map(drop),
             Stmt::Arrive { last, counter, of, by } => {
                 let is_last = match by {
@@ -297,6 +308,10 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             return Err(format!("a loop over {next}..{end} step {step}").into());
         }
         self.w.item = if matches!(bind, Bind::Work | Bind::First) { Some(var) } else { self.w.item };
+        if bind == Bind::First {
+            self.w.in_front = true;
+            self.w.frames.push(Frame::First);
+        }
         self.w.frames.push(Frame::Loop { var, next, end, step, body });
         Ok(())
     }

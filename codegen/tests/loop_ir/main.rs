@@ -4,6 +4,7 @@ mod arrivals;
 mod build;
 #[path = "../common/compiled.rs"]
 mod compiled;
+mod early;
 mod exec;
 mod faults;
 mod kernels;
