@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// What every kernel is lowered for.
-pub const TARGETS: [Target; 3] = [Target::Cpu(Isa::Avx512), Target::Cuda, Target::Cpu(Isa::Avx2)];
+pub const TARGETS: [Target; 4] =
+    [Target::Cpu(Isa::Avx512), Target::Cuda, Target::Cpu(Isa::Avx2), Target::Cpu(Isa::Avx512)];
 
 /// Failures that are shown before a run gives up.
 const SHOWN: usize = 3;
