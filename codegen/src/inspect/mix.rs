@@ -26,6 +26,8 @@ pub enum Class {
     Shuffle,
     /// Barriers, fences and waits.
     Barrier,
+    /// What asks for memory early.
+    Prefetch,
     Atomic,
     /// Calls and returns, too.
     Branch,
@@ -46,6 +48,7 @@ impl Class {
             Class::Move => "moves",
             Class::Shuffle => "shuffles",
             Class::Barrier => "barriers",
+            Class::Prefetch => "prefetches",
             Class::Atomic => "atomics",
             Class::Branch => "branches",
             Class::Other => "other",
@@ -167,7 +170,8 @@ fn class(opcode: &str) -> Class {
         "set" | "setp" | "selp" | "slct" | "testp" => Class::Compare,
         "mov" | "cvta" | "isspacep" | "mapa" => Class::Move,
         "shfl" | "redux" | "vote" | "match" | "activemask" | "elect" => Class::Shuffle,
-        "bar" | "barrier" | "membar" | "fence" | "mbarrier" | "cp" => Class::Barrier,
+        "bar" | "barrier" | "membar" | "fence" | "mbarrier" | "cp" | "griddepcontrol" => Class::Barrier,
+        "prefetch" | "prefetchu" => Class::Prefetch,
         "atom" | "red" => Class::Atomic,
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" => Class::Branch,
         _ => Class::Other,
