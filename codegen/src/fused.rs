@@ -61,12 +61,7 @@ impl Fused<'_> {
 impl Library {
     /// The pairs that the folder lists, in its order; none where it has no list.
     pub fn pairs(&self) -> Result<Vec<Pair>, LibraryError> {
-        let path = self.schedule_file(FILE);
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
-        serde_json::from_str(&crate::library::read(&path)?).map_err(|e| failed(e.to_string()))
+        self.listed(FILE)
     }
 
     /// The listed pairs, each lowered to one function.

@@ -1,7 +1,7 @@
 //! Kernels that CUDA computes where another one reads them: `schedules/inlined.json` of a folder lists them. Each is a kernel of
 //! its own, with its schedules in `schedules/cuda.json`.
 use crate::ir::Kernel;
-use crate::ir::inline::{self, Sources};
+use crate::ir::inline;
 use crate::library::{Library, LibraryError};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
@@ -68,26 +68,17 @@ impl Inlined {
 }
 
 impl Library {
-    /// Reads the list of a folder; none where it has no list.
-    pub(crate) fn specs(&self) -> Result<Vec<Spec>, LibraryError> {
-        let path = self.schedule_file(FILE);
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
-        serde_json::from_str(&crate::library::read(&path)?).map_err(|e| failed(e.to_string()))
-    }
-
     /// Checks that weights lie in memory as the kernels by themselves want them: they are there once.
     pub fn check_layouts(&self, inlined: &Inlined) -> Result<(), LibraryError> {
-        let own = self.lowered(&inlined.result.kernel, Target::Cuda)?;
-        for (buffer, sources) in inlined.result.buffers.iter().enumerate() {
-            for &(kernel, index) in sources as &Sources {
-                let alone = self.lowered(self.kernel(&inlined.kernels[kernel])?, Target::Cuda)?;
-                let same = |layouts: &[Option<crate::layout::Layout>]| layouts[buffer] == alone[0].1.layouts[index];
-                if !own.iter().all(|(_, func)| same(&func.layouts)) {
-                    let (name, from) = (&inlined.spec.name, &inlined.kernels[kernel]);
-                    let buffer = &inlined.result.kernel.buffers[buffer].name;
+        let name = &inlined.spec.name;
+        let own = self.schedule(name, Target::Cuda)?;
+        for (buffer, sources) in inlined.result.kernel.buffers.iter().zip(&inlined.result.buffers) {
+            for &(kernel, index) in sources {
+                let from = self.kernel(&inlined.kernels[kernel])?;
+                let alone = self.schedule(&from.name, Target::Cuda)?;
+                let wanted = alone[0].layout.get(&from.buffers[index].name);
+                if own.iter().any(|schedule| schedule.layout.get(&buffer.name) != wanted) {
+                    let (buffer, from) = (&buffer.name, &from.name);
                     let what = format!("`{name}` wants `{buffer}` in another layout than `{from}` by itself");
                     return Err(LibraryError(format!("schedules/cuda.json: {what}")));
                 }

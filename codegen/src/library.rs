@@ -1,11 +1,12 @@
 //! A folder of kernels with the schedules that it ships: what `kernels-gen`'s build script and the `kgen` command work on.
 use crate::diagnostic::{self, Source};
-use crate::inlined::Inlined;
+use crate::inlined::{self, Inlined};
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
 use crate::nearest::nearest;
 use crate::schedule::Schedule;
 use crate::target::Target;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ impl Library {
         let sources = sources(folder)?;
         let kernels = crate::compile(&sources).map_err(|e| LibraryError(diagnostic::render(&e, &sources, false)))?;
         let mut library = Library { sources, kernels, inlined: Vec::new(), folder: folder.to_path_buf() };
-        for spec in library.specs()? {
+        for spec in library.listed(inlined::FILE)? {
             library.inlined.push(Inlined::new(spec, &library.kernels)?);
         }
         Ok(library)
@@ -73,8 +74,17 @@ impl Library {
     }
 
     /// A file with schedules.
-    pub(crate) fn schedule_file(&self, name: &str) -> PathBuf {
+    fn schedule_file(&self, name: &str) -> PathBuf {
         self.folder.join("schedules").join(name)
+    }
+
+    /// The list in a file with schedules; none where there is no such file.
+    pub(crate) fn listed<T: DeserializeOwned>(&self, file: &str) -> Result<Vec<T>, LibraryError> {
+        let path = self.schedule_file(file);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&read(&path)?).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
     }
 
     /// The schedules of one kernel, at least one.
@@ -107,6 +117,6 @@ pub fn sources(folder: &Path) -> Result<Vec<Source>, LibraryError> {
 }
 
 /// The text of a file.
-pub(crate) fn read(path: &Path) -> Result<String, LibraryError> {
+fn read(path: &Path) -> Result<String, LibraryError> {
     std::fs::read_to_string(path).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
 }

@@ -154,6 +154,13 @@ pub struct BufferInfo {
     pub written: bool,
 }
 
+/// The code for CUDA of all kernels, of those with others in them, and of pairs.
+pub fn all_cuda() -> impl Iterator<Item = &'static Cuda> {
+    let inlined = INLINED.iter().map(|inlined| &inlined.kernel);
+    let alone = KERNELS.iter().chain(inlined).flat_map(|kernel| kernel.cuda);
+    alone.chain(FUSED.iter().map(|fused| &fused.cuda))
+}
+
 /// The kernel of this name.
 pub fn kernel(name: &str) -> Option<&'static Kernel> {
     KERNELS.iter().find(|k| k.name == name)

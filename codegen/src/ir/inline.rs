@@ -41,7 +41,7 @@ pub fn inline(
     let consumer_vars = joined.all_vars(0);
     let buffers = joined.places.clone();
     let edge = |place: &Place| producers.iter().position(|(edge, _)| *edge == place.buffer);
-    let (axes, list) = nest(&consumer.body);
+    let (axes, list) = consumer.nest();
     // What the consumer reads besides is loaded first, so that it is there when the producers are done.
     let mut lets = (Vec::new(), Vec::new());
     let mut known: HashMap<String, Expr> = HashMap::new();
@@ -74,16 +74,6 @@ pub fn inline(
     Ok(joined.finish(name, body))
 }
 
-/// The outer parallel axes and what is inside of them.
-fn nest(mut body: &[Stmt]) -> (Vec<&Axis>, &[Stmt]) {
-    let mut axes = Vec::new();
-    while let [Stmt::Par { axis, body: inner }] = body {
-        axes.push(axis);
-        body = inner;
-    }
-    (axes, body)
-}
-
 /// What names the place of a load.
 fn key(kernel: &Kernel, place: &Place) -> String {
     let index = place.index.iter().chain(&place.at).map(|e| print::expr(e, &kernel.vars));
@@ -99,7 +89,7 @@ struct Stored<'k> {
 
 impl<'k> Stored<'k> {
     fn of(kernel: &'k Kernel) -> Result<Stored<'k>, String> {
-        let (axes, list) = nest(&kernel.body);
+        let (axes, list) = kernel.nest();
         let [Stmt::Store { place, value }] = list else {
             return Err(format!("{} does not store one number in each of its iterations", kernel.name));
         };
@@ -258,23 +248,15 @@ impl<'k> Joined<'k> {
 
     /// New numbers for the variables of a kernel: those of its parameters, and fresh ones for all others.
     fn all_vars(&mut self, kernel: usize) -> Vec<Var> {
-        let from = self.kernels[kernel];
-        let place = |all: &[Sources], index: usize| all.iter().position(|s| s.contains(&(kernel, index)));
-        let mut numbers = Vec::new();
-        for (number, info) in from.vars.iter().enumerate() {
-            let is = |var: &Var| var.0 as usize == number;
-            let dim = from.dims.iter().position(is).and_then(|d| place(&self.dims, d));
-            let scalar = from.scalars.iter().position(is).and_then(|s| place(&self.scalars, s));
-            numbers.push(match dim.or(scalar.map(|s| self.dims.len() + s)) {
-                Some(param) => Var(param as u32),
-                None => self.var(&info.name, info.ty),
-            });
-        }
-        numbers
+        let params = self.params(kernel);
+        let infos = params.into_iter().zip(&self.kernels[kernel].vars).collect::<Vec<_>>();
+        infos.into_iter().map(|(param, info)| param.unwrap_or_else(|| self.var(&info.name, info.ty))).collect()
     }
 
     fn finish(mut self, name: &str, body: Vec<Stmt>) -> Inlined {
-        let all: Vec<Vec<Var>> = (0..self.kernels.len()).map(|k| self.params(k)).collect();
+        // Sizes mention parameters alone: of other variables any number does.
+        let sizes = |k: usize| self.params(k).into_iter().map(|param| param.unwrap_or(Var(0))).collect();
+        let all: Vec<Vec<Var>> = (0..self.kernels.len()).map(sizes).collect();
         let none = HashMap::new();
         let rewrite = |k: usize| Rewrite { vars: &all[k], values: &none, buffers: &self.places[k], loads: &|_| None };
         let requires = self.kernels.iter().enumerate().flat_map(|(k, kernel)| {
@@ -307,16 +289,16 @@ impl<'k> Joined<'k> {
         Inlined { kernel, dims: self.dims, scalars: self.scalars, buffers: self.buffers }
     }
 
-    /// The numbers of a kernel's parameters; of its other variables, which no size mentions, anything.
-    fn params(&self, kernel: usize) -> Vec<Var> {
+    /// The new numbers of a kernel's variables that are parameters.
+    fn params(&self, kernel: usize) -> Vec<Option<Var>> {
         let from = self.kernels[kernel];
-        let mut numbers = vec![Var(0); from.vars.len()];
+        let mut numbers = vec![None; from.vars.len()];
         let all = [(&from.dims, &self.dims, 0), (&from.scalars, &self.scalars, self.dims.len())];
         for (own, sources, first) in all {
             for (i, var) in own.iter().enumerate() {
                 let place =
                     sources.iter().position(|s| s.contains(&(kernel, i))).expect("every parameter has a source");
-                numbers[var.0 as usize] = Var((first + place) as u32);
+                numbers[var.0 as usize] = Some(Var((first + place) as u32));
             }
         }
         numbers

@@ -3,6 +3,16 @@ use super::{Axis, Block, Expr, Kernel, Kind, Node, Place, Stmt, Var};
 use std::collections::HashSet;
 
 impl Kernel {
+    /// The outer parallel axes, and what is inside of them.
+    pub fn nest(&self) -> (Vec<&Axis>, &[Stmt]) {
+        let (mut axes, mut body) = (Vec::new(), &self.body[..]);
+        while let [Stmt::Par { axis, body: inner }] = body {
+            axes.push(axis);
+            body = inner;
+        }
+        (axes, body)
+    }
+
     /// Calls `f` for every expression of the body, those inside of others too.
     pub fn visit(&self, f: &mut impl FnMut(&Node)) {
         stmts(&self.body, f);

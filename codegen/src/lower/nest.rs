@@ -20,7 +20,7 @@ pub(super) struct Level<'k> {
 impl<'a> Lower<'a> {
     /// Lowers the kernel; gives the number of work items.
     pub(super) fn nest(&mut self) -> Lowered<Expr> {
-        let (axes, body) = outer(self.kernel);
+        let (axes, body) = self.kernel.nest();
         if axes.is_empty() {
             return self.illegal(
                 "its body is not one nest of `for .. in par(..)`: nothing may stand before or beside the first",
@@ -267,7 +267,7 @@ impl<'a> Lower<'a> {
 
 /// The names of a kernel's outer parallel axes, which a schedule may split and tile.
 pub fn outer_axes(kernel: &ir::Kernel) -> Vec<String> {
-    outer(kernel).0.iter().map(|axis| kernel.vars[axis.var.0 as usize].name.clone()).collect()
+    kernel.nest().0.iter().map(|axis| kernel.vars[axis.var.0 as usize].name.clone()).collect()
 }
 
 /// The names of the merges right inside of them, whose parts workers can share.
@@ -276,7 +276,7 @@ pub fn merge_axes(kernel: &ir::Kernel) -> Vec<String> {
         Stmt::Merge { axis, .. } => Some(kernel.vars[axis.var.0 as usize].name.clone()),
         _ => None,
     };
-    outer(kernel).1.iter().filter_map(name).collect()
+    kernel.nest().1.iter().filter_map(name).collect()
 }
 
 /// The names of the axes of exact reductions, each once.
@@ -288,14 +288,4 @@ pub fn reductions(kernel: &ir::Kernel) -> Vec<String> {
         }
     });
     names.into_iter().collect()
-}
-
-/// The outer parallel axes, and what is inside of them.
-pub(super) fn outer(kernel: &ir::Kernel) -> (Vec<&Axis>, &[Stmt]) {
-    let (mut axes, mut body) = (Vec::new(), &kernel.body[..]);
-    while let [Stmt::Par { axis, body: inner }] = body {
-        axes.push(axis);
-        body = inner;
-    }
-    (axes, body)
 }

@@ -1,6 +1,5 @@
 //! Tile maps: which elements of a buffer a work item touches, by the kernel's own accesses.
 use super::build::arithmetic;
-use super::nest::outer;
 use crate::ir::{Axis, BinOp, Expr, Kernel, Kind, Var};
 use crate::loop_ir;
 use crate::schedule::Schedule;
@@ -30,7 +29,7 @@ impl Tile {
 /// several iterations, where that comes out even in every row, or where there is one row. What the schedule allows to be no more
 /// than 1 counts neither as an axis nor as an index.
 pub(super) fn tile(kernel: &Kernel, schedule: &Schedule, buffer: usize) -> Result<Tile, String> {
-    let (axes, _) = outer(kernel);
+    let (axes, _) = kernel.nest();
     let name = |axis: &Axis| &kernel.vars[axis.var.0 as usize].name;
     let single = |extent: &Expr| match extent.kind {
         Kind::Int(n) => n == 1,

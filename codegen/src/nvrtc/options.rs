@@ -36,6 +36,11 @@ impl Arch {
         Arch { number: major * 10 + minor, suffix: "" }
     }
 
+    /// Whether a launch can start while the one before it is still at work: kernels are then to wait for it by themselves.
+    pub fn overlaps_launches(&self) -> bool {
+        self.number >= 90
+    }
+
     /// The number, as 90.
     pub fn number(&self) -> u32 {
         self.number

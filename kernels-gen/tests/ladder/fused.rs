@@ -7,16 +7,12 @@ use kgen::loop_ir::interp::run_at_once;
 /// Integers of both kernels of a pair, of which the edge has the same size for both.
 fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
     // Key heads, query heads of each, blocks: some heads lie in two blocks.
-    if pair == "gate_up_q4k_quantize_q8k" {
-        // Rows, blocks of a row, blocks of what is handed on.
-        let [rows, of_row, blocks] = [[256, 1, 1], [512, 3, 2], [768, 9, 3]][rng.below(3)];
-        return [vec![1, rows, of_row], vec![1, blocks]];
-    }
     let heads: &[[i32; 3]] = match pair {
         "attention_64_quantize_q8k" => &[[2, 2, 1], [4, 3, 3], [1, 28, 7]],
         "attention_96_quantize_q8k" => &[[2, 4, 3], [1, 8, 3]],
         "attention_128_quantize_q8k" => &[[1, 2, 1], [2, 3, 3]],
         "rmsnorm_quantize_q8k" => return rows(rng),
+        "gate_up_q4k_quantize_q8k" => return weights(rng),
         other => panic!("the ladder has no sizes for {other}"),
     };
     let [groups, of_group, blocks] = heads[rng.below(heads.len())];
@@ -27,6 +23,12 @@ fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
 fn rows(rng: &mut Rng) -> [Vec<i32>; 2] {
     let [t, k, tokens, blocks] = [[1, 3584, 1, 14], [5, 512, 5, 2], [2, 384, 1, 3], [4, 64, 1, 1]][rng.below(4)];
     [vec![t, k], vec![tokens, blocks]]
+}
+
+/// Rows of weights, of some blocks, and the blocks that all results fill.
+fn weights(rng: &mut Rng) -> [Vec<i32>; 2] {
+    let [n, of_row, blocks] = [[256, 1, 1], [512, 3, 2], [768, 9, 3]][rng.below(3)];
+    [vec![1, n, of_row], vec![1, blocks]]
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn compile(compiler: &Compiler, jobs: &[Job], arch: &Arch) -> Result<Vec<Vec
 fn compile_one(compiler: &Compiler, job: &Job, arch: &Arch) -> Result<Vec<u8>, CudaError> {
     let compiled = compiler.compile(&job.text, &job.entry, arch, &[]).map_err(not_compiled)?;
     // Every launch may start before the one before it ends.
-    if *arch >= Arch::of_capability(9, 0) && !compiled.ptx.contains("griddepcontrol.wait") {
+    if arch.overlaps_launches() && !compiled.ptx.contains("griddepcontrol.wait") {
         let message = format!("the code of {} for {arch} does not wait for the launch before it", job.entry);
         return Err(CudaError::new(message, USE_CPU));
     }
@@ -78,10 +78,7 @@ mod tests {
             eprintln!("skipped: {error}");
             return;
         }
-        let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
-        let inlined = kernels_gen::INLINED.iter().flat_map(|inlined| inlined.kernel.cuda);
-        let codes = kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).chain(inlined);
-        let mut jobs: Vec<Job> = codes.map(|code| Job::new(&[code]).unwrap()).collect();
+        let mut jobs: Vec<Job> = kernels_gen::all_cuda().map(|code| Job::new(&[code]).unwrap()).collect();
         // Side by side, as the query, key and value of a layer are.
         let first = |name: &str| {
             let mut all = kernels_gen::INLINED.iter().filter(|inlined| inlined.kernel.name == name);

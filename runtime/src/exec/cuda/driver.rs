@@ -112,7 +112,7 @@ impl Stream {
         (grid, threads, shared): (u32, u32, u32),
         values: &mut [u64],
     ) -> Result<(), cudarc::driver::DriverError> {
-        if !self.gpu.overlaps_launches() {
+        if !self.gpu.arch().overlaps_launches() {
             // SAFETY: promised by the caller.
             return unsafe { self.launch(function, (grid, threads, shared), values) };
         }

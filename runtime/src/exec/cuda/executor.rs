@@ -136,13 +136,13 @@ impl Cuda {
                 self.check_tokens(bound, step)?;
                 self.launch(&self.stages.call(bound), &self.checked(bound, step)?, step)?;
             }
-            Placement::WithNext(fusion) => {
-                let [first, then] = self.stages.two(fusion);
+            Placement::WithNext(pair) => {
+                let [first, then] = self.stages.two(pair);
                 self.check_tokens(first, step)?;
                 self.check_tokens(then, step)?;
                 let (own, next) = (self.checked(first, step)?, self.checked(then, step)?);
-                let extents = fusion.pair.fused.buffers(&own, &next);
-                self.launch(&self.stages.fused_call(fusion), &extents, step)?;
+                let extents = pair.fused.buffers(&own, &next);
+                self.launch(&self.stages.fused_call(pair), &extents, step)?;
             }
             Placement::Beside(beside) => self.launch_beside(beside, step)?,
             Placement::Done => {}
@@ -170,8 +170,8 @@ impl Cuda {
         (0..self.stages.len()).try_for_each(|number| match self.placement(number) {
             Placement::Nothing | Placement::Inside | Placement::Done => Ok(()),
             Placement::Alone(bound) => self.checked(bound, step).map(drop),
-            Placement::WithNext(fusion) => {
-                self.stages.two(fusion).into_iter().try_for_each(|bound| self.checked(bound, step).map(drop))
+            Placement::WithNext(pair) => {
+                self.stages.two(pair).into_iter().try_for_each(|bound| self.checked(bound, step).map(drop))
             }
             Placement::Beside(beside) => {
                 self.stages.all(beside).try_for_each(|bound| self.checked(bound, step).map(drop))
@@ -229,7 +229,7 @@ impl Executor for Cuda {
             Placement::Nothing | Placement::Inside | Placement::Done => None,
             Placement::Alone(bound) => Some(bound.kernel.name),
             Placement::Beside(beside) => self.stages.all(beside).next().map(|bound| bound.kernel.name),
-            Placement::WithNext(fusion) => Some(fusion.pair.fused.name),
+            Placement::WithNext(pair) => Some(pair.fused.name),
         };
         (0..self.stages.len()).map(name).collect()
     }

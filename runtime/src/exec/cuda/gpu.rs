@@ -106,11 +106,6 @@ impl Gpu {
         Arch::of_capability(major.unsigned_abs(), minor.unsigned_abs())
     }
 
-    /// Whether a launch can start while the one before it is still at work: compute capability 9.0 and later.
-    pub fn overlaps_launches(&self) -> bool {
-        self.0.capability.0 >= 9
-    }
-
     /// The CUDA version that the driver is for, as 13.0.
     pub fn driver(&self) -> String {
         format!("{}.{}", self.0.driver / 1000, self.0.driver % 1000 / 10)

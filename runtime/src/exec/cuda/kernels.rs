@@ -101,9 +101,7 @@ mod tests {
 
     #[test]
     fn launches_cover_the_work_up_to_the_most_ctas() {
-        let fused = kernels_gen::FUSED.iter().map(|fused| &fused.cuda);
-        let inlined = kernels_gen::INLINED.iter().flat_map(|inlined| inlined.kernel.cuda);
-        for code in kernels_gen::KERNELS.iter().flat_map(|kernel| kernel.cuda).chain(fused).chain(inlined) {
+        for code in kernels_gen::all_cuda() {
             let (at_once, shape) = (code.at_once, |work| shape(code, work));
             assert_eq!((shape(1).grid, shape(at_once).grid, shape(at_once + 1).grid), (1, 1, 2), "{}", code.entry);
             assert_eq!(shape(u32::MAX).grid, MOST_CTAS.min(u32::MAX.div_ceil(at_once)));

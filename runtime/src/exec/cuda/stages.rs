@@ -19,17 +19,12 @@ pub struct Stages {
     units: Vec<Unit>,
     /// The number of each stage's unit.
     unit_of: Vec<usize>,
-    fusions: Vec<Fusion>,
+    /// By the number of the first.
+    pairs: Vec<Pair>,
     /// Of a step of one token.
     besides: Vec<Beside>,
+    /// By name.
     kernels: Vec<Loaded>,
-}
-
-/// Two units in one launch, and the number of its kernel among the loaded ones.
-pub struct Fusion {
-    /// The two.
-    pub pair: Pair,
-    kernel: usize,
 }
 
 /// How a stage is done in a step.
@@ -41,7 +36,7 @@ pub enum Placement<'c> {
     /// By a launch of its own, with those that are computed in it.
     Alone(&'c BoundStage),
     /// In one launch with the next one.
-    WithNext(&'c Fusion),
+    WithNext(&'c Pair),
     /// In one launch with the next ones, side by side.
     Beside(&'c Beside),
     /// By the launch of one before it.
@@ -75,13 +70,11 @@ impl Stages {
         codes.sort_by_key(|codes| codes.0);
         codes.dedup_by_key(|codes| codes.0);
         let kernels = kernels::load(gpu, &codes)?;
-        let number = |name: &str| kernels.iter().position(|kernel| kernel.name() == name).unwrap_or(0);
-        let fusions = pairs.into_iter().map(|pair| Fusion { kernel: number(pair.fused.name), pair }).collect();
         let mut unit_of = vec![0; bound.len()];
         for (number, unit) in units.iter().enumerate() {
             unit.stages.iter().for_each(|stage| unit_of[*stage] = number);
         }
-        let mut stages = Stages { stages: bound, units, unit_of, fusions, besides: Vec::new(), kernels };
+        let mut stages = Stages { stages: bound, units, unit_of, pairs, besides: Vec::new(), kernels };
         let step = Step { tokens: 1, outputs: 1, position: 0, chunks: limits.chunks };
         let alone = |unit: usize| {
             let last = stages.units[unit].last();
@@ -123,12 +116,12 @@ impl Stages {
         if number != unit.last() {
             return Placement::Inside;
         }
-        let fusion = |first: usize| {
+        let pair = |first: usize| {
             let [producer, consumer] = [self.units.get(first)?, self.units.get(first + 1)?];
-            self.fusion(first, step).filter(|_| whole(producer) && whole(consumer) && !apart(producer.last()))
+            self.pair(first, step).filter(|_| whole(producer) && whole(consumer) && !apart(producer.last()))
         };
-        match (fusion(own), own.checked_sub(1).and_then(fusion)) {
-            (Some(fusion), _) => Placement::WithNext(fusion),
+        match (pair(own), own.checked_sub(1).and_then(pair)) {
+            (Some(pair), _) => Placement::WithNext(pair),
             (None, Some(_)) => Placement::Done,
             (None, None) => self.beside(own, step, apart).unwrap_or(Placement::Alone(&unit.bound)),
         }
@@ -136,7 +129,8 @@ impl Stages {
 
     /// How a unit is done that is a launch by itself or one with others beside it.
     fn beside(&self, unit: usize, step: &Step, apart: impl Fn(usize) -> bool) -> Option<Placement<'_>> {
-        let beside = self.besides.iter().find(|beside| beside.units.contains(&unit)).filter(|_| is_decode(step))?;
+        let place = self.besides.partition_point(|beside| beside.units.end <= unit);
+        let beside = self.besides.get(place).filter(|beside| is_decode(step) && beside.units.contains(&unit))?;
         // What comes after the last does not come between them.
         let mut stages = self.units[beside.units.clone()].iter().flat_map(|unit| &unit.stages);
         if stages.any(|stage| apart(*stage)) {
@@ -156,31 +150,34 @@ impl Stages {
     }
 
     /// The launch that can do a unit and the next one in a step.
-    fn fusion(&self, unit: usize, step: &Step) -> Option<&Fusion> {
-        let fusion = self.fusions.iter().find(|fusion| fusion.pair.producer == unit)?;
-        let have_work = self.two(fusion).iter().all(|bound| bound.has_work(step));
-        (have_work && (fusion.pair.fused.cuda.fits)(&ints(&fusion.pair.ints, step))).then_some(fusion)
+    fn pair(&self, unit: usize, step: &Step) -> Option<&Pair> {
+        let place = self.pairs.binary_search_by_key(&unit, |pair| pair.producer).ok()?;
+        let pair = &self.pairs[place];
+        let have_work = self.two(pair).iter().all(|bound| bound.has_work(step));
+        (have_work && (pair.fused.cuda.fits)(&ints(&pair.ints, step))).then_some(pair)
     }
 
     /// The two that are one launch.
-    pub fn two(&self, fusion: &Fusion) -> [&BoundStage; 2] {
-        let first = fusion.pair.producer;
-        [first, first + 1].map(|unit| &self.units[unit].bound)
+    pub fn two(&self, pair: &Pair) -> [&BoundStage; 2] {
+        [pair.producer, pair.producer + 1].map(|unit| &self.units[unit].bound)
     }
 
     /// The launch of a stage, with those that are computed in it.
     pub fn call<'c>(&'c self, bound: &'c BoundStage) -> Call<'c> {
         let BoundStage { name, kernel, ints, floats, .. } = bound;
-        let loaded = self.kernels.iter().find(|loaded| loaded.name() == kernel.name);
-        let loaded = loaded.expect("the kernels of all stages and units were loaded");
-        Call { name, kernel: loaded, sizes: ints, dims: kernel.dims, floats }
+        Call { name, kernel: self.loaded(kernel.name), sizes: ints, dims: kernel.dims, floats }
     }
 
     /// The launch of two.
-    pub fn fused_call<'c>(&'c self, fusion: &'c Fusion) -> Call<'c> {
-        let Pair { ints, dims, floats, .. } = &fusion.pair;
-        let name = &self.two(fusion)[0].name;
-        Call { name, kernel: &self.kernels[fusion.kernel], sizes: ints, dims: *dims, floats }
+    pub fn fused_call<'c>(&'c self, pair: &'c Pair) -> Call<'c> {
+        let Pair { fused, ints, dims, floats, .. } = pair;
+        let name = &self.two(pair)[0].name;
+        Call { name, kernel: self.loaded(fused.name), sizes: ints, dims: *dims, floats }
+    }
+
+    fn loaded(&self, name: &str) -> &Loaded {
+        let place = self.kernels.binary_search_by_key(&name, |kernel| kernel.name());
+        &self.kernels[place.expect("the kernels of all stages, units and pairs were loaded")]
     }
 }
 
