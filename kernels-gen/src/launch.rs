@@ -1,5 +1,5 @@
 //! A checked call of a kernel: what is launched cannot touch memory outside its buffers.
-use crate::{Isa, Kernel, Target};
+use crate::{Cpu, Isa, Kernel, Target};
 use std::marker::PhantomData;
 
 /// Memory lent to a kernel.
@@ -153,6 +153,7 @@ pub enum LaunchError {
 pub struct Launch<'a> {
     kernel: &'static Kernel,
     isa: Isa,
+    code: &'static Cpu,
     ints: Vec<i32>,
     floats: Vec<f32>,
     bufs: Vec<*mut u8>,
@@ -178,12 +179,20 @@ impl<'a> Launch<'a> {
             check_indices(kernel, ints, i, unsafe { std::slice::from_raw_parts(buf.ptr, buf.len) })?;
         }
         let bufs = buffers.iter().map(|b| b.ptr).collect();
-        Ok(Launch { kernel, isa, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
+        let code = kernel.cpu(isa, ints, 0);
+        Ok(Launch { kernel, isa, code, ints: ints.to_vec(), floats: floats.to_vec(), bufs, lent: PhantomData })
+    }
+
+    /// The same with another code of the kernel: see [`Kernel::cpu`].
+    pub fn in_turn(self, turn: usize) -> Result<Self, LaunchError> {
+        let code = self.kernel.cpu(self.isa, &self.ints, turn);
+        check_work(self.kernel, code.work, &self.ints)?;
+        Ok(Launch { code, ..self })
     }
 
     /// Number of work items.
     pub fn work(&self) -> i32 {
-        (self.kernel.cpu(self.isa, &self.ints).work)(&self.ints)
+        (self.code.work)(&self.ints)
     }
 
     /// Does work items `lo..hi`.
@@ -198,7 +207,7 @@ impl<'a> Launch<'a> {
         let work = self.work();
         assert!(0 <= lo && lo <= hi && hi <= work, "{}: {lo}..{hi} is not in 0..{work}", self.kernel.name);
         // SAFETY: checked by `new`, and promised by the caller.
-        unsafe { (self.kernel.cpu(self.isa, &self.ints).code)(&self.bufs, &self.ints, &self.floats, lo, hi) }
+        unsafe { (self.code.code)(&self.bufs, &self.ints, &self.floats, lo, hi) }
     }
 }
 
@@ -223,14 +232,20 @@ pub fn check_call(
     }
     check_ints(kernel, ints)?;
     let work = match target {
-        Target::Cpu(isa) => kernel.cpu(isa, ints).work,
-        Target::Cuda => kernel.cuda(ints).work,
+        Target::Cpu(isa) => kernel.cpu(isa, ints, 0).work,
+        Target::Cuda => kernel.cuda(ints, 0).work,
     };
-    // The table gives `i32::MAX` for whatever is more than that.
-    if work(ints) == i32::MAX {
-        return Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) });
-    }
+    check_work(kernel, work, ints)?;
     check_buffers(kernel, target, ints, buffers)
+}
+
+/// Refuses more work items than can be counted.
+fn check_work(kernel: &'static Kernel, work: fn(&[i32]) -> i32, ints: &[i32]) -> Result<(), LaunchError> {
+    // The table gives `i32::MAX` for whatever is more than that.
+    match work(ints) {
+        i32::MAX => Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the values of a buffer of indices; every other buffer passes.

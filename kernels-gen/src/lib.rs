@@ -82,16 +82,24 @@ impl Kernel {
         }
     }
 
-    /// The code for an instruction set and these integer parameters.
-    pub fn cpu(&self, isa: Isa, ints: &[i32]) -> &'static Cpu {
-        let all = self.cpu[isa as usize];
-        all.iter().find(|code| (code.fits)(ints)).unwrap_or(&all[all.len() - 1])
+    /// The code for an instruction set and these integer parameters; `turn` counts in turns over those that fit, and 0 is the
+    /// first, which is meant to be used.
+    pub fn cpu(&self, isa: Isa, ints: &[i32], turn: usize) -> &'static Cpu {
+        in_turn(self.cpu[isa as usize], turn, |code| (code.fits)(ints))
     }
 
-    /// The code for CUDA and these integer parameters.
-    pub fn cuda(&self, ints: &[i32]) -> &'static Cuda {
-        self.cuda.iter().find(|code| (code.fits)(ints)).unwrap_or(&self.cuda[self.cuda.len() - 1])
+    /// The same for CUDA.
+    pub fn cuda(&self, ints: &[i32], turn: usize) -> &'static Cuda {
+        in_turn(self.cuda, turn, |code| (code.fits)(ints))
     }
+}
+
+/// Of codes of which the last fits always, one of those that fit: `turn` counts in turns over them.
+pub fn in_turn<C>(codes: &[C], turn: usize, fits: impl Fn(&C) -> bool) -> &C {
+    let (last, others) = codes.split_last().expect("every kernel has code");
+    let fitting = others.iter().filter(|code| fits(code));
+    let turn = turn % (fitting.clone().count() + 1);
+    fitting.chain([last]).nth(turn).unwrap_or(last)
 }
 
 /// What stands where a processor has no such instruction set, which is asked before any code runs.

@@ -43,7 +43,7 @@ fn tokens(count: u32) -> Vec<u32> {
 fn checked(file: &Gguf, gpu: &Gpu, count: u32, fault: Option<&str>) -> Report {
     let plan = transformer(&Model::load(file).unwrap());
     let (mut a, mut b) = (on_cpu(&plan, file, limits(48)), on_gpu(&plan, file, gpu, limits(48), fault));
-    check(&plan, &mut a, &mut b, &Feed { prompt: &tokens(count), steps: 4 }, &mut |_| ())
+    check(&plan, &mut a, &mut b, &Feed::new(&tokens(count), 4), &mut |_| ())
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn faults_around_a_fused_launch_are_found_in_decode() {
     for (fault, op) in [("bit:1:attn", "attn"), ("bit:1:attn_output.q8k", "attn_output.q8k"), ("head:1", "attn")] {
         let (mut a, mut b) = (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(fault)));
         // One token is a decode step.
-        let report = check(&plan, &mut a, &mut b, &Feed { prompt: &[3], steps: 2 }, &mut |_| ());
+        let report = check(&plan, &mut a, &mut b, &Feed::new(&[3], 2), &mut |_| ());
         let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
         assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
         // Between the two stages there is something only where the fault is.
@@ -120,7 +120,7 @@ fn faults_in_and_beside_other_launches_are_found_in_decode() {
     ] {
         let fault = format!("bit:1:{op}");
         let (mut a, mut b) = (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(&fault)));
-        let report = check(&plan, &mut a, &mut b, &Feed { prompt: &[3], steps: 2 }, &mut |_| ());
+        let report = check(&plan, &mut a, &mut b, &Feed::new(&[3], 2), &mut |_| ());
         let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
         assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
     }

@@ -93,7 +93,7 @@ fn only_the_last_token_gets_logits_in_prefill() {
         assert_eq!(last, all[69 * 512..], "round {round}");
         assert_eq!(session.position(), 70);
         session.decode(3).unwrap();
-        session.reset();
+        session.restart(0);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The plan of a whole model run by the interpreter of the algorithm IR: what the forward pass means, with no lowering,
-//! no executor and no thread in between.
+//! no executor and no thread in between. The kernels that are computed in others are run so, too, under random plan schedules.
 mod engine_support;
 
 use apr::{
@@ -9,25 +9,20 @@ use apr::{
     },
     gguf::Gguf,
     model::Model,
-    plan::{Arg, LOGITS, Plan, Role, Stage, Step, transformer},
+    plan::{Arg, BoundStage, LOGITS, Plan, PlanSchedule, Role, Stage, Step, transformer, units},
     synth::Quant,
 };
 use engine_support::model;
 use kernels_gen::Isa;
-use kgen::{diagnostic::Source, ir};
-use std::{collections::HashMap, fs, path::Path};
+use kernels_gen::{INLINED, Target};
+use kgen::{ir, library::Library};
+use std::{collections::HashMap, path::Path};
 
-/// Every kernel, from the sources of kernels-gen.
+/// Every kernel, from the sources of kernels-gen, with those that others are computed in.
 fn kernels() -> HashMap<String, ir::Kernel> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernels-gen");
-    let files = ["formats", "kernels"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
-    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-    paths.sort();
-    let source = |path: &Path| Source { name: path.display().to_string(), text: fs::read_to_string(path).unwrap() };
-    let sources: Vec<_> = paths.iter().map(|path| source(path)).collect();
-    let kernels = kgen::compile(&sources)
-        .unwrap_or_else(|errors| panic!("{}", kgen::diagnostic::render(&errors, &sources, false)));
-    kernels.into_iter().map(|kernel| (kernel.name.clone(), kernel)).collect()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernels-gen");
+    let library = Library::open(&folder).unwrap_or_else(|error| panic!("{error}"));
+    library.kernels_on(Target::Cuda).map(|kernel| (kernel.name.clone(), kernel.clone())).collect()
 }
 
 /// Runs a plan with a buffer of bytes for each of its buffers.
@@ -59,12 +54,20 @@ impl<'p> Interpreted<'p> {
     }
 
     fn step(&mut self, tokens: &[u32], step: Step) -> Vec<f32> {
-        let plan = self.plan;
-        let input = plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).unwrap();
-        self.memory[input] = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
-        for stage in &plan.stages {
+        self.begin(tokens);
+        for stage in &self.plan.stages {
             self.run(stage, step);
         }
+        self.logits(step)
+    }
+
+    fn begin(&mut self, tokens: &[u32]) {
+        let input = self.plan.buffers.iter().position(|b| matches!(b.role, Role::Input)).unwrap();
+        self.memory[input] = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
+    }
+
+    fn logits(&self, step: Step) -> Vec<f32> {
+        let plan = self.plan;
         let logits = plan.find(LOGITS).unwrap();
         let bytes = plan.buffer(logits).bytes(&step).unwrap();
         self.memory[logits.0][..bytes].as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
@@ -92,12 +95,22 @@ impl<'p> Interpreted<'p> {
                     .1
             })
             .collect();
+        self.run_kernel(&stage.kernel, (&ints, &floats), &args, step);
+    }
+
+    fn run_bound(&mut self, bound: &BoundStage, step: Step) {
+        let ints: Vec<i32> = bound.ints.iter().map(|&size| step.get(size) as i32).collect();
+        self.run_kernel(bound.kernel.name, (&ints, &bound.floats), &bound.args, step);
+    }
+
+    fn run_kernel(&mut self, kernel: &str, (ints, floats): (&[i32], &[f32]), args: &[Arg], step: Step) {
+        let kernel = &self.kernels[kernel];
         let mut bufs: Vec<_> = args.iter().map(|arg| std::mem::take(&mut self.memory[arg.buffer.0])).collect();
         let starts: Vec<_> = args.iter().map(|&arg| self.start(arg, step)).collect();
         for (buf, &start) in bufs.iter_mut().zip(&starts) {
             buf.rotate_left(start);
         }
-        ir::interp::run(kernel, &ints, &floats, &mut bufs).unwrap_or_else(|error| panic!("{}: {error}", stage.name));
+        ir::interp::run(kernel, ints, floats, &mut bufs).unwrap_or_else(|error| panic!("{}: {error}", kernel.name));
         for ((arg, mut buf), start) in args.iter().zip(bufs).zip(starts) {
             buf.rotate_right(start);
             self.memory[arg.buffer.0] = buf;
@@ -132,4 +145,31 @@ fn the_executor_gives_the_bits_of_the_interpreted_plan() {
         all.unwrap();
         assert!(bits == expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{isa}");
     }
+}
+
+#[test]
+fn stages_computed_in_others_give_the_bits_of_the_plan() {
+    let gguf = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&gguf).unwrap());
+    let limits = Step { tokens: 2, outputs: 2, position: 0, chunks: 1 };
+    let decode = Step { tokens: 1, outputs: 1, position: 2, ..limits };
+    let mut machine = Interpreted::new(&plan, &gguf, limits);
+    machine.step(&[5, 500], limits);
+    let before = machine.memory.clone();
+    let expected: Vec<u32> = machine.step(&[77], decode).iter().map(|x| x.to_bits()).collect();
+    let stages = plan.bind(kernels_gen::kernel).unwrap();
+    let mut counts = Vec::new();
+    for schedule in [PlanSchedule::ALL].into_iter().chain((0..3).map(PlanSchedule::random)) {
+        machine.memory.clone_from(&before);
+        machine.begin(&[77]);
+        let units = units(&plan, &stages, INLINED, schedule);
+        for unit in &units {
+            let ints: Vec<i32> = unit.bound.ints.iter().map(|&size| decode.get(size) as i32).collect();
+            assert!((unit.fits)(&ints), "{}", unit.bound.name);
+            machine.run_bound(&unit.bound, decode);
+        }
+        assert!(machine.logits(decode).iter().map(|x| x.to_bits()).eq(expected.iter().copied()), "{schedule:?}");
+        counts.push(units.len());
+    }
+    assert!(counts[1..].iter().all(|count| counts[0] < *count && *count < stages.len()), "{counts:?}");
 }

@@ -41,7 +41,7 @@ fn checked(file: &Gguf, count: u32, fault: Option<&str>) -> Report {
         b.plant(fault.parse::<Fault>().unwrap().place(&plan).unwrap()).unwrap();
     }
     let mut seen = 0;
-    let feed = Feed { prompt: &tokens(count), steps: 2 };
+    let feed = Feed::new(&tokens(count), 2);
     let report = check(&plan, &mut a, &mut b, &feed, &mut |row| {
         assert_eq!(row.step, seen);
         seen += 1;
@@ -127,7 +127,7 @@ fn an_error_is_a_failure_with_its_message() {
     let plan = plan(&file);
     let (mut a, mut b) = (cpu(&plan, &file, Isa::best(), limits(32)), cpu(&plan, &file, Isa::Scalar, limits(32)));
     let mut failure = |prompt: &[u32]| {
-        let report = check(&plan, &mut a, &mut b, &Feed { prompt, steps: 1 }, &mut |_| ());
+        let report = check(&plan, &mut a, &mut b, &Feed::new(prompt, 1), &mut |_| ());
         assert!(!report.equal);
         report.failure.unwrap()
     };
@@ -147,7 +147,7 @@ fn logits_that_are_no_numbers_are_a_failure_even_where_they_are_equal() {
         cpu.plant("bit:1:attn_residual".parse::<Fault>().unwrap().place(&plan).unwrap()).unwrap();
         cpu
     };
-    let report = check(&plan, &mut pair(), &mut pair(), &Feed { prompt: &[1, 2], steps: 1 }, &mut |_| ());
+    let report = check(&plan, &mut pair(), &mut pair(), &Feed::new(&[1, 2], 1), &mut |_| ());
     assert!(!report.equal && report.failure.as_ref().unwrap().contains("NaN"), "{report:?}");
 }
 

@@ -74,7 +74,9 @@ fn a_correct_launch_runs_the_part_it_is_given() {
     let bufs = [Buf::read(&table), Buf::read(&index), Buf::write(&mut y)];
     let launch = Launch::new(&GATHER, Isa::Scalar, &[2, 3, 0], &[0.5], &bufs).unwrap();
     assert_eq!(launch.work(), 2);
-    assert_eq!(((GATHER.cpu(Isa::Scalar, &[1]).work)(&[1]), (GATHER.cpu(Isa::Scalar, &[2]).work)(&[2])), (0, 2));
+    let work = |items: i32, turn| (GATHER.cpu(Isa::Scalar, &[items], turn).work)(&[items]);
+    assert_eq!((work(1, 0), work(2, 0)), (0, 2));
+    assert_eq!((work(1, 1), work(1, 2), work(2, 1)), (1, 0, 2), "in turns over those that fit");
     // SAFETY: the scalar code is always available, and there is one caller.
     unsafe { launch.run(1, 2) };
     assert_eq!(y, [0f32.to_le_bytes(), 1.5f32.to_le_bytes()].concat()[..]);

@@ -2,17 +2,19 @@
 mod buffers;
 pub mod cpu;
 pub mod cuda;
+mod depth;
 mod fault;
 mod figures;
 mod session;
 mod step;
 mod weights;
 
+pub use depth::fill_to_depth;
 pub use fault::{Fault, Planted};
 pub use figures::{Footprint, ReadRate};
 pub use session::Session;
 
-use crate::plan::{BufferId, Step};
+use crate::plan::{BufferId, Placements, Plan, PlanSchedule, Step};
 use kernels_gen::LaunchError;
 use std::ops::Range;
 
@@ -35,6 +37,13 @@ pub trait Executor {
 
     /// Bytes of a buffer of the plan as they are now; `part` lies inside of what the buffer has in the last step.
     fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError>;
+
+    /// Replaces bytes of a buffer from `at` on, where the executor has memory of its own for it: a cache, as a rule.
+    fn write(&mut self, buffer: BufferId, at: usize, bytes: &[u8]) -> Result<(), ExecError>;
+
+    /// Takes other placements of `plan`, the one that it was made for, and says which; an executor is made with
+    /// [`PlanSchedule::ALL`]. Weights and KV cache stay as they are.
+    fn reschedule(&mut self, plan: &Plan, schedule: PlanSchedule) -> Result<Placements, ExecError>;
 
     /// A step by hand, to look at what its stages leave behind: checks it and hands over the tokens. [`Self::stage`] with
     /// every stage's number, in order, then computes what [`Self::step`] does; [`Self::logits`] and [`Self::best`] mean
@@ -144,6 +153,12 @@ pub enum ExecError {
         given: usize,
         /// Bytes by the plan.
         expected: String,
+    },
+    /// A buffer that is read where it lies in the model file.
+    #[error("{buffer} cannot be written: it is a part of the model file")]
+    Constant {
+        /// Name of the buffer.
+        buffer: String,
     },
     /// Kernels that read the same weight want it in different layouts.
     #[error("stage {stage} wants {buffer} in another layout than a stage before it, or it is no weight")]

@@ -29,9 +29,9 @@ impl<'m> Session<'m> {
         self.executor.limits().get(Size::Capacity)
     }
 
-    /// Begins anew.
-    pub fn reset(&mut self) {
-        self.position = 0;
+    /// Begins anew at a position that there is room for: whatever the KV cache holds counts as the tokens before it.
+    pub fn restart(&mut self, position: usize) {
+        self.position = position;
     }
 
     /// Feeds tokens (at least 1), as many at a time as the executor takes, and gives the logits of the last one.

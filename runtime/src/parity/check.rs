@@ -1,5 +1,5 @@
 //! The check: both executors get the same tokens, in the steps that serve, and what each step leaves behind is compared.
-use super::{Argmax, Report, Row, locate::locate};
+use super::{Argmax, Report, Row, Trace, locate::locate};
 use crate::{
     Error,
     exec::{ExecError, Executor},
@@ -9,10 +9,21 @@ use crate::{
 /// What is fed.
 #[derive(Clone, Copy, Debug)]
 pub struct Feed<'a> {
-    /// The tokens of the prefill, at least 1; it is cut as the executors' largest step asks for.
+    /// Position of the first token. Where it is not 0, both KV caches hold the same before it, see [`crate::exec::fill_to_depth`].
+    pub start: usize,
+    /// The tokens of the prefill, at least 1.
     pub prompt: &'a [u32],
+    /// Most of them to be fed at a time, where the executors' largest step has no fewer.
+    pub cut: usize,
     /// Decode steps after it, each with the token that the reference finds most likely.
     pub steps: usize,
+}
+
+impl<'a> Feed<'a> {
+    /// From position 0 on, and as many tokens at a time as the executors take.
+    pub fn new(prompt: &'a [u32], steps: usize) -> Feed<'a> {
+        Feed { start: 0, prompt, cut: usize::MAX, steps }
+    }
 }
 
 /// The two executors, of the same plan and model.
@@ -23,8 +34,8 @@ pub(super) struct Sides<'c> {
     pub tested: &'c mut dyn Executor,
 }
 
-/// Compares two executors of `plan` from position 0 on; `progress` gets each step's row. Both must have room for all
-/// positions. What fails on the way makes the report one of inequality.
+/// Compares two executors of `plan`; `progress` gets each step's row. Both must have room for all positions. What fails on the
+/// way makes the report one of inequality.
 pub fn check(
     plan: &Plan,
     reference: &mut dyn Executor,
@@ -32,10 +43,22 @@ pub fn check(
     feed: &Feed,
     progress: &mut dyn FnMut(&Row),
 ) -> Report {
+    check_and_trace(plan, reference, tested, feed, None, progress)
+}
+
+/// The same, and keeps what the reference has left behind in a trace, where there is one.
+pub fn check_and_trace(
+    plan: &Plan,
+    reference: &mut dyn Executor,
+    tested: &mut dyn Executor,
+    feed: &Feed,
+    trace: Option<&mut Trace>,
+    progress: &mut dyn FnMut(&Row),
+) -> Report {
     let mut report = Report::default();
     let done = plan.bind(kernels_gen::kernel).map_err(Error::from).and_then(|stages| {
         let sides = Sides { plan, stages, reference, tested };
-        Check { sides, position: 0, report: &mut report, progress }.run(feed)
+        Check { sides, position: feed.start, report: &mut report, trace, progress }.run(feed)
     });
     report.failure = done.err().map(|error| error.to_string());
     report.equal = report.failure.is_none() && report.cache_equal && report.steps.iter().all(Row::equal);
@@ -46,6 +69,7 @@ struct Check<'c> {
     sides: Sides<'c>,
     position: usize,
     report: &'c mut Report,
+    trace: Option<&'c mut Trace>,
     progress: &'c mut dyn FnMut(&Row),
 }
 
@@ -53,19 +77,36 @@ impl Check<'_> {
     fn run(&mut self, feed: &Feed) -> Result<(), Error> {
         // A token beyond i32 is beyond every vocabulary, as -1 is, and refused as such.
         let prompt: Vec<i32> = feed.prompt.iter().map(|&token| i32::try_from(token).unwrap_or(-1)).collect();
-        let chunk = self.sides.reference.limits().tokens.min(self.sides.tested.limits().tokens);
+        let most = self.sides.reference.limits().tokens.min(self.sides.tested.limits().tokens);
+        let chunks = self.chunks();
+        if let Some(trace) = &mut self.trace {
+            trace.begin(feed.start, chunks);
+        }
         let mut next = None;
-        for part in prompt.chunks(chunk) {
-            let last = self.position + part.len() == prompt.len();
+        for part in prompt.chunks(most.min(feed.cut).max(1)) {
+            let last = self.position + part.len() == feed.start + prompt.len();
             next = self.step(part, usize::from(last))?;
         }
+        self.keep(&prompt)?;
         for _ in 0..feed.steps {
             let token = next.ok_or(Error::Failure("nothing was fed".into()))?;
             next = self.step(&[token], 1)?;
+            self.keep(&[token])?;
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.finish(self.sides.plan, self.sides.reference)?;
         }
         let all = Step { tokens: self.chunks() * crate::plan::CHUNK, outputs: 0, position: 0, chunks: self.chunks() };
         self.report.cache_equal = self.caches_equal(&all)?;
         Ok(())
+    }
+
+    /// Puts what the reference has computed of these tokens into the trace.
+    fn keep(&mut self, tokens: &[i32]) -> Result<(), Error> {
+        match &mut self.trace {
+            Some(trace) => Ok(trace.add(self.sides.plan, self.sides.reference, tokens)?),
+            None => Ok(()),
+        }
     }
 
     /// Chunks of the KV cache that both sides have.

@@ -52,7 +52,7 @@ pub fn gate(
     let keys: Vec<u32> = (0..KEYS - 1).map(|i| ((i * 7919 + 13) % vocab.max(1)) as u32).collect();
     let prompt = &prompt[..prompt.len().min(GATE_TOKENS)];
     for (case, prompt, steps) in [(Case::Prompt, prompt, STEPS), (Case::Attention, &keys, 1)] {
-        let report = check(plan, reference, tested, &Feed { prompt, steps }, &mut |_| ());
+        let report = check(plan, reference, tested, &Feed::new(prompt, steps), &mut |_| ());
         if !report.equal {
             return Err(Box::new(FailedCase { case, report }));
         }

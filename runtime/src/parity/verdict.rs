@@ -2,7 +2,7 @@
 use crate::{
     Error,
     gguf::Gguf,
-    plan::{Plan, pairs, units},
+    plan::{Plan, PlanSchedule, pairs, units},
 };
 use kernels_gen::{FUSED, INLINED};
 use kgen::{nvrtc::Cache, text::hex};
@@ -88,8 +88,9 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     }
     add(format!("{plan:?}").as_bytes());
     let stages = plan.bind(kernels_gen::kernel)?;
-    let units = units(plan, &stages, INLINED);
-    let fused = pairs(&units, FUSED).into_iter().map(|pair| &pair.fused.cuda);
+    let schedule = PlanSchedule::ALL;
+    let units = units(plan, &stages, INLINED, schedule);
+    let fused = pairs(&units, FUSED, schedule).into_iter().map(|pair| &pair.fused.cuda);
     let all = stages.iter().chain(units.iter().map(|unit| &unit.bound));
     for code in all.flat_map(|stage| stage.kernel.cuda).chain(fused) {
         // Its fields are numbers, functions of the program, and the source.

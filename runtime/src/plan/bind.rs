@@ -1,6 +1,6 @@
 //! From the names in a plan to kernels: every parameter is given once, and every value is written before it is read.
 use super::{Arg, Plan, Role, Size, Stage, Step};
-use kernels_gen::Kernel;
+use kernels_gen::{Cuda, Kernel};
 
 /// A stage with its kernel, and the parameters in the kernel's order.
 #[derive(Clone, Debug)]
@@ -15,12 +15,19 @@ pub struct BoundStage {
     pub floats: Vec<f32>,
     /// Buffers.
     pub args: Vec<Arg>,
+    /// Which of the kernel's codes that fit is taken, see [`Kernel::cuda`].
+    pub turn: usize,
 }
 
 impl BoundStage {
     /// Whether it has something to do in a step.
     pub fn has_work(&self, step: &Step) -> bool {
         self.ints.iter().take(self.kernel.dims).all(|&dim| step.get(dim) > 0)
+    }
+
+    /// Its code for CUDA with these integers.
+    pub fn cuda(&self, ints: &[i32]) -> &'static Cuda {
+        self.kernel.cuda(ints, self.turn)
     }
 
     /// The buffers that it reads.
@@ -93,6 +100,7 @@ fn bind(stage: &Stage, kernel: &'static Kernel) -> Result<BoundStage, String> {
         ints: by_name(kernel.ints, &stage.ints)?,
         floats: by_name(kernel.floats, &stage.floats)?,
         args: by_name(&buffers, &stage.args)?,
+        turn: 0,
     })
 }
 

@@ -2,11 +2,13 @@
 mod bind;
 mod build;
 mod pairs;
+mod schedule;
 mod transformer;
 mod units;
 
 pub use bind::{BoundStage, PlanError};
 pub use pairs::{Pair, pairs};
+pub use schedule::{Placements, PlanSchedule};
 pub use transformer::transformer;
 pub use units::{Unit, units};
 

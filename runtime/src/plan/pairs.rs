@@ -1,5 +1,5 @@
 //! Which neighbouring units can be one launch: a placement of the edge between them, not another forward pass.
-use super::{BoundStage, Size, Unit};
+use super::{BoundStage, PlanSchedule, Size, Unit};
 use kernels_gen::Fused;
 
 /// Two units that can be one launch: the groups that finish what the second one reads do that, too.
@@ -17,13 +17,14 @@ pub struct Pair {
     pub floats: Vec<f32>,
 }
 
-/// The pairs among units in the order in which they are run; no unit is in two of them.
-pub fn pairs(units: &[Unit], fused: &'static [Fused]) -> Vec<Pair> {
+/// The pairs that the schedule takes among units in the order in which they are run; no unit is in two of them.
+pub fn pairs(units: &[Unit], fused: &'static [Fused], schedule: PlanSchedule) -> Vec<Pair> {
     let mut found: Vec<Pair> = Vec::new();
     for (producer, two) in units.windows(2).enumerate() {
         let [Unit { bound: first, .. }, Unit { bound: then, .. }] = two else { unreachable!("windows are of two") };
         let free = found.last().is_none_or(|pair| pair.producer + 1 < producer);
-        let Some(fused) = fused.iter().find(|fused| free && can_be_one(first, then, fused)) else { continue };
+        let taken = free && schedule.joins(units[producer].last());
+        let Some(fused) = fused.iter().find(|fused| taken && can_be_one(first, then, fused)) else { continue };
         let dims = [first, then].map(|stage| stage.kernel.dims);
         found.push(Pair {
             producer,

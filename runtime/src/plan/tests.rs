@@ -22,6 +22,8 @@ const COPY: Kernel = Kernel {
 
 static COPY_KERNEL: Kernel = COPY;
 
+const ALL: PlanSchedule = PlanSchedule::ALL;
+
 /// Input, activations `a` and `b`, a weight with elements of two bytes, and one stage that copies.
 fn plan(x: usize, y: usize) -> Plan {
     let buffer =
@@ -123,14 +125,14 @@ static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
 
 fn paired(plan: &Plan) -> Vec<usize> {
     let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
-    pairs(&units(plan, &bound, &[]), &COPIES).into_iter().map(|pair| pair.producer).collect()
+    pairs(&units(plan, &bound, &[], ALL), &COPIES, ALL).into_iter().map(|pair| pair.producer).collect()
 }
 
 #[test]
 fn neighbours_that_hand_on_a_buffer_are_a_pair() {
     let plan = copies(&[(0, 1), (1, 2)]);
     let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
-    let pair = pairs(&units(&plan, &bound, &[]), &COPIES).remove(0);
+    let pair = pairs(&units(&plan, &bound, &[], ALL), &COPIES, ALL).remove(0);
     assert_eq!(pair.ints, [Size::Tokens, Size::Tokens, Size::Position, Size::Position]);
     assert_eq!((pair.producer, pair.dims, pair.floats), (0, 2, vec![0.5, 0.5]));
     assert_eq!(paired(&copies(&[(0, 1), (1, 2), (2, 4)])), [0], "a stage is in one pair at most");
@@ -167,14 +169,14 @@ static COPY_IN_COPY: [kernels_gen::Inlined; 1] = [kernels_gen::Inlined {
 /// The stages of each unit.
 fn inside(plan: &Plan) -> Vec<Vec<usize>> {
     let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
-    units(plan, &bound, &COPY_IN_COPY).into_iter().map(|unit| unit.stages).collect()
+    units(plan, &bound, &COPY_IN_COPY, ALL).into_iter().map(|unit| unit.stages).collect()
 }
 
 #[test]
 fn a_value_that_one_stage_reads_is_computed_there() {
     let plan = copies(&[(0, 1), (1, 2)]);
     let bound = plan.bind(|_| Some(&COPY_KERNEL)).unwrap();
-    let unit = units(&plan, &bound, &COPY_IN_COPY).remove(0);
+    let unit = units(&plan, &bound, &COPY_IN_COPY, ALL).remove(0);
     assert_eq!((unit.stages, unit.bound.kernel.name), (vec![0, 1], "copy_in_copy"));
     assert_eq!(unit.bound.ints, [Size::Tokens, Size::Position, Size::Position]);
     assert_eq!(unit.bound.args.iter().map(|arg| arg.buffer.0).collect::<Vec<_>>(), [2, 0]);

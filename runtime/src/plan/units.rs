@@ -1,6 +1,6 @@
 //! Which stages can be computed where another one reads them: their edges are registers, not memory. A placement again, not
 //! another forward pass.
-use super::{Arg, BEST, BoundStage, BufferId, LOGITS, Plan, Role};
+use super::{Arg, BEST, BoundStage, BufferId, LOGITS, Plan, PlanSchedule, Role};
 use kernels_gen::Inlined;
 
 /// A stage with those that are computed in it, or a stage by itself.
@@ -21,8 +21,8 @@ impl Unit {
     }
 }
 
-/// All stages of a plan as units, in the order in which they are run.
-pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined]) -> Vec<Unit> {
+/// All stages of a plan as units, in the order in which they are run, with those in others that the schedule takes.
+pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined], schedule: PlanSchedule) -> Vec<Unit> {
     let finder = Finder { plan, stages };
     let mut inside = vec![false; stages.len()];
     let mut found: Vec<Unit> = Vec::new();
@@ -30,7 +30,8 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined]) ->
         // A stage is in one unit, and none that has others in it is in another one.
         let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
         let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
-        let unit = inlined.iter().filter_map(|inlined| finder.unit(number, inlined)).find(free);
+        let taken = inlined.iter().enumerate().filter(|(way, _)| schedule.inlines(number, *way));
+        let unit = taken.filter_map(|(_, inlined)| finder.unit(number, inlined)).find(free);
         let unit = unit.unwrap_or_else(|| Unit { bound: stage.clone(), stages: vec![number], fits: |_| true });
         unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
         found.push(unit);
@@ -65,7 +66,8 @@ impl Finder<'_> {
         let ints = Inlined::pick(inlined.ints, &all.iter().map(|s| &s.ints[..]).collect::<Vec<_>>())?;
         let floats = Inlined::pick(inlined.floats, &all.iter().map(|s| &s.floats[..]).collect::<Vec<_>>())?;
         let args = Inlined::pick(inlined.buffers, &all.iter().map(|s| &s.args[..]).collect::<Vec<_>>())?;
-        let bound = BoundStage { name: consumer.name.clone(), kernel: &inlined.kernel, ints, floats, args };
+        let BoundStage { name, turn, .. } = consumer;
+        let bound = BoundStage { name: name.clone(), kernel: &inlined.kernel, ints, floats, args, turn: *turn };
         numbers.sort();
         // What is handed on is in no memory any more: nothing else of the call may read it.
         let handed = |arg: &Arg| inlined.edges.iter().any(|&(read, _)| consumer.args[read].buffer == arg.buffer);

@@ -2,7 +2,7 @@
 
 mod fill;
 mod mixture;
-mod random;
+pub(crate) mod random;
 mod shape;
 
 use std::path::Path;

@@ -11,12 +11,12 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The random numbers of one tensor.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     key: u64,
 }
 
 impl Stream {
-    pub(super) fn new(seed: u64, name: &str) -> Self {
+    pub(crate) fn new(seed: u64, name: &str) -> Self {
         let key = name
             .bytes()
             .fold(mix(seed.wrapping_add(GOLDEN)), |key, byte| mix((key ^ u64::from(byte)).wrapping_add(GOLDEN)));
@@ -24,12 +24,12 @@ impl Stream {
     }
 
     /// Number `counter` of the stream.
-    pub(super) fn at(&self, counter: u64) -> u64 {
+    pub(crate) fn at(&self, counter: u64) -> u64 {
         mix(self.key.wrapping_add(counter.wrapping_mul(GOLDEN)))
     }
 
     /// Number `counter` as a multiple of 2^-23 in -1..1, exact in f32.
-    pub(super) fn symmetric(&self, counter: u64) -> f32 {
+    pub(crate) fn symmetric(&self, counter: u64) -> f32 {
         let bits = (self.at(counter) >> 40) as i32;
         (bits - (1 << 23)) as f32 / (1 << 23) as f32
     }

@@ -1,5 +1,6 @@
 //! `apr bench`: how fast a model is fed and answers on a device, and what that is of what the device could do.
 mod bytes;
+mod ids;
 mod measure;
 mod report;
 mod source;
@@ -9,7 +10,7 @@ mod table;
 mod text;
 
 use super::{
-    device::{DeviceArgs, Size},
+    device::{DeviceArgs, Placement, Size},
     exit_on_interrupt,
     output::Output,
     tokens::check_tokens,
@@ -24,7 +25,8 @@ use crate::{
 };
 use bytes::TokenBytes;
 use clap::builder::PossibleValuesParser;
-use measure::Work;
+use ids::Ids;
+use measure::{Work, answer, begin};
 use report::{Figures, ReadRate, Report, Speed, Stages};
 use source::Source;
 use std::{
@@ -51,7 +53,7 @@ pub struct Bench {
     /// Tokens of the answer, one at a time, each the most likely one (decode); 0 measures none
     #[arg(long, short = 'n', value_name = "N", default_value_t = 128)]
     answer: usize,
-    /// Tokens that are in the KV cache before each measurement
+    /// Tokens that are in the KV cache before each measurement, with pseudo-random keys and values
     #[arg(long, short = 'd', value_name = "N", default_value_t = 0)]
     depth: usize,
     /// Times that each is measured, after one that does not count
@@ -60,6 +62,10 @@ pub struct Bench {
     /// Feed at most this many tokens of the prompt at a time
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: u32,
+    /// On a GPU: compare so many of the first tokens of each answer with those that the CPU finds afterwards; a difference is exit
+    /// code 4. 0 compares none
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    verify: usize,
     /// Measure the stages, too, in steps of their own in which each stage is waited for by itself
     #[arg(long)]
     phases: bool,
@@ -107,8 +113,14 @@ impl Bench {
         eprintln!("{}", placement.line(&plan, size, self.verbose)?);
         let mut session = Session::new(placement.executor(&plan, &file, size)?);
         let load = start.elapsed().as_secs_f64();
-        let mut work = Work { session: &mut session, vocab: model.config.vocab, depth: self.depth };
-        let figures = self.measure(&mut work, &plan)?;
+        let mut work = Work { session: &mut session, plan: &plan, vocab: model.config.vocab, depth: self.depth };
+        let (figures, answers) = self.measure(&mut work)?;
+        // What was measured is printed whatever comes of this.
+        let (ids, verified) = match self.verify(&placement, &plan, &file, &answers) {
+            Ok(ids) => (ids, Ok(())),
+            Err(error) => (Ids::skipped(error.to_string()), Err(error)),
+        };
+        let differs = ids.check(&placement.device());
         let report = Report {
             model: source.name.clone(),
             model_bytes: file.file_bytes(),
@@ -119,39 +131,65 @@ impl Bench {
             chunk: self.chunk,
             load,
             figures,
+            ids,
         };
-        Output::lock().write(&self.format(&report)?)
+        let written = Output::lock().write(&self.format(&report)?);
+        differs.and(verified).and(written)
     }
 
-    /// Everything that is measured once the model is loaded.
-    fn measure(&self, work: &mut Work, plan: &Plan) -> Result<Figures, Error> {
+    /// Everything that is measured once the model is loaded, and the answers that were timed.
+    fn measure(&self, work: &mut Work) -> Result<(Figures, Vec<Vec<u32>>), Error> {
         let repetitions = self.repetitions as usize;
         let asked = |tokens: usize| Some(tokens).filter(|&tokens| tokens > 0);
         let prefill = asked(self.prompt).map(|tokens| work.prefill(tokens, repetitions)).transpose()?;
         // The stages come first: memory that is taken after the memory's rate was measured is not counted.
-        let stages = if self.phases { Some(self.stages(work, plan)?) } else { None };
+        let stages = if self.phases { Some(self.stages(work)?) } else { None };
         let decode = asked(self.answer).map(|tokens| work.decode(tokens, repetitions)).transpose()?;
         let rates = match &decode {
             Some(repetitions) => repetitions.iter().flat_map(|repetition| repetition.around).collect(),
             None => vec![work.session.executor().read_rate()?],
         };
-        let bytes = TokenBytes::at(plan, self.depth + self.answer / 2);
-        Ok(Figures {
+        let answers = decode.iter().flatten().map(|repetition| repetition.answer.clone()).collect();
+        let bytes = TokenBytes::at(work.plan, self.depth + self.answer / 2);
+        let figures = Figures {
             prefill: prefill.map(|repetitions| Speed::prefill(self.prompt, &repetitions)),
             decode: decode.map(|repetitions| Speed::decode(self.answer, &repetitions, bytes)),
             read_rate: ReadRate::of(&rates),
             memory: work.session.executor().footprint().map(Into::into),
             stages,
-        })
+        };
+        Ok((figures, answers))
     }
 
-    fn stages(&self, work: &mut Work, plan: &Plan) -> Result<Stages, Error> {
+    /// Compares the beginning of the answers of a GPU with the CPU's.
+    fn verify(&self, placement: &Placement, plan: &Plan, file: &Gguf, answers: &[Vec<u32>]) -> Result<Ids, Error> {
+        let tokens = self.verify.min(self.answer);
+        let skipped = match tokens {
+            0 if self.verify == 0 => Some("--verify 0"),
+            0 => Some("no answer was measured"),
+            _ if !placement.is_gpu() => Some("the CPU has found them itself"),
+            _ => None,
+        };
+        if let Some(why) = skipped {
+            eprintln!("ids: not compared: {why}");
+            return Ok(Ids::skipped(why));
+        }
+        let reference = placement.reference_device();
+        eprintln!("ids: finding the first {tokens} of the answer on {reference}");
+        let size = Size { positions: self.depth + tokens, tokens: 1, outputs: 1 };
+        let mut session = Session::new(placement.reference(plan, file, size)?);
+        begin(&mut session, plan, self.depth)?;
+        let expected = answer(&mut session, tokens)?;
+        Ok(Ids::compare(answers.iter().map(Vec::as_slice), &expected, reference))
+    }
+
+    fn stages(&self, work: &mut Work) -> Result<Stages, Error> {
         eprintln!("stages, each waited for by itself");
         let prefill = match self.prompt {
             0 => Vec::new(),
-            tokens => work.prefill_stages(plan, tokens, self.chunk as usize)?,
+            tokens => work.prefill_stages(tokens, self.chunk as usize)?,
         };
-        let decode = if self.answer == 0 { Vec::new() } else { work.decode_stages(plan, self.answer)? };
+        let decode = if self.answer == 0 { Vec::new() } else { work.decode_stages(self.answer)? };
         Ok(Stages { prefill, decode })
     }
 

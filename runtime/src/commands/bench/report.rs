@@ -1,5 +1,5 @@
 //! What was measured. Its JSON is described in docs/bench.md.
-use super::{bytes::TokenBytes, measure::Repetition, spread::Spread, stages::StageTime};
+use super::{bytes::TokenBytes, ids::Ids, measure::Repetition, spread::Spread, stages::StageTime};
 use crate::exec;
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ pub struct Report {
     pub load: f64,
     #[serde(flatten)]
     pub figures: Figures,
+    pub ids: Ids,
 }
 
 /// What is measured once the model is loaded.
@@ -119,7 +120,7 @@ impl Speed {
 /// The part of the memory's rate that each repetition used, which read this much: the rate drifts where others use the memory,
 /// too, so each is compared with the mean of what was measured around it, not with that of the whole run.
 fn of_read_rate(repetitions: &[Repetition<exec::ReadRate>], bytes: f64) -> Spread {
-    Spread::of(repetitions.iter().map(|Repetition { seconds, around: [before, after] }| {
+    Spread::of(repetitions.iter().map(|Repetition { seconds, around: [before, after], .. }| {
         let rate = (before.bytes_a_second + after.bytes_a_second) / 2.0;
         bytes / seconds / rate
     }))
@@ -176,7 +177,7 @@ mod tests {
 
     fn repetition(seconds: f64, before: f64, after: f64) -> Repetition<exec::ReadRate> {
         let rate = |bytes_a_second, way| exec::ReadRate { bytes_a_second, way };
-        Repetition { seconds, around: [rate(before, "before"), rate(after, "after")] }
+        Repetition { seconds, around: [rate(before, "before"), rate(after, "after")], answer: Vec::new() }
     }
 
     #[test]

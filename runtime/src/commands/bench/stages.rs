@@ -1,7 +1,7 @@
 //! How long each kind of stage takes: steps are run by hand, and each stage is waited for. Where several are one launch, kernel
 //! and time are with one of them.
 use super::measure::Work;
-use crate::{Error, plan::Plan};
+use crate::Error;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -28,21 +28,22 @@ pub struct StageTime {
 
 impl Work<'_, '_> {
     /// The stages of a prompt that is fed `chunk` tokens at a time.
-    pub fn prefill_stages(&mut self, plan: &Plan, tokens: usize, chunk: usize) -> Result<Vec<StageTime>, Error> {
+    pub fn prefill_stages(&mut self, tokens: usize, chunk: usize) -> Result<Vec<StageTime>, Error> {
         let prompt = self.tokens(tokens);
         let feeds: Vec<&[u32]> = prompt.chunks(chunk).collect();
-        self.stages(plan, &feeds, 1.0)
+        self.stages(&feeds, 1.0)
     }
 
     /// The stages of a token of an answer: the mean of some. What is fed does not depend on what was computed.
-    pub fn decode_stages(&mut self, plan: &Plan, tokens: usize) -> Result<Vec<StageTime>, Error> {
+    pub fn decode_stages(&mut self, tokens: usize) -> Result<Vec<StageTime>, Error> {
         let answer = self.tokens(tokens.min(MOST_STEPS));
         let feeds: Vec<&[u32]> = answer.chunks(1).collect();
-        self.stages(plan, &feeds, answer.len() as f64)
+        self.stages(&feeds, answer.len() as f64)
     }
 
     /// Runs the steps twice and times the second time; seconds are divided by `by`.
-    fn stages(&mut self, plan: &Plan, feeds: &[&[u32]], by: f64) -> Result<Vec<StageTime>, Error> {
+    fn stages(&mut self, feeds: &[&[u32]], by: f64) -> Result<Vec<StageTime>, Error> {
+        let plan = self.plan;
         let mut seconds = vec![0.0; plan.stages.len()];
         let mut kernels = vec![Vec::new(); plan.stages.len()];
         self.fill()?;

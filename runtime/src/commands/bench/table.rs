@@ -29,6 +29,8 @@ const SPEEDS: &[&str] = &[
     "min_percent_of_read_rate",
     "max_percent_of_read_rate",
     "memory_bytes",
+    "ids_compared",
+    "ids_equal",
 ];
 const STAGES: &[&str] = &["test", "stage", "kernel", "number", "us", "percent"];
 
@@ -66,6 +68,7 @@ fn tables(report: &Report) -> Vec<Table> {
 
 fn speeds(report: &Report) -> Vec<Vec<String>> {
     let row = |(_, test, speed): (String, &str, &super::report::Speed)| {
+        let ids = Some(&report.ids).filter(|_| test == "decode");
         let (traffic, read_rate) = (&speed.traffic, &report.figures.read_rate);
         let percent = |part: Option<f64>| or_empty(part.map(|part| rounded(100.0 * part)));
         vec![
@@ -89,6 +92,8 @@ fn speeds(report: &Report) -> Vec<Vec<String>> {
             percent(traffic.of_read_rate_min),
             percent(traffic.of_read_rate_max),
             or_empty(report.figures.memory.as_ref().map(|memory| memory.bytes)),
+            or_empty(ids.map(|ids| ids.compared)),
+            or_empty(ids.map(|ids| ids.equal)),
         ]
     };
     report.tests().map(row).collect()

@@ -33,6 +33,7 @@ pub fn tables(report: &Report) -> String {
     if let Some(memory) = &report.figures.memory {
         let _ = writeln!(out, "memory: {} ({})", HumanBytes(memory.bytes), memory.what);
     }
+    let _ = writeln!(out, "{}", report.ids);
     for (what, stages) in report.stage_tables() {
         let per = if what == "decode" { "a token" } else { "a prompt" };
         let _ = writeln!(out, "\nstages of {what}, each waited for by itself; time of all of a kind for {per}");

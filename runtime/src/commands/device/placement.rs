@@ -136,6 +136,11 @@ impl Placement {
         }
     }
 
+    /// The CPU as [`Self::device`] would name it, whatever the device.
+    pub fn reference_device(&self) -> String {
+        format!("cpu:{}", self.cpu.isa)
+    }
+
     /// An executor on the CPU, whatever the device.
     pub fn reference<'m>(&self, plan: &Plan, file: &'m Gguf, size: Size) -> Result<Box<dyn Executor + 'm>, Error> {
         self.cpu.executor(plan, file, size.limits())

@@ -1,17 +1,24 @@
 //! `apr parity`: whether a GPU computes what the CPU computes, bit for bit, and where it first does not.
+mod schedules;
 mod sides;
 mod text;
 
-use super::{bundled, cpu::CpuArgs, output::Output, tokens::check_tokens};
+use super::{
+    bundled,
+    cpu::CpuArgs,
+    output::Output,
+    tokens::{check_tokens, without_pattern},
+};
 use crate::{
     Error,
-    exec::Fault,
+    exec::{Executor, Fault, fill_to_depth},
     gguf::{Gguf, ModelError},
     model::Model,
-    parity::{Bisection, Feed, Report, Row, bisect, check, check_bisected},
-    plan::{CHUNK, Step, transformer},
+    parity::{Bisection, Feed, Report, Row, Trace, bisect, check_and_trace, check_bisected},
+    plan::{CHUNK, Plan, PlanSchedule, Step, transformer},
     text::{Special, Tokenizer, Vocabulary},
 };
+use schedules::Outcome;
 use serde::Serialize;
 use sides::{Sides, Tested};
 use std::path::PathBuf;
@@ -28,15 +35,29 @@ pub struct Parity {
     /// The text to feed, as it is; by default a few sentences
     #[arg(long, value_name = "TEXT", conflicts_with = "tokens")]
     prompt: Option<String>,
-    /// The ids of the tokens to feed; a model without a tokenizer needs them
-    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    /// The ids of the tokens to feed; a model without a tokenizer needs them, or --prefill
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "prefill")]
     tokens: Vec<u32>,
+    /// Feed so many tokens that follow no pattern of the vocabulary
+    #[arg(long, value_name = "N", conflicts_with = "prompt", value_parser = clap::value_parser!(u32).range(1..))]
+    prefill: Option<u32>,
     /// Decode steps after them, each with the token that the CPU finds most likely
     #[arg(long, value_name = "N", default_value_t = 16)]
     steps: usize,
     /// Feed this many tokens at a time
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: u32,
+    /// Begin at this position: the KV caches of both sides are filled up to it with the same pseudo-random keys and values, since
+    /// a real prompt of that length takes a CPU long. What follows attends to all of them
+    #[arg(long, short = 'd', value_name = "N", default_value_t = 0)]
+    depth: usize,
+    /// Compare under so many random plan schedules, too: which stages are computed in another's kernel, in one launch with the next
+    /// or side by side, which of its codes a kernel takes, and how the prompt is cut. The CPU computes once
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    schedules: u64,
+    /// The seed of the first of these schedules; those after it have the seeds that follow
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    schedule_seed: u64,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -62,10 +83,47 @@ struct Object<'a> {
     reference: &'a str,
     tested: &'a str,
     planted: Option<String>,
+    depth: usize,
     tokens: &'a [u32],
     #[serde(flatten)]
     report: &'a Report,
+    /// The comparisons under random schedules.
+    schedules: &'a [Outcome],
+    /// The first of these that differs, repeated step by step.
+    repeated: Option<&'a Report>,
     bisection: Option<&'a Bisection>,
+}
+
+/// What was found.
+struct Found {
+    /// Under the schedule that serves; equal only where all are.
+    report: Report,
+    outcomes: Vec<Outcome>,
+    repeated: Option<Report>,
+}
+
+/// Both executors, of one plan.
+struct Pair<'p, 'm> {
+    plan: &'p Plan,
+    reference: Box<dyn Executor + 'm>,
+    tested: Box<dyn Executor + 'm>,
+}
+
+/// Lines for people on standard output as they come, or, where that gets JSON, in short on standard error.
+struct Lines {
+    out: Output,
+    json: bool,
+    written: Result<(), Error>,
+}
+
+impl Lines {
+    fn say(&mut self, line: &str, short: &str) {
+        if self.json {
+            eprintln!("{short}");
+        } else if self.written.is_ok() {
+            self.written = self.out.write(&format!("{line}\n"));
+        }
+    }
 }
 
 impl Parity {
@@ -75,8 +133,8 @@ impl Parity {
         let path = bundled::or_default(self.model.clone())?;
         let file = Gguf::open(&path)?;
         let model = Model::load(&file)?;
-        let tokens = self.tokens(&file)?;
-        let positions = tokens.len().saturating_add(self.steps);
+        let tokens = self.tokens(&file, model.config.vocab)?;
+        let positions = self.depth.saturating_add(tokens.len()).saturating_add(self.steps);
         check_tokens(&tokens, positions, &model.config)?;
         let plan = transformer(&model);
         let planted = self.plant.as_ref().map(|fault| fault.place(&plan)).transpose()?;
@@ -84,27 +142,22 @@ impl Parity {
         let chunk = tokens.len().min(self.chunk as usize);
         let limits = Step { tokens: chunk, outputs: 1, position: 0, chunks: positions.div_ceil(CHUNK) };
         eprintln!("reference: {}; tested: {}", sides.reference, sides.tested);
-        let mut reference = sides.executor(false, &plan, &file, limits)?;
+        let reference = sides.executor(false, &plan, &file, limits)?;
         let mut tested = sides.executor(true, &plan, &file, limits)?;
         if let Some(planted) = planted {
             tested.plant(planted)?;
         }
 
-        let mut out = Output::lock();
-        let feed = Feed { prompt: &tokens, steps: self.steps };
-        let mut printed = if self.json { Ok(()) } else { out.write(&format!("{}\n", Row::HEADING)) };
-        let report = check(&plan, reference.as_mut(), tested.as_mut(), &feed, &mut |row| {
-            if self.json {
-                eprintln!("step {}: {} tokens, {}", row.step, row.tokens, text::outcome(row.equal()));
-            } else if printed.is_ok() {
-                printed = out.write(&format!("{row}\n"));
-            }
-        });
+        let mut lines = Lines { out: Output::lock(), json: self.json, written: Ok(()) };
+        let mut pair = Pair { plan: &plan, reference, tested };
+        let found = self.compare(&mut pair, &tokens, &mut lines)?;
+        let Pair { mut reference, tested, .. } = pair;
         // Its memory may be needed for the bisection.
         drop(tested);
         let bisection = self.bisect.as_ref().map(|stage| {
             let first: Vec<i32> = tokens[..chunk].iter().map(|&token| token as i32).collect();
-            bisect(&plan, &report, stage.as_deref(), reference.as_mut(), &first, &mut |tested, product, limits| {
+            let stage = stage.as_deref();
+            bisect(&plan, &found.report, stage, reference.as_mut(), &first, &mut |tested, product, limits| {
                 let mut executor = sides.executor(tested, product, &file, limits)?;
                 // The fault is in this product, or it is elsewhere and nothing is to be planted here.
                 let fault = self.plant.as_ref().filter(|_| tested).and_then(|fault| fault.place(product).ok());
@@ -121,35 +174,81 @@ impl Parity {
             reference: &sides.reference,
             tested: &sides.tested,
             planted: self.plant.as_ref().map(Fault::to_string),
+            depth: self.depth,
             tokens: &tokens,
-            report: &report,
+            report: &found.report,
+            schedules: &found.outcomes,
+            repeated: found.repeated.as_ref(),
             bisection: bisection.as_ref(),
         };
-        let written = printed.and_then(|()| self.write(&mut out, &object));
+        let Lines { mut out, written, .. } = lines;
+        let written = written.and_then(|()| self.write(&mut out, &object));
         // A mismatch is one, whether or not anybody reads on.
-        if !report.equal {
+        if !found.report.equal {
             if let Err(error) = not_bisected {
                 eprintln!("not bisected: {error}");
             }
-            return Err(Error::Parity(text::refusal(&report, &sides.tested, &sides.reference)));
+            return Err(Error::Parity(text::refusal(&found.report, &found.outcomes, &sides.tested, &sides.reference)));
         }
         written.and(not_bisected)
     }
 
+    /// Compares both sides as they serve, then under random schedules.
+    fn compare(&self, pair: &mut Pair, tokens: &[u32], lines: &mut Lines) -> Result<Found, Error> {
+        let &mut Pair { plan, ref mut reference, ref mut tested } = pair;
+        if self.depth > 0 {
+            fill_to_depth(reference.as_mut(), plan, self.depth)?;
+            fill_to_depth(tested.as_mut(), plan, self.depth)?;
+        }
+        let feed = Feed { start: self.depth, ..Feed::new(tokens, self.steps) };
+        let mut trace = Trace::default();
+        let kept = (self.schedules > 0).then_some(&mut trace);
+        lines.say(Row::HEADING, "comparing");
+        let mut report = check_and_trace(plan, reference.as_mut(), tested.as_mut(), &feed, kept, &mut |row| {
+            let short = format!("step {}: {} tokens, {}", row.step, row.tokens, text::outcome(row.equal()));
+            lines.say(&row.to_string(), &short);
+        });
+        if self.schedules > 0 {
+            let (taken, outcome) = (tested.reschedule(plan, PlanSchedule::ALL)?, text::outcome(report.equal));
+            let line = format!("as it serves: {taken}, {} at a time: {outcome}", tested.limits().tokens);
+            lines.say(&line, &line);
+        }
+        // A reference that has failed has nothing to be compared with.
+        let seeds =
+            self.schedule_seed..self.schedule_seed.saturating_add(if trace.is_complete() { self.schedules } else { 0 });
+        let outcomes: Vec<Outcome> = seeds
+            .map(|seed| {
+                let outcome = schedules::compare(plan, &trace, tested.as_mut(), seed);
+                lines.say(&outcome.to_string(), &outcome.to_string());
+                outcome
+            })
+            .collect();
+        let differs = outcomes.iter().find(|outcome| !outcome.equal);
+        let repeated = differs.filter(|_| report.equal).map(|outcome| {
+            eprintln!("schedule {}: repeating it step by step", outcome.seed);
+            schedules::repeat(plan, (reference.as_mut(), tested.as_mut()), &feed, outcome)
+        });
+        report.equal &= differs.is_none();
+        Ok(Found { report, repeated: repeated.transpose()?, outcomes })
+    }
+
     fn write(&self, out: &mut Output, object: &Object) -> Result<(), Error> {
         if !self.json {
-            return out.write(&text::summary(object.report, object.bisection));
+            return out.write(&text::summary(object));
         }
         let json = serde_json::to_string_pretty(object).map_err(|error| Error::Failure(error.to_string()))?;
         out.write(&format!("{json}\n"))
     }
 
-    fn tokens(&self, file: &Gguf) -> Result<Vec<u32>, Error> {
+    fn tokens(&self, file: &Gguf, vocab: usize) -> Result<Vec<u32>, Error> {
         if !self.tokens.is_empty() {
             return Ok(self.tokens.clone());
         }
+        if let Some(count) = self.prefill {
+            return Ok(without_pattern(count as usize, vocab));
+        }
         let vocabulary = Vocabulary::read(file.metadata()).map_err(|error| {
-            let help = format!("give --tokens 1,2,3; else {}", error.help());
+            let help = format!("give --tokens 1,2,3 or --prefill 100; else {}", error.help());
             ModelError::new(error.fault(), error.message(), help)
         })?;
         let prompt = self.prompt.as_deref().unwrap_or(PROMPT);

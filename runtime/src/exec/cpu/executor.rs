@@ -9,7 +9,7 @@ use crate::{
         weights::Weights,
     },
     gguf::Gguf,
-    plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Plan, Role, Step},
+    plan::{Arg, BEST, BoundStage, Buffer, BufferId, LOGITS, Placements, Plan, PlanSchedule, Role, Step},
 };
 use kernels_gen::{Buf, BufferInfo, Isa, Launch, Target, float_mode_is_ieee};
 use std::ops::Range;
@@ -189,6 +189,25 @@ impl Executor for Cpu<'_> {
     fn read(&self, buffer: BufferId, part: Range<usize>) -> Result<Vec<u8>, ExecError> {
         Ok(self.tensors.slots[buffer.0].bytes()[part].to_vec())
     }
+
+    fn write(&mut self, buffer: BufferId, at: usize, bytes: &[u8]) -> Result<(), ExecError> {
+        let Slot::Owned(memory) = &mut self.tensors.slots[buffer.0] else {
+            return Err(ExecError::Constant { buffer: self.tensors.buffers[buffer.0].name.clone() });
+        };
+        memory.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The stages are done one by one under every schedule; what is chosen is their code.
+    fn reschedule(&mut self, _plan: &Plan, schedule: PlanSchedule) -> Result<Placements, ExecError> {
+        schedule.choose_codes(&mut self.stages);
+        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: self.setup.limits.chunks };
+        let other = |stage: &&BoundStage| {
+            let (kernel, ints) = (stage.kernel, ints(&stage.ints, &step));
+            !std::ptr::eq(kernel.cpu(self.setup.isa, &ints, stage.turn), kernel.cpu(self.setup.isa, &ints, 0))
+        };
+        Ok(Placements { other_codes: self.stages.iter().filter(other).count(), ..Placements::default() })
+    }
 }
 
 fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa: Isa) -> Result<(), ExecError> {
@@ -196,6 +215,7 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
     let args = stage.args.iter().zip(stage.kernel.buffers);
     let bufs: Vec<Buf> = args.map(|(&arg, info)| tensors.lend(arg, info.written, step)).collect();
     let launch = Launch::new(stage.kernel, isa, &ints, &stage.floats, &bufs)
+        .and_then(|launch| launch.in_turn(stage.turn))
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
     let work = launch.work() as usize;
     let threads = if is_little(stage, tensors, step, work) { 1 } else { pool.threads() };

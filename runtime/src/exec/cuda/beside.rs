@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, Step, Unit},
+    plan::{BoundStage, PlanSchedule, Step, Unit},
 };
 use cudarc::driver::sys::CUfunction;
 use kernels_gen::Cuda;
@@ -45,10 +45,16 @@ impl Beside {
     }
 }
 
-/// Compiles and loads the launches side by side among units, for steps of one token as `step` is; `alone` says which units are
-/// launches by themselves in it.
-pub fn load(gpu: &Gpu, units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Result<Vec<Beside>, CudaError> {
-    let found = ranges(units, step, alone);
+/// Compiles and loads the launches side by side that the schedule takes among units, for steps of one token as `step` is; `alone`
+/// says which units are launches by themselves in it.
+pub fn load(
+    gpu: &Gpu,
+    units: &[Unit],
+    step: &Step,
+    schedule: PlanSchedule,
+    alone: impl Fn(usize) -> bool,
+) -> Result<Vec<Beside>, CudaError> {
+    let found = ranges(units, step, schedule, alone);
     let all: Vec<Vec<&Cuda>> =
         found.iter().map(|range| units[range.clone()].iter().map(|unit| code(unit, step)).collect()).collect();
     let mut distinct: Vec<&[&'static Cuda]> = Vec::new();
@@ -70,8 +76,8 @@ pub fn load(gpu: &Gpu, units: &[Unit], step: &Step, alone: impl Fn(usize) -> boo
     Ok(found.into_iter().zip(&all).filter_map(|(units, own)| Some(Beside { units, code: of(own)? })).collect())
 }
 
-/// The numbers of units that can be one launch. Their CTAs have equally many threads, and none leaves anything for another.
-fn ranges(units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+/// The numbers of units that are one launch. Their CTAs have equally many threads, and none leaves anything for another.
+fn ranges(units: &[Unit], step: &Step, schedule: PlanSchedule, alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     let (mut found, mut first) = (Vec::new(), 0);
     while first < units.len() {
         let threads = code(&units[first], step).threads;
@@ -80,7 +86,7 @@ fn ranges(units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Vec<Ran
             let equal = own.threads == threads && own.scratch_per_item == 0;
             equal && alone(next) && (first..next).all(|before| apart(&units[before].bound, &units[next].bound))
         };
-        let last = units.len().min(first + MOST);
+        let last = units.len().min(first + schedule.beside(units[first].last(), MOST));
         let end = (first..last).find(|next| !fits(*next)).unwrap_or(last);
         if end > first + 1 {
             found.push(first..end);
@@ -92,7 +98,7 @@ fn ranges(units: &[Unit], step: &Step, alone: impl Fn(usize) -> bool) -> Vec<Ran
 
 /// The code of a unit in a step.
 fn code(unit: &Unit, step: &Step) -> &'static Cuda {
-    unit.bound.kernel.cuda(&ints(&unit.bound.ints, step))
+    unit.bound.cuda(&ints(&unit.bound.ints, step))
 }
 
 fn entries(codes: &[&'static Cuda]) -> Vec<&'static str> {
@@ -118,13 +124,14 @@ mod tests {
         let arg = |buffer: &usize| Arg { buffer: BufferId(*buffer), outputs_only: false };
         let ints = kernel.ints.iter().map(|name| if *name == "T" { Size::Tokens } else { Size::Fixed(1) }).collect();
         let args = args.iter().map(arg).collect();
-        let bound = BoundStage { name: String::new(), kernel, ints, floats: Vec::new(), args };
+        let bound = BoundStage { name: String::new(), kernel, ints, floats: Vec::new(), args, turn: 0 };
         Unit { bound, stages: vec![0], fits: |_| true }
     }
 
     /// The first of each range, and how many it has.
     fn found(units: &[Unit], alone: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
-        let ranges = ranges(units, &Step { tokens: 1, outputs: 1, position: 0, chunks: 1 }, alone);
+        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
+        let ranges = ranges(units, &step, PlanSchedule::ALL, alone);
         ranges.into_iter().map(|range| (range.start, range.len())).collect()
     }
 

@@ -20,7 +20,7 @@ use crate::{
         weights::Weights,
     },
     gguf::Gguf,
-    plan::{BEST, BoundStage, BufferId, LOGITS, Plan, Role, Step},
+    plan::{BEST, BoundStage, BufferId, LOGITS, Placements, Plan, PlanSchedule, Role, Step},
 };
 use kernels_gen::{Extent, LaunchError, Target, check_call, check_indices};
 use std::ops::Range;
@@ -80,8 +80,8 @@ impl Cuda {
         need.check(&format!("cuda:{} ({})", gpu.number(), gpu.name()), gpu.memory()?)?;
         let stream = Stream::new(&gpu)?;
         let record = Record::new(&gpu, bound.iter())?;
-        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(plan, &bound, &limits))?;
-        let stages = Stages::load(&gpu, plan, bound, &limits)?;
+        let scratch = Scratch::new(&gpu, &stream, ScratchBytes::most(plan, &bound, &limits, PlanSchedule::ALL))?;
+        let stages = Stages::load(&gpu, plan, bound, &limits, PlanSchedule::ALL)?;
         let output = |buffer: BufferId| -> Result<Output, ExecError> {
             let host = Pinned::new(&gpu, most_bytes(plan.buffer(buffer), &limits)?)?;
             Ok(Output { buffer, host, len: 0 })
@@ -155,13 +155,13 @@ impl Cuda {
 
     /// The buffers of a stage in a step, checked: its kernel stays inside of them.
     fn checked(&self, bound: &BoundStage, step: &Step) -> Result<Vec<Extent>, ExecError> {
-        let BoundStage { name, kernel, ints: sizes, floats, args } = bound;
+        let BoundStage { name, kernel, ints: sizes, floats, args, .. } = bound;
         let ints = ints(sizes, step);
         let extents: Vec<Extent> =
             args.iter().zip(kernel.buffers).map(|(&arg, info)| self.tensors.lend(arg, info.written, step)).collect();
         let refused = |source: LaunchError| ExecError::Launch { stage: name.clone(), source };
         check_call(kernel, Target::Cuda, &ints, floats, &extents).map_err(refused)?;
-        self.scratch.lend(kernel.cuda(&ints), &ints)?;
+        self.scratch.lend(bound.cuda(&ints), &ints)?;
         Ok(extents)
     }
 
@@ -269,6 +269,27 @@ impl Executor for Cuda {
         unsafe { self.stream.download(&mut host, memory.address() + part.start as u64)? };
         self.stream.wait("reading a buffer")?;
         Ok(host)
+    }
+
+    fn write(&mut self, buffer: BufferId, at: usize, bytes: &[u8]) -> Result<(), ExecError> {
+        let memory = &self.tensors.memory()[buffer.0];
+        let fits = at.checked_add(bytes.len()).is_some_and(|end| end <= memory.len());
+        assert!(fits, "{} bytes at {at} are not in a buffer of {}", bytes.len(), memory.len());
+        // SAFETY: the memory has as many bytes there, and those that are copied live until the stream was waited for.
+        let done = unsafe { self.stream.upload(memory.address() + at as u64, bytes) };
+        self.finish(done.map_err(ExecError::from), "writing a buffer")
+    }
+
+    fn reschedule(&mut self, plan: &Plan, schedule: PlanSchedule) -> Result<Placements, ExecError> {
+        let mut bound = self.stages.all_bound().to_vec();
+        schedule.choose_codes(&mut bound);
+        let bytes = ScratchBytes::most(plan, &bound, &self.limits, schedule);
+        let scratch = Scratch::new(&self.gpu, &self.stream, bytes)?;
+        let stages = Stages::load(&self.gpu, plan, bound, &self.limits, schedule)?;
+        // What was recorded starts the launches of before, in the memory of before.
+        (self.graph, self.ahead) = (None, None);
+        (self.scratch, self.stages) = (scratch, stages);
+        Ok(self.stages.placements(&self.limits))
     }
 
     fn begin(&mut self, tokens: &[i32], position: usize, outputs: usize) -> Result<(), ExecError> {

@@ -6,7 +6,7 @@ use super::{
     error::USE_CPU,
 };
 use cudarc::driver::sys::CUfunction;
-use kernels_gen::Cuda;
+use kernels_gen::{Cuda, in_turn};
 use kgen::{nvrtc::Compiler, text::hex};
 use sha2::{Digest, Sha256};
 /// More dynamic shared memory than this must be asked for.
@@ -19,9 +19,8 @@ pub type Codes = (&'static str, &'static [Cuda]);
 
 /// A kernel that can be started.
 pub struct Loaded {
-    kernel: Codes,
-    /// The modules of its codes, in their order.
-    modules: Vec<Module>,
+    name: &'static str,
+    codes: Vec<(&'static Cuda, Module)>,
     hashes: Vec<String>,
 }
 
@@ -38,7 +37,7 @@ pub struct Shape {
 impl Loaded {
     /// The kernel's name.
     pub fn name(&self) -> &'static str {
-        self.kernel.0
+        self.name
     }
 
     /// The SHA-256 of its machine codes, in hexadecimal.
@@ -46,21 +45,20 @@ impl Loaded {
         &self.hashes
     }
 
-    /// Its code for these integer parameters, and the handle of that.
-    pub fn code(&self, ints: &[i32]) -> (&'static Cuda, CUfunction) {
-        let codes = self.kernel.1;
-        let place = codes.iter().position(|code| (code.fits)(ints)).unwrap_or(codes.len() - 1);
-        (&codes[place], self.modules[place].function)
+    /// Its code for these integer parameters, see [`kernels_gen::Kernel::cuda`], and the handle of that.
+    pub fn code(&self, ints: &[i32], turn: usize) -> (&'static Cuda, CUfunction) {
+        let (code, module) = in_turn(&self.codes, turn, |(code, _)| (code.fits)(ints));
+        (code, module.function)
     }
 
     fn load(gpu: &Gpu, kernel: Codes, cubins: &[Vec<u8>]) -> Result<Loaded, CudaError> {
-        let modules = kernel
-            .1
-            .iter()
-            .zip(cubins)
-            .map(|(code, cubin)| module(gpu, code.entry, (code.threads, code.shared), cubin));
+        let (name, codes) = kernel;
+        let load = |(code, cubin): (&'static Cuda, &Vec<u8>)| {
+            Ok((code, module(gpu, code.entry, (code.threads, code.shared), cubin)?))
+        };
+        let codes = codes.iter().zip(cubins).map(load).collect::<Result<_, CudaError>>()?;
         let hashes = cubins.iter().map(|cubin| hex(&Sha256::digest(cubin))).collect();
-        Ok(Loaded { kernel, modules: modules.collect::<Result<_, _>>()?, hashes })
+        Ok(Loaded { name, codes, hashes })
     }
 }
 

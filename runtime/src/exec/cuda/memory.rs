@@ -2,7 +2,7 @@
 use super::{CudaError, scratch::ScratchBytes};
 use crate::{
     exec::weights::Weights,
-    plan::{Plan, Role, Step},
+    plan::{Plan, PlanSchedule, Role, Step},
 };
 use indicatif::HumanBytes;
 use kernels_gen::Target;
@@ -24,11 +24,11 @@ pub struct Need {
 }
 
 impl Need {
-    /// For steps up to `limits`.
+    /// For steps up to `limits`, with all placements.
     pub fn of(plan: &Plan, limits: &Step) -> Result<Need, crate::Error> {
         let bound = plan.bind(kernels_gen::kernel)?;
         let memory = Weights::of(plan, &bound, Target::Cuda)?;
-        let scratch = ScratchBytes::most(plan, &bound, limits).total();
+        let scratch = ScratchBytes::most(plan, &bound, limits, PlanSchedule::ALL).total();
         let mut need = Need { activations: scratch.next_multiple_of(GRAIN), ..Need::default() };
         for (i, buffer) in plan.buffers.iter().enumerate() {
             let part = match buffer.role {

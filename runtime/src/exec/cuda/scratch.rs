@@ -4,7 +4,7 @@
 use super::{CudaError, Gpu, driver::DeviceMemory, driver::Stream, error::USE_CPU};
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, CHUNK, Plan, Step, pairs, units},
+    plan::{BoundStage, CHUNK, Plan, PlanSchedule, Step, pairs, units},
 };
 use kernels_gen::{Cuda, FUSED, INLINED};
 
@@ -39,11 +39,11 @@ impl ScratchBytes {
 
     /// The most that any launch takes in steps up to `limits`. Within the sizes that one code of a kernel is for, more tokens
     /// and a later position take more.
-    pub fn most(plan: &Plan, stages: &[BoundStage], limits: &Step) -> ScratchBytes {
+    pub fn most(plan: &Plan, stages: &[BoundStage], limits: &Step, schedule: PlanSchedule) -> ScratchBytes {
         let has = |stage: &&BoundStage| stage.kernel.cuda.iter().any(|code| code.scratch_per_item > 0);
-        let units = units(plan, stages, INLINED);
+        let units = units(plan, stages, INLINED, schedule);
         let alone: Vec<&BoundStage> = stages.iter().chain(units.iter().map(|unit| &unit.bound)).filter(has).collect();
-        let pairs = pairs(&units, FUSED);
+        let pairs = pairs(&units, FUSED, schedule);
         let mut most = ScratchBytes::default();
         let mut note = |code: &Cuda, ints: &[i32]| {
             let bytes = ScratchBytes::of(code, ints);
@@ -55,7 +55,7 @@ impl ScratchBytes {
             let step = Step { tokens, outputs: limits.outputs.min(tokens), position, chunks: limits.chunks };
             for stage in &alone {
                 let ints = ints(&stage.ints, &step);
-                note(stage.kernel.cuda(&ints), &ints);
+                note(stage.cuda(&ints), &ints);
             }
             for pair in &pairs {
                 let ints = ints(&pair.ints, &step);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     exec::step::ints,
-    plan::{BoundStage, Pair, Plan, Role, Size, Step, Unit, pairs, units},
+    plan::{BoundStage, Pair, Placements, Plan, PlanSchedule, Role, Size, Step, Unit, pairs, units},
 };
 use kernels_gen::{FUSED, INLINED};
 use std::slice;
@@ -49,6 +49,8 @@ pub struct Call<'c> {
     pub name: &'c str,
     /// What is launched.
     pub kernel: &'c Loaded,
+    /// Which of its codes that fit.
+    pub turn: usize,
     /// Dims, then integer scalars.
     pub sizes: &'c [Size],
     /// How many of them are dims.
@@ -58,11 +60,17 @@ pub struct Call<'c> {
 }
 
 impl Stages {
-    /// Loads each kernel of the stages, and of those that can be one launch, once.
-    pub fn load(gpu: &Gpu, plan: &Plan, bound: Vec<BoundStage>, limits: &Step) -> Result<Stages, CudaError> {
+    /// Loads each kernel of the stages, and of those that the schedule makes one launch, once.
+    pub fn load(
+        gpu: &Gpu,
+        plan: &Plan,
+        bound: Vec<BoundStage>,
+        limits: &Step,
+        schedule: PlanSchedule,
+    ) -> Result<Stages, CudaError> {
         refuse_computed_indices(plan, &bound)?;
-        let units = units(plan, &bound, INLINED);
-        let pairs = pairs(&units, FUSED);
+        let units = units(plan, &bound, INLINED, schedule);
+        let pairs = pairs(&units, FUSED, schedule);
         let fused = pairs.iter().map(|pair| (pair.fused.name, slice::from_ref(&pair.fused.cuda)));
         let all = bound.iter().chain(units.iter().map(|unit| &unit.bound));
         let alone = all.map(|stage| (stage.kernel.name, stage.kernel.cuda));
@@ -75,18 +83,42 @@ impl Stages {
             unit.stages.iter().for_each(|stage| unit_of[*stage] = number);
         }
         let mut stages = Stages { stages: bound, units, unit_of, pairs, besides: Vec::new(), kernels };
-        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: limits.chunks };
+        let step = one_token(limits);
         let alone = |unit: usize| {
             let last = stages.units[unit].last();
             matches!(stages.placement(last, &step, |_| false), Placement::Alone(_))
         };
-        stages.besides = beside::load(gpu, &stages.units, &step, alone)?;
+        stages.besides = beside::load(gpu, &stages.units, &step, schedule, alone)?;
         Ok(stages)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         self.stages.len()
+    }
+
+    /// What is taken in a step of one token.
+    pub fn placements(&self, limits: &Step) -> Placements {
+        let step = one_token(limits);
+        let mut taken = Placements { beside: self.besides.len(), ..Placements::default() };
+        for number in 0..self.len() {
+            match self.placement(number, &step, |_| false) {
+                Placement::Inside => taken.inlined += 1,
+                Placement::WithNext(_) => taken.pairs += 1,
+                _ => {}
+            }
+        }
+        let other = |bound: &BoundStage| {
+            let ints = ints(&bound.ints, &step);
+            !std::ptr::eq(bound.cuda(&ints), bound.kernel.cuda(&ints, 0))
+        };
+        taken.other_codes = self.units.iter().filter(|unit| other(&unit.bound)).count();
+        taken
+    }
+
+    /// The stages, as the plan has them.
+    pub fn all_bound(&self) -> &[BoundStage] {
+        &self.stages
     }
 
     /// The stage of this number.
@@ -164,21 +196,26 @@ impl Stages {
 
     /// The launch of a stage, with those that are computed in it.
     pub fn call<'c>(&'c self, bound: &'c BoundStage) -> Call<'c> {
-        let BoundStage { name, kernel, ints, floats, .. } = bound;
-        Call { name, kernel: self.loaded(kernel.name), sizes: ints, dims: kernel.dims, floats }
+        let BoundStage { name, kernel, ints, floats, turn, .. } = bound;
+        Call { name, kernel: self.loaded(kernel.name), turn: *turn, sizes: ints, dims: kernel.dims, floats }
     }
 
     /// The launch of two.
     pub fn fused_call<'c>(&'c self, pair: &'c Pair) -> Call<'c> {
         let Pair { fused, ints, dims, floats, .. } = pair;
         let name = &self.two(pair)[0].name;
-        Call { name, kernel: self.loaded(fused.name), sizes: ints, dims: *dims, floats }
+        Call { name, kernel: self.loaded(fused.name), turn: 0, sizes: ints, dims: *dims, floats }
     }
 
     fn loaded(&self, name: &str) -> &Loaded {
         let place = self.kernels.binary_search_by_key(&name, |kernel| kernel.name());
         &self.kernels[place.expect("the kernels of all stages, units and pairs were loaded")]
     }
+}
+
+/// The step of one token that everything is placed for.
+fn one_token(limits: &Step) -> Step {
+    Step { tokens: 1, outputs: 1, position: 0, chunks: limits.chunks }
 }
 
 /// Whether a step is of one token with its logits: it is recorded, to be started again for each token.

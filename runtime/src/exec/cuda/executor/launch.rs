@@ -67,9 +67,9 @@ impl Cuda {
     /// A launch, or none where there is nothing to do. What is recorded is started for later positions, too, so it gets the
     /// groups of the last.
     fn prepared(&self, call: &Call, extents: &[Extent], step: &Step) -> Result<Option<Prepared>, ExecError> {
-        let Call { name, kernel, sizes, dims, floats } = *call;
+        let Call { name, kernel, turn, sizes, dims, floats } = *call;
         let ints = ints(sizes, step);
-        let (code, function) = kernel.code(&ints);
+        let (code, function) = kernel.code(&ints, turn);
         let last = Step { position: self.limits.get(Size::Capacity) - step.tokens, ..*step };
         let most = crate::exec::step::ints(sizes, if is_decode(step) { &last } else { step });
         let Ok(items) = u32::try_from((code.work)(&most)) else {
