@@ -8,11 +8,12 @@ use apr::{
         Executor, Fault,
         cpu::{self, Cpu},
         cuda::{self, Cuda, Gpu},
+        fill_to_depth,
     },
     gguf::Gguf,
     model::Model,
-    parity::{Feed, GATE_POSITIONS, Report, Verdicts, bisect, check, gate, key},
-    plan::{CHUNK, Plan, Step, transformer},
+    parity::{Feed, GATE_POSITIONS, Report, Trace, Verdicts, bisect, check, check_and_trace, gate, key},
+    plan::{CHUNK, Placements, Plan, PlanSchedule, Step, transformer},
     synth::Quant,
 };
 use engine_support::model;
@@ -123,6 +124,75 @@ fn faults_in_and_beside_other_launches_are_found_in_decode() {
         let report = check(&plan, &mut a, &mut b, &Feed::new(&[3], 2), &mut |_| ());
         let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
         assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
+    }
+}
+
+/// Random schedules that are tried.
+const SCHEDULES: u64 = 20;
+
+#[test]
+fn random_schedules_give_equal_bits_also_at_depth() {
+    let Some(gpu) = gpu() else { return };
+    for (name, quant, depth) in [
+        ("tiny", Quant::Q4KM, 0),
+        ("tiny", Quant::Q4KM, 4096),
+        ("tiny-hd128", Quant::Q4KM, 130),
+        ("tiny-gqa7", Quant::Q4KM, 0),
+        ("tiny", Quant::Bf16, 0),
+    ] {
+        let file = model(name, quant);
+        let plan = transformer(&Model::load(&file).unwrap());
+        let chunks = usize::div_ceil(depth + 80, CHUNK);
+        let limits = Step { chunks, ..limits(48) };
+        let (mut a, mut b) = (on_cpu(&plan, &file, limits), on_gpu(&plan, &file, &gpu, limits, None));
+        fill_to_depth(&mut a, &plan, depth).unwrap();
+        fill_to_depth(&mut b, &plan, depth).unwrap();
+        let prompt = tokens(70);
+        let feed = Feed { start: depth, ..Feed::new(&prompt, 8) };
+        let mut trace = Trace::default();
+        let report = check_and_trace(&plan, &mut a, &mut b, &feed, Some(&mut trace), &mut |_| ());
+        assert!(report.equal, "{name} {quant:?} at {depth}: {:?}", report.findings());
+        let all = b.reschedule(&plan, PlanSchedule::ALL).unwrap();
+        assert_eq!((all.other_codes, all.beside > 0), (0, true), "{all}");
+        let mut drawn = Vec::new();
+        for schedule in (0..SCHEDULES).map(PlanSchedule::random) {
+            let taken = b.reschedule(&plan, schedule).unwrap();
+            let found = trace.first_difference(&plan, &mut b, schedule.chunk(48)).unwrap();
+            assert_eq!(found, None, "{name} {quant:?} at {depth}, {schedule:?}: {taken}");
+            drawn.push(taken);
+        }
+        let some = |of: fn(&Placements) -> usize| drawn.iter().any(|taken| of(taken) > 0);
+        assert!(some(|taken| taken.beside), "{name} {quant:?}");
+        if matches!(quant, Quant::Q4KM) {
+            assert!(
+                some(|taken| taken.inlined) && some(|taken| taken.pairs) && some(|taken| taken.other_codes),
+                "{name}"
+            );
+            assert!(drawn.iter().any(|taken| taken.inlined < all.inlined), "{name}: {all}");
+        }
+        // And back again.
+        assert_eq!(b.reschedule(&plan, PlanSchedule::ALL).unwrap(), all);
+        assert_eq!(trace.first_difference(&plan, &mut b, 48).unwrap(), None);
+    }
+}
+
+#[test]
+fn planted_faults_are_found_and_named_under_random_schedules() {
+    let Some(gpu) = gpu() else { return };
+    let file = model("tiny", Quant::Q4KM);
+    let plan = transformer(&Model::load(&file).unwrap());
+    for op in ["ffn_gate", "attn", "attn_q.bias", "ffn_swiglu"] {
+        let fault = format!("bit:1:{op}");
+        let (mut a, mut b) = (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(&fault)));
+        for schedule in (0..SCHEDULES).map(PlanSchedule::random) {
+            b.reschedule(&plan, schedule).unwrap();
+            let mut trace = Trace::default();
+            // One token is a decode step.
+            let report = check_and_trace(&plan, &mut a, &mut b, &Feed::new(&[3], 1), Some(&mut trace), &mut |_| ());
+            let found = report.difference.unwrap_or_else(|| panic!("{fault}, {schedule:?}: {:?}", report.failure));
+            assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}, {schedule:?}: {found}");
+            assert_eq!(trace.first_difference(&plan, &mut b, 48).unwrap(), Some(0), "{fault}, {schedule:?}");
+        }
     }
 }
 

@@ -41,7 +41,8 @@ fn checked(file: &Gguf, count: u32, fault: Option<&str>) -> Report {
         b.plant(fault.parse::<Fault>().unwrap().place(&plan).unwrap()).unwrap();
     }
     let mut seen = 0;
-    let feed = Feed::new(&tokens(count), 2);
+    let prompt = tokens(count);
+    let feed = Feed::new(&prompt, 2);
     let report = check(&plan, &mut a, &mut b, &feed, &mut |row| {
         assert_eq!(row.step, seen);
         seen += 1;

@@ -35,9 +35,9 @@ fn placed(plan: &Plan, stages: &[BoundStage], schedule: PlanSchedule) -> (Vec<Un
 #[test]
 fn a_seed_is_one_schedule_on_every_machine() {
     let chunks: Vec<usize> = (0..8).map(|seed| PlanSchedule::random(seed).chunk(512)).collect();
-    assert_eq!(chunks, [0; 8]);
+    assert_eq!(chunks, [32, 86, 54, 144, 316, 225, 22, 64]);
     let inlines = (0..64).fold(0u64, |bits, stage| bits << 1 | u64::from(PlanSchedule::random(1).inlines(stage, 0)));
-    assert_eq!(inlines, 0);
+    assert_eq!(inlines, 0xc508_c418_fe83_7ed7);
     assert_eq!((PlanSchedule::ALL.chunk(512), PlanSchedule::ALL.beside(3, 4)), (512, 4));
     for seed in 0..SEEDS {
         let schedule = PlanSchedule::random(seed);

@@ -1,9 +1,9 @@
 //! `apr bench`: every figure is there and fits the others, in every form, and nothing is left behind.
-use apr::{gguf::Gguf, model::Model};
+use apr::{exec::cuda, gguf::Gguf, model::Model};
 use serde_json::Value;
 use std::{fs, process::Stdio};
 use tests::{
-    data::bundled_model,
+    data::{bundled_model, skipped},
     program::{apr, run},
 };
 
@@ -54,6 +54,7 @@ fn figures_fit_each_other() {
     let gb_a_second = |speed: &str| bytes * number(&format!("/decode/{speed}")) / 1e9;
     assert!(least >= gb_a_second("min") / fastest - 1e-6 && most <= gb_a_second("max") / slowest + 1e-6, "{report}");
     assert!(report["threads"] == 2 && report["depth"] == 5, "{report}");
+    assert!(report["ids"]["compared"] == 0 && report["ids"]["skipped"] == "the CPU has found them itself", "{report}");
     #[cfg(target_os = "linux")]
     assert!((10e6..READ_BUFFER).contains(&number("/memory/bytes")), "{report}");
     for test in ["prefill", "decode"] {
@@ -104,6 +105,7 @@ fn each_form_has_a_row_a_measurement() {
         assert!(0.0 < min && min <= median && median <= max, "{name}: {csv}");
     }
     assert_eq!(cell(1, "min_percent_of_read_rate"), "", "a prompt has no part");
+    assert_eq!((cell(1, "ids_compared"), cell(2, "ids_compared"), cell(2, "ids_equal")), ("", "0", "0"), "{csv}");
 
     let md = bench(&["--md", "--phases"]);
     let rows = |test: &str| md.lines().filter(|line| line.contains(&format!("| {test} | "))).count();
@@ -115,6 +117,22 @@ fn each_form_has_a_row_a_measurement() {
     let percents = |test: &str| text.lines().find(|line| line.starts_with(test)).unwrap().matches(" %").count();
     assert_eq!((percents("prefill 20 at 5"), percents("decode 3 at 5")), (0, 3), "{text}");
     assert!(text.contains(" at the slowest, "), "{text}");
+}
+
+#[test]
+fn the_ids_of_a_gpu_are_compared_with_those_of_the_cpu() {
+    if let Err(error) = cuda::list() {
+        skipped("the_ids_of_a_gpu_are_compared_with_those_of_the_cpu", &error.message);
+        return;
+    }
+    for (verify, compared) in [(&[][..], 16), (&["--verify", "30"], 20), (&["--verify", "0"], 0)] {
+        let args = ["bench", "--device", "cuda", "--json", "-p", "0", "-n", "20", "-d", "100", "-r2"];
+        let run = run(&[&args[..], verify].concat());
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let ids = &serde_json::from_str::<Value>(&run.out).unwrap()["ids"];
+        assert!(ids["compared"] == compared && ids["equal"] == compared, "{ids}");
+        assert_eq!(ids["skipped"].is_null(), compared > 0, "{ids}");
+    }
 }
 
 #[test]

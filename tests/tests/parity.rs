@@ -37,6 +37,34 @@ fn a_table_a_step_and_exit_0_where_all_is_equal() {
 }
 
 #[test]
+fn random_schedules_and_a_depth_are_compared_a_line_each() {
+    let args = ["--prefill", "20", "--steps", "1", "-d", "70", "--schedules", "2", "--schedule-seed", "7"];
+    let equal = parity(&args);
+    assert_eq!(equal.code, Some(0), "{}", equal.err);
+    let lines: Vec<&str> = equal.out.lines().collect();
+    assert_eq!(lines.len(), 1 + 2 + 3 + 1, "{}", equal.out);
+    let first: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(first[..5], ["0", "70", "20", "equal", "equal"]);
+    assert!(lines[3].starts_with("as it serves: 0 inlined, ") && lines[3].ends_with("20 at a time: equal"));
+    for (line, seed) in lines[4..6].iter().zip([7, 8]) {
+        assert!(line.starts_with(&format!("schedule {seed}: ")) && line.ends_with(": equal"), "{line}");
+    }
+    assert!(lines[6].ends_with("and under 2 random schedules"), "{}", lines[6]);
+
+    let run = parity(&[&args[..], &["--plant", "head:0", "--json"]].concat());
+    assert_eq!(run.code, Some(4), "{}", run.err);
+    let object: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(
+        (&object["equal"], &object["depth"], &object["steps"][0]["position"]),
+        (&false.into(), &70.into(), &70.into())
+    );
+    for (outcome, seed) in object["schedules"].as_array().unwrap().iter().zip([7, 8]) {
+        let found = (&outcome["seed"], &outcome["equal"], &outcome["step"]);
+        assert_eq!(found, (&seed.into(), &false.into(), &0.into()), "{outcome}");
+    }
+}
+
+#[test]
 fn a_planted_fault_is_exit_4_and_named() {
     for (fault, stage) in [
         ("bit:1:ffn_up", "layer 1, operation ffn_up"),
@@ -95,6 +123,8 @@ fn what_cannot_be_compared_is_refused() {
         (&["--plant", "offset:nothing"], 2, "token_embd.weight"),
         (&["--bisect=nothing"], 2, "blk.0.attn_q"),
         (&["--tokens", "1", "--prompt", "a"], 2, "--prompt"),
+        (&["--tokens", "1", "--prefill", "3"], 2, "--prefill"),
+        (&["--tokens", "1", "-d", "99999"], 3, "context"),
         (&["--tokens", "2048"], 2, "2047"),
         (&["--prompt", " "], 2, "empty"),
         (&["--tokens", "1", "--steps", "9999"], 3, "context"),
@@ -172,6 +202,18 @@ fn a_healthy_gpu_is_equal_to_the_cpu() {
     let run = run(&["parity", model.to_str().unwrap(), "--bisect"]);
     assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
     assert!(run.out.contains("equal: every bit") && run.err.contains("tested: cuda:0"), "{}", run.err);
+}
+
+#[test]
+fn a_healthy_gpu_is_equal_under_random_schedules_and_at_depth() {
+    if !has_gpu("a_healthy_gpu_is_equal_under_random_schedules_and_at_depth") {
+        return;
+    }
+    for depth in ["0", "1000"] {
+        let run = run(&["parity", "--prefill", "200", "-d", depth, "--schedules", "20"]);
+        assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+        assert!(run.out.contains("and under 20 random schedules"), "{}", run.out);
+    }
 }
 
 #[test]

@@ -52,10 +52,10 @@ impl PlanSchedule {
         self.draw(Choice::Beside, stage, 0).map_or(most, |draw| 1 + draw % most.max(1))
     }
 
-    /// The most tokens of a prompt to be fed at a time: 1 to `most`, of which small numbers are as likely as large ones.
+    /// The most tokens of a prompt to be fed at a time: 1 to `most`, or to a half, a quarter or an eighth of it.
     pub fn chunk(&self, most: usize) -> usize {
-        let size = |draw: usize| most >> (draw % 8);
-        self.draw(Choice::Chunk, 0, 0).map_or(most, |draw| 1 + draw / 8 % size(draw).max(1))
+        let size = |draw: usize| most >> (draw % 4);
+        self.draw(Choice::Chunk, 0, 0).map_or(most, |draw| 1 + draw / 4 % size(draw).max(1))
     }
 
     /// Gives stages the code that is chosen for each, of those that fit.

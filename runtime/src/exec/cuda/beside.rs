@@ -116,7 +116,16 @@ fn apart(a: &BoundStage, b: &BoundStage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Arg, BufferId, Size};
+    use crate::{
+        gguf::Gguf,
+        model::Model,
+        plan::{Arg, BufferId, Size, pairs, transformer, units},
+        synth,
+    };
+    use kernels_gen::{FUSED, INLINED};
+    use std::sync::atomic::AtomicBool;
+
+    const ONE: Step = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
 
     /// A call of a kernel that adds, from buffers `a` and `b` to `y`, or of another with other threads or scratch memory.
     fn unit(kernel: &str, args: &[usize]) -> Unit {
@@ -130,8 +139,11 @@ mod tests {
 
     /// The first of each range, and how many it has.
     fn found(units: &[Unit], alone: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
-        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
-        let ranges = ranges(units, &step, PlanSchedule::ALL, alone);
+        found_under(PlanSchedule::ALL, units, alone)
+    }
+
+    fn found_under(schedule: PlanSchedule, units: &[Unit], alone: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
+        let ranges = ranges(units, &ONE, schedule, alone);
         ranges.into_iter().map(|range| (range.start, range.len())).collect()
     }
 
@@ -156,12 +168,57 @@ mod tests {
     #[test]
     fn launches_of_other_shapes_or_with_scratch_memory_stay_apart() {
         let (add, norm) = (unit("add", &[0, 1, 2]), unit("rmsnorm", &[3, 4, 5]));
-        assert_ne!(code(&add, &Step { tokens: 1, outputs: 1, position: 0, chunks: 1 }).threads, 256);
+        assert_ne!(code(&add, &ONE).threads, 256);
         assert!(found(&[add, norm], |_| true).is_empty());
         let attention = |args: &[usize]| unit("attention_128", args);
         assert!(
             found(&[attention(&[0, 1, 2, 3]), attention(&[4, 5, 6, 7])], |_| true).is_empty(),
             "they would share it"
         );
+    }
+    #[test]
+    fn a_random_schedule_takes_launches_of_every_size() {
+        let numbered = |i: usize| Unit { stages: vec![i], ..unit("add", &[0, 1, 2 + i]) };
+        let many: Vec<Unit> = (0..4).map(numbered).collect();
+        let under = |seed, units: &[Unit]| found_under(PlanSchedule::random(seed), units, |_| true);
+        let drawn: Vec<_> = (0..50).map(|seed| under(seed, &many)).collect();
+        for (first, len) in [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (2, 2)] {
+            assert!(drawn.iter().any(|ranges| ranges.contains(&(first, len))), "{len} from {first} on");
+        }
+        assert!(drawn.iter().any(|ranges| ranges.len() == 2), "{drawn:?}");
+        assert!((0..50).any(|seed| under(seed, &many[..2]).is_empty()), "two by themselves");
+    }
+
+    #[test]
+    fn launches_of_random_schedules_compile_and_pass_the_audit() {
+        let compiler = Compiler::with_cache(None);
+        if let Err(error) = compiler.nvrtc() {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        let options = synth::Options { seed: 1, layers: Some(1), outliers: false, quant: synth::Quant::Q4KM };
+        synth::write(&path, synth::shape("tiny").unwrap(), &options, 2, &AtomicBool::new(false), |_, _| ()).unwrap();
+        let file = Gguf::open(&path).unwrap();
+        let plan = transformer(&Model::load(&file).unwrap());
+        let mut all: Vec<Vec<&'static Cuda>> = Vec::new();
+        for schedule in (0..5).map(PlanSchedule::random) {
+            let mut bound = plan.bind(kernels_gen::kernel).unwrap();
+            schedule.choose_codes(&mut bound);
+            let units = units(&plan, &bound, INLINED, schedule);
+            let paired: Vec<usize> =
+                pairs(&units, FUSED, schedule).iter().flat_map(|pair| [pair.producer, pair.producer + 1]).collect();
+            for range in ranges(&units, &ONE, schedule, |unit| !paired.contains(&unit)) {
+                let codes: Vec<&Cuda> = units[range].iter().map(|unit| code(unit, &ONE)).collect();
+                if !all.iter().any(|other| entries(other) == entries(&codes)) {
+                    all.push(codes);
+                }
+            }
+        }
+        assert!(all.len() > 5, "{}", all.len());
+        let jobs: Vec<Job> = all.iter().map(|codes| Job::new(codes).unwrap()).collect();
+        let cubins = compile(&compiler, &jobs, &"sm_90".parse().unwrap()).unwrap();
+        assert!(cubins.iter().all(|cubin| cubin.starts_with(b"\x7fELF")));
     }
 }
