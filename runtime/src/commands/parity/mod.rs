@@ -154,18 +154,8 @@ impl Parity {
         let Pair { mut reference, tested, .. } = pair;
         // Its memory may be needed for the bisection.
         drop(tested);
-        let bisection = self.bisect.as_ref().map(|stage| {
-            let first: Vec<i32> = tokens[..chunk].iter().map(|&token| token as i32).collect();
-            let stage = stage.as_deref();
-            bisect(&plan, &found.report, stage, reference.as_mut(), &first, &mut |tested, product, limits| {
-                let mut executor = sides.executor(tested, product, &file, limits)?;
-                // The fault is in this product, or it is elsewhere and nothing is to be planted here.
-                let fault = self.plant.as_ref().filter(|_| tested).and_then(|fault| fault.place(product).ok());
-                fault.map_or(Ok(()), |fault| executor.plant(fault))?;
-                Ok(executor)
-            })
-        });
-        let (bisection, not_bisected) = match bisection.transpose() {
+        let bisection = self.bisect(&sides, (&plan, &file), &found.report, reference.as_mut(), &tokens[..chunk]);
+        let (bisection, not_bisected) = match bisection {
             Ok(bisection) => (bisection, Ok(())),
             Err(error) => (None, Err(error)),
         };
@@ -213,23 +203,48 @@ impl Parity {
             let line = format!("as it serves: {taken}, {} at a time: {outcome}", tested.limits().tokens);
             lines.say(&line, &line);
         }
-        // A reference that has failed has nothing to be compared with.
-        let seeds =
-            self.schedule_seed..self.schedule_seed.saturating_add(if trace.is_complete() { self.schedules } else { 0 });
-        let outcomes: Vec<Outcome> = seeds
-            .map(|seed| {
-                let outcome = schedules::compare(plan, &trace, tested.as_mut(), seed);
-                lines.say(&outcome.to_string(), &outcome.to_string());
-                outcome
-            })
-            .collect();
+        let count = if trace.is_complete() { self.schedules } else { 0 };
+        if count < self.schedules {
+            eprintln!(
+                "no random schedules: the comparison has failed before its end, so there is nothing to compare with"
+            );
+        }
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        for number in 0..count {
+            let seed = self.schedule_seed.wrapping_add(number);
+            let outcome = schedules::compare(plan, &trace, tested.as_mut(), seed);
+            lines.say(&outcome.to_string(), &outcome.to_string());
+            outcomes.push(outcome);
+        }
         let differs = outcomes.iter().find(|outcome| !outcome.equal);
-        let repeated = differs.filter(|_| report.equal).map(|outcome| {
+        let repeated = differs.filter(|_| report.equal).and_then(|outcome| {
             eprintln!("schedule {}: repeating it step by step", outcome.seed);
-            schedules::repeat(plan, (reference.as_mut(), tested.as_mut()), &feed, outcome)
+            let repeated = schedules::repeat(plan, (reference.as_mut(), tested.as_mut()), &feed, outcome);
+            repeated.map_err(|error| eprintln!("not repeated: {error}")).ok()
         });
         report.equal &= differs.is_none();
-        Ok(Found { report, repeated: repeated.transpose()?, outcomes })
+        Ok(Found { report, repeated, outcomes })
+    }
+
+    /// The bisection over the first tokens, where one is asked for.
+    fn bisect(
+        &self,
+        sides: &Sides,
+        (plan, file): (&Plan, &Gguf),
+        report: &Report,
+        reference: &mut dyn Executor,
+        tokens: &[u32],
+    ) -> Result<Option<Bisection>, Error> {
+        let Some(stage) = &self.bisect else { return Ok(None) };
+        let first: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
+        let found = bisect(plan, report, stage.as_deref(), reference, &first, &mut |tested, product, limits| {
+            let mut executor = sides.executor(tested, product, file, limits)?;
+            // The fault is in this product, or it is elsewhere and nothing is to be planted here.
+            let fault = self.plant.as_ref().filter(|_| tested).and_then(|fault| fault.place(product).ok());
+            fault.map_or(Ok(()), |fault| executor.plant(fault))?;
+            Ok(executor)
+        });
+        found.map(Some)
     }
 
     fn write(&self, out: &mut Output, object: &Object) -> Result<(), Error> {
