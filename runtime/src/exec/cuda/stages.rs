@@ -10,7 +10,7 @@ use crate::{
     plan::{BoundStage, Pair, Placements, Plan, PlanSchedule, Role, Size, Step, Unit, pairs, units},
 };
 use kernels_gen::{FUSED, INLINED};
-use std::slice;
+use std::{ptr, slice};
 
 /// The stages in the order in which they are run.
 pub struct Stages {
@@ -100,19 +100,23 @@ impl Stages {
     /// What is taken in a step of one token.
     pub fn placements(&self, limits: &Step) -> Placements {
         let step = one_token(limits);
-        let mut taken = Placements { beside: self.besides.len(), ..Placements::default() };
+        let other = |bound: &BoundStage| {
+            let ints = ints(&bound.ints, &step);
+            usize::from(!ptr::eq(bound.cuda(&ints), bound.kernel.cuda(&ints, 0)))
+        };
+        let mut taken = Placements::default();
         for number in 0..self.len() {
             match self.placement(number, &step, |_| false) {
                 Placement::Inside => taken.inlined += 1,
+                Placement::Alone(bound) => taken.other_codes += other(bound),
                 Placement::WithNext(_) => taken.pairs += 1,
-                _ => {}
+                Placement::Beside(beside) => {
+                    taken.beside += 1;
+                    taken.other_codes += self.all(beside).map(other).sum::<usize>();
+                }
+                Placement::Nothing | Placement::Done => {}
             }
         }
-        let other = |bound: &BoundStage| {
-            let ints = ints(&bound.ints, &step);
-            !std::ptr::eq(bound.cuda(&ints), bound.kernel.cuda(&ints, 0))
-        };
-        taken.other_codes = self.units.iter().filter(|unit| other(&unit.bound)).count();
         taken
     }
 
