@@ -9,13 +9,16 @@ typedef long long i64;
 DEVICE bool is_nan(float x) { return (__float_as_uint(x) & 0x7fffffffu) > 0x7f800000u; }
 DEVICE float canonical(float x) { return is_nan(x) ? __uint_as_float(0x7fc00000u) : x; }
 DEVICE int bits(float x) { return __float_as_int(canonical(x)); }
-// Floats as integers of the same order, -0 below +0.
-DEVICE int order(float x) { int i = __float_as_int(x); return i ^ ((i >> 31) & 0x7fffffff); }
+// NaN where either is one; -0 is below +0.
 DEVICE float fmax_total(float a, float b) {
-    return is_nan(a) || is_nan(b) ? __uint_as_float(0x7fc00000u) : order(a) >= order(b) ? a : b;
+    float c;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
 }
 DEVICE float fmin_total(float a, float b) {
-    return is_nan(a) || is_nan(b) ? __uint_as_float(0x7fc00000u) : order(a) <= order(b) ? a : b;
+    float c;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
 }
 DEVICE int to_int(float x, int lo, int hi) { return is_nan(x) ? 0 : max(lo, min(hi, __float2int_rn(x))); }
 
