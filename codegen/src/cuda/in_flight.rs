@@ -3,18 +3,38 @@ use super::stmt::{Printed, Printer};
 use super::text::Text;
 use crate::loop_ir::{Expr, Mem, Stmt, Var};
 
-/// Whether a loop with this body spends its time on loads from device memory that can be under way at once: it has no loops of
-/// its own, and nothing in it keeps later loads from being begun.
-pub(super) fn waits_for_memory(body: &[Stmt]) -> bool {
-    let mut loads = false;
+/// Iterations of an innermost loop that reads arrays which are written out.
+pub(super) const OF_ARRAYS: usize = 16;
+
+/// Whether an innermost loop reads arrays of the group or the team and nothing else, and computes.
+pub(super) fn reads_arrays(body: &[Stmt]) -> bool {
+    let (mut reads, mut others) = (false, false);
+    for s in body {
+        others |= !matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
+        let mut note = |e: &Expr| {
+            if let Expr::Load(a) | Expr::LoadPack(a) = e {
+                reads |= matches!(a.mem, Mem::Local(_) | Mem::Shared(_));
+                others |= matches!(a.mem, Mem::Buffer(_) | Mem::Scratch);
+            }
+        };
+        s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+    }
+    reads && !others
+}
+
+/// How many loads from device memory a loop with this body begins in each iteration, where it spends its time on them and they can
+/// be under way at once: it has no loops of its own, and nothing in it keeps later loads from being begun, as lanes do that meet
+/// around stores to an array (`apart` says that they do not).
+pub(super) fn loads(body: &[Stmt], apart: bool) -> usize {
+    let mut loads = 0;
     for s in body {
         let values = matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
-        if !(values || matches!(s, Stmt::Store { to, .. } if matches!(to.mem, Mem::Buffer(_)))) {
-            return false;
+        if !(values || matches!(s, Stmt::Store { to, .. } if apart || matches!(to.mem, Mem::Buffer(_)))) {
+            return 0;
         }
         let mut note = |e: &Expr| {
             let from = if let Expr::Load(a) | Expr::LoadPack(a) = e { Some(a.mem) } else { None };
-            loads |= matches!(from, Some(Mem::Buffer(_) | Mem::Scratch));
+            loads += usize::from(matches!(from, Some(Mem::Buffer(_) | Mem::Scratch)));
         };
         s.exprs().into_iter().for_each(|e| e.visit(&mut note));
     }
@@ -22,10 +42,11 @@ pub(super) fn waits_for_memory(body: &[Stmt]) -> bool {
 }
 
 impl Printer<'_> {
-    /// The loop with as many iterations written out as the function says, then for what is left with half as many, and so on:
-    /// also the last iterations wait for memory only a few times.
+    /// The loop with as many iterations written out as have the loads that the function says, then for what is left with half as
+    /// many, and so on: also the last iterations wait for memory only a few times.
     pub(super) fn in_flight(
         &self,
+        loads: usize,
         (var, step): (Var, i32),
         (lo, hi): (&Expr, &Expr),
         body: &[Stmt],
@@ -36,7 +57,7 @@ impl Printer<'_> {
         out.line(depth, "{");
         out.line(depth + 1, &format!("int next_{name} = {lo};"));
         out.line(depth + 1, &format!("const int end_{name} = {hi};"));
-        let (mut count, mut before) = (self.func.in_flight as i32, 1);
+        let (mut count, mut before) = (1 << (self.func.in_flight / loads).max(1).ilog2(), 1);
         while count > 0 {
             let (last, all) = ((count - 1) * step, count * step);
             let there = format!("next_{name} + {last} < end_{name}");

@@ -3,6 +3,7 @@
 //! The lanes of a function are neighbouring threads of a warp, a *group*; the groups of the grid share the work items. Where
 //! groups form teams, a CTA is one team, and the CTAs share the work items.
 //! Values that are the same in all lanes are computed by all of them and stored by the first.
+mod apart;
 mod expr;
 mod in_flight;
 mod stmt;

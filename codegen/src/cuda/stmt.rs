@@ -4,6 +4,7 @@ use super::{array, in_flight};
 use crate::ir::Span;
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Something printed, or why it cannot be.
@@ -17,13 +18,15 @@ pub(super) struct Printer<'a> {
     /// Bytes of shared memory of the team, and of each group.
     shared: (usize, usize),
     places: &'a Places,
+    /// Whether lanes meet around the loop that is being printed, and so not around its stores to arrays.
+    apart: Cell<bool>,
 }
 
 impl<'a> Printer<'a> {
     pub fn new(func: &'a Func, shared: (usize, usize), places: &'a Places) -> Self {
         let mut longs = HashMap::new();
         collect(func, &func.body, &mut longs);
-        Printer { func, longs, shared, places }
+        Printer { func, longs, shared, places, apart: Cell::new(false) }
     }
 
     /// What a CTA of `threads` does.
@@ -190,11 +193,23 @@ impl<'a> Printer<'a> {
                         out.line(depth, &format!("const int {name} = lane;"));
                         "{".into()
                     }
+                    Bind::Serial | Bind::Rolled if !self.apart.get() && self.keeps_apart((*var, *step), body) => {
+                        out.line(depth, "__syncwarp(mask);");
+                        self.apart.set(true);
+                        let printed = self.stmt(s, depth, out);
+                        self.apart.set(false);
+                        out.line(depth, "__syncwarp(mask);");
+                        return printed;
+                    }
                     Bind::Serial | Bind::Rolled => {
                         if *bind == Bind::Rolled {
                             out.bare(depth, "#pragma unroll 1");
-                        } else if self.func.in_flight > 1 && in_flight::waits_for_memory(body) {
-                            return self.in_flight((*var, *step), (lo, hi), body, depth, out);
+                        } else if self.func.in_flight > 1
+                            && let loads @ 1.. = in_flight::loads(body, self.apart.get())
+                        {
+                            return self.in_flight(loads, (*var, *step), (lo, hi), body, depth, out);
+                        } else if self.func.in_flight > 1 && in_flight::reads_arrays(body) {
+                            out.bare(depth, &format!("#pragma unroll {}", in_flight::OF_ARRAYS));
                         }
                         let (lo, hi) = (self.text(lo)?, self.text(hi)?);
                         format!("for (int {name} = {lo}, end_{name} = {hi}; {name} < end_{name}; {name} += {step}) {{")
@@ -247,7 +262,7 @@ impl<'a> Printer<'a> {
                 };
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.
                 match to.mem {
-                    Mem::Local(_) | Mem::Shared(_) if grouped => {
+                    Mem::Local(_) | Mem::Shared(_) if grouped && !self.apart.get() => {
                         for line in ["__syncwarp(mask);", &store, "__syncwarp(mask);"] {
                             out.line(depth, line);
                         }

@@ -1,5 +1,6 @@
 //! The loop IR by itself: functions built by hand, run by the interpreter and as compiled code.
 mod ahead;
+mod apart;
 mod arrivals;
 mod build;
 #[path = "../common/compiled.rs"]
