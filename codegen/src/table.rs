@@ -342,6 +342,7 @@ fn operation(op: BinOp, a: TokenStream, b: TokenStream) -> TokenStream {
         BinOp::Shr => quote!((#a >> #b)),
         BinOp::Lt => quote!((#a < #b)),
         BinOp::Le => quote!((#a <= #b)),
-        _ => unreachable!("a size is plain arithmetic"),
+        BinOp::Eq => quote!((#a == #b)),
+        BinOp::Ne => quote!((#a != #b)),
     }
 }

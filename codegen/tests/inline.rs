@@ -67,6 +67,37 @@ const SOURCE: &str = "
     }
 
     #[kernel]
+    fn normed<T: Dim, K: Dim>(x: &Ten<f32, T, K>, w: &Ten<f32, K>, eps: f32, y: &mut Ten<f32, T, K>) {
+        for t in par(T) {
+            let squares = sum(0..K, chain, |acc, k| fma(x[t][k], x[t][k], acc));
+            let scale = 1.0 / sqrt(squares + eps);
+            for k in par(K) {
+                y[t][k] = x[t][k] * scale * w[k];
+            }
+        }
+    }
+
+    #[kernel]
+    fn blocks<T: Dim, B: Dim>(x: &Ten<f32, T, B, 4>, y: &mut Ten<f32, T, B, 4>) {
+        for t in par(T) {
+            for b in par(B) {
+                let most = max_of(0..4, |i| abs(x[t][b][i]));
+                let q = map(4, |i| x[t][b][i] / most);
+                for i in par(4) {
+                    y[t][b][i] = q[3 - i] + x[t][b][i];
+                }
+            }
+        }
+    }
+
+    #[kernel]
+    fn columns<T: Dim, K: Dim>(x: &Ten<f32, T, K>, y: &mut Ten<f32, K>) {
+        for k in par(K) {
+            y[k] = max_of(0..T, |t| x[t][k]);
+        }
+    }
+
+    #[kernel]
     fn twice<T: Dim, N: Dim>(x: &Ten<f32, T, N>, y: &mut Ten<f32, T, N>) {
         for t in par(T) {
             for n in par(N) {
@@ -157,6 +188,33 @@ fn two_products_share_what_both_read() {
 }
 
 #[test]
+fn what_takes_no_sum_of_its_own_is_computed_wherever_it_is_read() {
+    let all = kernels();
+    let (normed, blocks) = (kernel(&all, "normed"), kernel(&all, "blocks"));
+    let inlined = inline("both", blocks, &[(0, normed)], &[]).expect("it can be computed in place");
+    assert_eq!(
+        signature(&inlined),
+        "param T: an integer in 1..=4194304\nparam B: an integer in 1..=4194304\nparam K: an integer in 1..=4194304\n\
+         param eps: f32\nwrite y: f32[T, B, 4]\nread x: f32[T, K]\nread w: f32[K]\nrequire (K == (B * 4))\n"
+    );
+    let text = kgen::ir::print::kernel(&inlined.kernel);
+    assert_eq!(text.matches("sum chain").count(), 1, "once in an iteration: {text}");
+    assert_eq!(text.matches("* scale)").count(), 3, "in each of three places: {text}");
+    let (t, b) = (3, 5);
+    let (x, w) = (floats(1, t * b * 4), floats(2, b * 4));
+    let [t_, b_, k_] = [t, b, b * 4].map(|v| v as i32);
+    let mut first = [x.clone(), w.clone(), vec![0; 16 * t * b]];
+    run(normed, &[t_, k_], &[0.25], &mut first);
+    let mut then = [first[2].clone(), vec![0; 16 * t * b]];
+    run(blocks, &[t_, b_], &[], &mut then);
+    let mut both = [vec![0; 16 * t * b], x, w];
+    run(&inlined.kernel, &[t_, b_, k_], &[0.25], &mut both);
+    assert_eq!(both[0], then[1]);
+    let other = interp::run(&inlined.kernel, &[t_, b_, k_ - 1], &[0.25], &mut both.clone());
+    assert!(other.is_err(), "the rows are as long as their blocks");
+}
+
+#[test]
 fn what_cannot_be_computed_in_place_is_refused() {
     let all = kernels();
     let refused = |consumer: &str, edge, producer: &str| {
@@ -165,7 +223,8 @@ fn what_cannot_be_computed_in_place_is_refused() {
     assert_eq!(refused("total", 0, "product"), "total reads some of it in another place");
     assert_eq!(refused("chosen", 0, "product"), "chosen reads some of it in another place");
     assert_eq!(refused("scaled", 1, "product"), "scaled and product: `b` and `y` have other extents");
-    assert_eq!(refused("scaled", 0, "total"), "scaled and total: `x` and `y` have other extents");
+    assert_eq!(refused("total", 0, "blocks"), "total and blocks: `x` and `y` have other extents");
+    assert_eq!(refused("columns", 0, "normed"), "columns reads of several sums of normed in an iteration");
     assert_eq!(refused("scaled", 0, "most"), "most does not store all of its numbers");
     assert_eq!(refused("scaled", 0, "square"), "square does not store all of its numbers");
     assert_eq!(refused("scaled", 0, "twice"), "twice does not store one number in each of its iterations");

@@ -1,175 +1,30 @@
-//! Kernels computed where another one reads them: the value on the edge of a plan stays in a register.
-//!
-//! The result is a kernel like any other. It means what the kernels mean one after the other: a number that is stored and
-//! loaded again is the same number (of a NaN, no operation sees more than that it is one).
-use super::rewrite::Rewrite;
-use super::{Axis, Buffer, Expr, Kernel, Kind, Node, Place, Stmt, Ty, Var, VarInfo, print, walk};
+//! The parameters of several kernels as those of one.
+use super::stored::{Stored, product};
+use super::{Inlined, Sources};
+use crate::ir::operators::BinOp;
+use crate::ir::rewrite::Rewrite;
+use crate::ir::{Buffer, Expr, Kernel, Kind, Node, Stmt, Ty, Var, VarInfo, print};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Where a parameter comes from: which kernel (0 is the consumer, then the producers), and the parameter's number there. All
-/// that are named are to be given the same.
-pub type Sources = Vec<(usize, usize)>;
-
-/// A kernel with others in it.
-#[derive(Clone, Debug)]
-pub struct Inlined {
-    /// What it means.
-    pub kernel: Kernel,
-    /// Where its dims come from,
-    pub dims: Vec<Sources>,
-    /// its scalars,
-    pub scalars: Vec<Sources>,
-    /// and its buffers.
-    pub buffers: Vec<Sources>,
-}
-
-/// Computes what `producers` write where `consumer` reads it: each writes the buffer of this number of the consumer. Buffers
-/// of the producers that are named in `same` are one.
-///
-/// A producer stores one number in each iteration of its parallel axes, and the consumer reads it in the iterations of its own.
-pub fn inline(
-    name: &str,
-    consumer: &Kernel,
-    producers: &[(usize, &Kernel)],
-    same: &[String],
-) -> Result<Inlined, String> {
-    let stored = producers.iter().map(|(_, kernel)| Stored::of(kernel)).collect::<Result<Vec<_>, _>>()?;
-    let mut kernels = vec![consumer];
-    kernels.extend(producers.iter().map(|(_, kernel)| *kernel));
-    let mut joined = Joined::new(kernels, producers, &stored, same)?;
-    let consumer_vars = joined.all_vars(0);
-    let buffers = joined.places.clone();
-    let edge = |place: &Place| producers.iter().position(|(edge, _)| *edge == place.buffer);
-    let (axes, list) = consumer.nest();
-    // What the consumer reads besides is loaded first, so that it is there when the producers are done.
-    let mut lets = (Vec::new(), Vec::new());
-    let mut known: HashMap<String, Expr> = HashMap::new();
-    for (place, node) in loads(list, &axes, consumer, &edge)? {
-        let key = key(consumer, &place);
-        if known.contains_key(&key) {
-            continue;
-        }
-        let plain = Rewrite { vars: &consumer_vars, values: &HashMap::new(), buffers: &buffers[0], loads: &|_| None };
-        let (value, list) = match edge(&place) {
-            Some(p) => {
-                let index = place.index.iter().map(|e| plain.expr(e));
-                let values = stored[p].axes.iter().copied().zip(index).collect();
-                let vars = joined.all_vars(p + 1);
-                let own = Rewrite { vars: &vars, values: &values, buffers: &buffers[p + 1], loads: &|_| None };
-                (own.expr(stored[p].value), &mut lets.1)
-            }
-            None => (Rc::new(Node { kind: Kind::Load(plain.place(&place)), ..node.clone() }), &mut lets.0),
-        };
-        let var = joined.var(&consumer.buffers[place.buffer].name, value.ty);
-        known.insert(key, Rc::new(Node { kind: Kind::Var(var), ..node }));
-        list.push(Stmt::Let { var, value });
-    }
-    let found = |place: &Place| known.get(&key(consumer, place)).cloned();
-    let rewrite = Rewrite { vars: &consumer_vars, values: &HashMap::new(), buffers: &buffers[0], loads: &found };
-    let mut body: Vec<Stmt> = lets.0.into_iter().chain(lets.1).chain(rewrite.stmts(list)).collect();
-    for axis in axes.iter().rev() {
-        body = vec![Stmt::Par { axis: rewrite.axis(axis), body }];
-    }
-    Ok(joined.finish(name, body))
-}
-
-/// What names the place of a load.
-fn key(kernel: &Kernel, place: &Place) -> String {
-    let index = place.index.iter().chain(&place.at).map(|e| print::expr(e, &kernel.vars));
-    format!("{} {} {}", place.buffer, place.offset, index.collect::<Vec<_>>().join(", "))
-}
-
-/// What a producer stores, and the axis of each index of it.
-struct Stored<'k> {
-    buffer: usize,
-    axes: Vec<Var>,
-    value: &'k Expr,
-}
-
-impl<'k> Stored<'k> {
-    fn of(kernel: &'k Kernel) -> Result<Stored<'k>, String> {
-        let (axes, list) = kernel.nest();
-        let [Stmt::Store { place, value }] = list else {
-            return Err(format!("{} does not store one number in each of its iterations", kernel.name));
-        };
-        let index: Vec<Var> =
-            place.index.iter().filter_map(|e| if let Kind::Var(var) = e.kind { Some(var) } else { None }).collect();
-        let each_once = axes.len() == index.len() && axes.iter().all(|axis| index.contains(&axis.var));
-        if index.len() < place.index.len() || !each_once || place.at.is_some() {
-            return Err(format!("{} does not store its numbers by its axes", kernel.name));
-        }
-        let buffer = &kernel.buffers[place.buffer];
-        let text = |e: &Expr| print::expr(e, &kernel.vars);
-        let whole = |(var, extent): (&Var, &Expr)| {
-            let own = |axis: &&&Axis| axis.var == *var && matches!(axis.lo.kind, Kind::Int(0));
-            axes.iter().find(own).is_some_and(|axis| text(&axis.hi) == text(extent))
-        };
-        if !index.iter().zip(&buffer.shape).all(whole) {
-            return Err(format!("{} does not store all of its numbers", kernel.name));
-        }
-        if value.ty != Ty::F32 || buffer.elem_bytes != 4 {
-            return Err(format!("{} does not store floats", kernel.name));
-        }
-        Ok(Stored { buffer: place.buffer, axes: index, value })
-    }
-}
-
-/// The loads that can be done before everything else: of the edges all, and others that are done in any case.
-fn loads(
-    list: &[Stmt],
-    axes: &[&Axis],
-    consumer: &Kernel,
-    edge: &impl Fn(&Place) -> Option<usize>,
-) -> Result<Vec<(Place, Node)>, String> {
-    let mut found = Vec::new();
-    let known = |place: &Place| {
-        let params = consumer.dims.iter().chain(&consumer.scalars);
-        let vars: Vec<Var> = axes.iter().map(|axis| axis.var).chain(params.copied()).collect();
-        walk::mentioned(&[], place.index.iter().chain(&place.at)).iter().all(|var| vars.contains(var))
-    };
-    for s in list {
-        match s {
-            Stmt::Let { value, .. } | Stmt::Store { value, .. } => always(value, &mut |place, node| {
-                if node.ty == Ty::F32 && known(place) {
-                    found.push((place.clone(), node.clone()));
-                }
-            }),
-            Stmt::Par { .. } | Stmt::Merge { .. } => {}
-        }
-    }
-    let mut all = true;
-    let done = |place: &Place| found.iter().any(|(other, _)| key(consumer, other) == key(consumer, place));
-    consumer.places(&mut |place| all &= edge(place).is_none() || done(place));
-    if all { Ok(found) } else { Err(format!("{} reads some of it in another place", consumer.name)) }
-}
-
-/// Calls `f` for the loads that are done whenever the expression is evaluated, once.
-fn always(e: &Expr, f: &mut impl FnMut(&Place, &Node)) {
-    match &e.kind {
-        Kind::Load(place) => f(place, e),
-        Kind::Unary(_, a) | Kind::Select(a, ..) => always(a, f),
-        Kind::Binary(_, a, b) => [a, b].into_iter().for_each(|e| always(e, f)),
-        Kind::Fma(a, b, c) => [a, b, c].into_iter().for_each(|e| always(e, f)),
-        _ => {}
-    }
-}
-
 /// The parameters of several kernels as those of one.
-struct Joined<'k> {
+pub(super) struct Joined<'k> {
     kernels: Vec<&'k Kernel>,
     dims: Vec<Sources>,
     scalars: Vec<Sources>,
     buffers: Vec<Sources>,
     /// The new numbers of each kernel's buffers; none for edges.
-    places: Vec<Vec<Option<usize>>>,
+    pub(super) places: Vec<Vec<Option<usize>>>,
     vars: Vec<VarInfo>,
     /// The name of each kernel's edge; empty for the consumer.
     edges: Vec<String>,
+    /// The buffers of the consumer and of a producer, and the producer's number, where the last index of what is stored is
+    /// several of what is read.
+    flat: Vec<(usize, usize, usize)>,
 }
 
 impl<'k> Joined<'k> {
-    fn new(
+    pub(super) fn new(
         kernels: Vec<&'k Kernel>,
         producers: &[(usize, &Kernel)],
         stored: &[Stored],
@@ -183,9 +38,13 @@ impl<'k> Joined<'k> {
             .enumerate()
             .flat_map(|(k, kernel)| (0..kernel.dims.len()).map(move |d| vec![(k, d)]))
             .collect();
+        let mut flat = Vec::new();
         for (p, ((edge, kernel), stored)) in producers.iter().zip(stored).enumerate() {
-            unify(&kernels, &mut dims, (0, *edge), (p + 1, stored.buffer))
+            let (more, fewer) = (consumer.buffers[*edge].shape.len(), kernel.buffers[stored.buffer].shape.len());
+            let alike = if more > fewer { fewer - 1 } else { usize::MAX };
+            unify(&kernels, &mut dims, (0, *edge), (p + 1, stored.buffer), alike)
                 .map_err(|why| format!("{} and {}: {why}", consumer.name, kernel.name))?;
+            flat.extend((more > fewer).then_some((*edge, stored.buffer, p + 1)));
         }
         let (mut buffers, mut places): (Vec<Sources>, Vec<Vec<Option<usize>>>) = Default::default();
         for (k, kernel) in kernels.iter().enumerate() {
@@ -203,7 +62,7 @@ impl<'k> Joined<'k> {
                 own.push(match (gone(b), shared.flatten()) {
                     (true, _) => None,
                     (false, Some(place)) => {
-                        unify(&kernels, &mut dims, buffers[place][0], (k, b))
+                        unify(&kernels, &mut dims, buffers[place][0], (k, b), usize::MAX)
                             .map_err(|why| format!("`{}`: {why}", buffer.name))?;
                         buffers[place].push((k, b));
                         Some(place)
@@ -221,7 +80,7 @@ impl<'k> Joined<'k> {
             kernels.iter().enumerate().flat_map(|(k, kernel)| (0..kernel.scalars.len()).map(move |s| (k, s))).collect();
         let (ints, floats): (Vec<_>, Vec<_>) = all.into_iter().partition(|(k, s)| int(*k, *s));
         let scalars = ints.into_iter().chain(floats).map(|from| vec![from]).collect();
-        let mut joined = Joined { kernels, dims, scalars, buffers, places, vars: Vec::new(), edges };
+        let mut joined = Joined { kernels, dims, scalars, buffers, places, vars: Vec::new(), edges, flat };
         joined.parameters();
         Ok(joined)
     }
@@ -241,19 +100,19 @@ impl<'k> Joined<'k> {
         self.vars = vars;
     }
 
-    fn var(&mut self, name: &str, ty: Ty) -> Var {
+    pub(super) fn var(&mut self, name: &str, ty: Ty) -> Var {
         self.vars.push(VarInfo { name: name.into(), ty });
         Var(self.vars.len() as u32 - 1)
     }
 
     /// New numbers for the variables of a kernel: those of its parameters, and fresh ones for all others.
-    fn all_vars(&mut self, kernel: usize) -> Vec<Var> {
+    pub(super) fn all_vars(&mut self, kernel: usize) -> Vec<Var> {
         let params = self.params(kernel);
         let infos = params.into_iter().zip(&self.kernels[kernel].vars).collect::<Vec<_>>();
         infos.into_iter().map(|(param, info)| param.unwrap_or_else(|| self.var(&info.name, info.ty))).collect()
     }
 
-    fn finish(mut self, name: &str, body: Vec<Stmt>) -> Inlined {
+    pub(super) fn finish(mut self, name: &str, body: Vec<Stmt>) -> Inlined {
         // Sizes mention parameters alone: of other variables any number does.
         let sizes = |k: usize| self.params(k).into_iter().map(|param| param.unwrap_or(Var(0))).collect();
         let all: Vec<Vec<Var>> = (0..self.kernels.len()).map(sizes).collect();
@@ -263,7 +122,17 @@ impl<'k> Joined<'k> {
             let rewrite = rewrite(k);
             kernel.requires.iter().map(move |(e, text)| (rewrite.expr(e), text.clone())).collect::<Vec<_>>()
         });
-        let requires = requires.collect();
+        let as_long = self.flat.iter().map(|&(read, written, k)| {
+            let stored = &self.kernels[k].buffers[written].shape;
+            let (last, alike) = (rewrite(k).expr(&stored[stored.len() - 1]), stored.len() - 1);
+            let several: Vec<Expr> =
+                self.kernels[0].buffers[read].shape[alike..].iter().map(|e| rewrite(0).expr(e)).collect();
+            let kind = Kind::Binary(BinOp::Eq, last, product(&several));
+            let e: Expr = Rc::new(Node { kind, ty: Ty::Bool, span: self.kernels[0].span });
+            let text = print::expr(&e, &self.vars);
+            (e, text)
+        });
+        let requires = requires.chain(as_long).collect();
         let buffer = |from: &Sources| {
             let (k, b) = from[0];
             let buffer = &self.kernels[k].buffers[b];
@@ -314,14 +183,22 @@ fn narrowest<'v>(mut infos: impl Iterator<Item = &'v VarInfo>) -> VarInfo {
     })
 }
 
-/// Makes the dims one that the extents of two buffers are, which are the same buffer. Each is a kernel's number and the buffer's.
-fn unify(kernels: &[&Kernel], dims: &mut Vec<Sources>, a: (usize, usize), b: (usize, usize)) -> Result<(), String> {
+/// Makes the dims one that the extents of two buffers are, which are the same buffer, or the first `alike` of them. Each is a
+/// kernel's number and the buffer's.
+fn unify(
+    kernels: &[&Kernel],
+    dims: &mut Vec<Sources>,
+    a: (usize, usize),
+    b: (usize, usize),
+    alike: usize,
+) -> Result<(), String> {
     let [of_a, of_b] = [a, b].map(|(kernel, buffer)| &kernels[kernel].buffers[buffer]);
     let differ = || format!("`{}` and `{}` have other extents", of_a.name, of_b.name);
-    if of_a.shape.len() != of_b.shape.len() || of_a.elem != of_b.elem {
+    let whole = alike == usize::MAX;
+    if whole && of_a.shape.len() != of_b.shape.len() || of_a.elem != of_b.elem {
         return Err(differ());
     }
-    for (x, y) in of_a.shape.iter().zip(&of_b.shape) {
+    for (x, y) in of_a.shape.iter().zip(&of_b.shape).take(alike) {
         match (&x.kind, &y.kind) {
             (Kind::Int(x), Kind::Int(y)) if x == y => {}
             (Kind::Var(x), Kind::Var(y)) => {
