@@ -1,7 +1,7 @@
 //! Prints expressions.
 use super::stmt::{Printed, Printer};
 use crate::instructions::instruction;
-use crate::ir::{BinOp, Scalar, UnOp};
+use crate::ir::{BinOp, Buffer, Kind, Scalar, UnOp};
 use crate::loop_ir::{Access, Expr, Mem, Ty, lanes};
 
 impl Printer<'_> {
@@ -132,10 +132,14 @@ impl Printer<'_> {
     }
 
     /// What a buffer certainly begins at a multiple of, at most 16. Memory begins at a multiple of 256 bytes, and a part of it with
-    /// an element; of packed weights there are no parts.
+    /// one of the first extent's iterations; of packed weights there are no parts.
     pub(super) fn begins_at(&self, buffer: usize) -> i64 {
-        let packed = self.func.layouts.get(buffer).is_some_and(Option::is_some);
-        if packed { 16 } else { power(self.func.buffers[buffer].elem_bytes as i64) }
+        if self.func.layouts.get(buffer).is_some_and(Option::is_some) {
+            return 16;
+        }
+        let Buffer { elem_bytes, shape, .. } = &self.func.buffers[buffer];
+        let constants = shape.iter().skip(1).filter_map(|e| if let Kind::Int(n) = e.kind { Some(n) } else { None });
+        constants.fold(power(*elem_bytes as i64), |bytes, extent| (bytes * power(extent)).min(16))
     }
 
     /// What the places of all lanes are certainly multiples of.

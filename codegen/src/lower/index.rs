@@ -35,7 +35,7 @@ impl Lower<'_> {
         let buffer = &self.kernel.buffers[place.buffer];
         let size = place.scalar.bytes() as i32;
         let row = self.row_of(place, env)?;
-        let first = if row.is_some() { buffer.shape.len() - 1 } else { 0 };
+        let first = row.map_or(0, |(_, lead)| lead);
         let (mut element, mut stride) = (long(0), 0);
         for (d, (extent, index)) in buffer.shape.iter().zip(&place.index).enumerate().skip(first) {
             let (base, step) = self.affine(index, env)?;
@@ -63,7 +63,7 @@ impl Lower<'_> {
         if stride != 0 && stride != size {
             return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
         }
-        let mem = row.map_or(Mem::Buffer(place.buffer), Mem::Shared);
+        let mem = row.map_or(Mem::Buffer(place.buffer), |(array, _)| Mem::Shared(array));
         Ok(Access { mem, addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
     }
 

@@ -124,10 +124,14 @@ impl<'a> Lower<'a> {
             stmts(l, &before.both, envs)?;
             let exists = l.binary(BinOp::Lt, index.clone(), hi.clone());
             let (leave, kept) = l.inside(|l| {
-                stmts(l, &before.parts, envs)?;
                 give(envs, p.axis.var, Val::Op(index));
+                let begun = l.begin_rows(envs)?;
+                stmts(l, &before.parts, envs)?;
+                let there = l.await_rows(begun);
                 l.stmts(p.part, envs)?;
-                l.leave(p, &item, envs)
+                let kept = l.leave(p, &item, envs)?;
+                l.end_rows(there);
+                Ok(kept)
             })?;
             l.push(Out::If { cond: exists.e, then: leave, other: Vec::new() });
             let last = l.var("last", Ty::Bool, false);
