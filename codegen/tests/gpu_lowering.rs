@@ -192,6 +192,53 @@ fn a_team_shares_maps_and_merges() {
 }
 
 #[test]
+fn a_team_copies_all_of_what_constant_extents_span() {
+    let text = "#[kernel] fn f<T: Dim, C: Dim>(k: &Ten<f16, C, T, 6, 4>, x: &Ten<f32, T, 6>, y: &mut Ten<f32, T, 4>) {
+        for t in par(T) {
+            let a = map(6, |d| x[t][d] * 0.5);
+            let (o, w) = merge(0..C, (map(4, |j| 0.0), 1.0),
+                |c| (map(4, |j| sum(0..6, chain, |acc, d| fma(a[d], k[c][t][d][j].f32(), acc))), 0.5),
+                |(o, w), (p, q)| (map(4, |j| o[j] * 0.75 + p[j]), w * q));
+            for j in par(4) { y[t][j] = o[j] * w; }
+        } }";
+    let (t, c) = (3, 4);
+    let halves: Vec<u8> = (0..c * t * 24).flat_map(|i| (0x3c00 + i as u16 * 37).to_le_bytes()).collect();
+    let x = f32s(&(0..t * 6).map(|i| 0.3 + i as f32).collect::<Vec<_>>());
+    let buffers = [halves, x, vec![7; (16 * t) as usize]];
+    let stage = vec!["k".to_string()];
+    let like = Schedule { parts: Some("c".into()), stage: stage.clone(), ..Schedule::plain(&["t"]) };
+    assert_eq!(team_agrees(text, &like, &[t, c], &buffers), 6 * 7);
+    // Pieces of 16 bytes: 24 halves are three.
+    let schedule = Schedule { width: 2, team: 3, threads: 6, ..like };
+    let func = Target::Cuda.lower(&compile(text), &schedule).expect("as above");
+    fn pieces(stmts: &[Stmt]) -> Vec<usize> {
+        let own = stmts.iter().filter_map(|s| if let Stmt::Copy { len, .. } = s { Some(*len) } else { None });
+        own.chain(stmts.iter().flat_map(|s| s.lists()).flat_map(|list| pieces(list))).collect()
+    }
+    let pieces = pieces(&func.body);
+    assert!(!pieces.is_empty() && pieces.iter().all(|bytes| *bytes == 16), "{pieces:?}");
+}
+
+#[test]
+fn what_each_lane_has_one_element_of_is_a_register() {
+    let text = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, 32>, y: &mut Ten<f32, T, 12>) {
+        for t in par(T) {
+            let (o, w) = merge(0..3, (map(12, |i| x[t][i]), 1.0), |c| (map(12, |i| x[t][i + c]), 0.5),
+                |(o, w), (p, q)| (map(12, |i| o[i] * 0.5 + p[i]), w * q));
+            for i in par(12) { y[t][i] = o[i] * w; }
+        } }";
+    let buffers = [[rows(32), rows(32), rows(16)].concat(), vec![7; 240]];
+    assert_eq!(team_agrees(text, &Schedule::plain(&["t"]), &[5], &buffers), 6 * 7);
+    let arrays = |width: usize, team: usize| {
+        let schedule = Schedule { width, team, threads: width * team, ..Schedule::plain(&["t"]) };
+        let func = Target::Cuda.lower(&compile(text), &schedule).expect("as above");
+        func.body.iter().filter(|s| matches!(s, Stmt::Array { .. })).count()
+    };
+    assert_eq!(arrays(4, 3), 0, "12 lanes in all");
+    assert!(arrays(4, 2) > 0 && arrays(4, 4) > 0, "some lanes have more or none");
+}
+
+#[test]
 fn members_that_keep_to_their_own_elements_meet_once_in_a_merge() {
     fn barriers(stmts: &[Stmt], inside: bool) -> usize {
         let merge = |s: &Stmt| matches!(s, Stmt::For { bind: Bind::Serial, step: 1, .. });

@@ -18,6 +18,7 @@ pub mod interp;
 pub(crate) mod lanes;
 pub mod memory;
 pub mod print;
+pub mod registers;
 pub(crate) mod rename;
 mod shared;
 mod team;
@@ -74,7 +75,7 @@ pub struct Func {
     pub width: usize,
     /// Members of the `Team` loop; 1 where there is none.
     pub team: usize,
-    /// Iterations of an innermost loop that loads from buffers which printers write out.
+    /// Loads of an innermost loop that should be under way at once: printers write out as many of its iterations.
     pub in_flight: usize,
     /// CTAs that registers of a multiprocessor are shared by; 0 where that is for the compiler to say.
     pub resident: usize,

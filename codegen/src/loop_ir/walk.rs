@@ -88,4 +88,10 @@ impl Expr {
         f(self);
         self.children().into_iter().for_each(|child| child.visit(f));
     }
+
+    /// Calls `f` for this expression after all inside it have been changed.
+    pub fn visit_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
+        self.children_mut().into_iter().for_each(|child| child.visit_mut(f));
+        f(self);
+    }
 }

@@ -2,7 +2,7 @@
 use super::axis::give;
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{Axis, BinOp, Block, ReduceOp};
+use crate::ir::{Axis, BinOp, Block, ReduceOp, Ty};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 /// Most elements of a lane-wise integer sum that are written out one after the other.
@@ -156,7 +156,32 @@ impl Lower<'_> {
             self.serial(axis.var, (lo, hi), envs, step)?;
             return Ok(single.into_iter().map(|v| Val::Op(self.read(v))).collect());
         }
-        self.spread(axis.var, (lo, hi), envs, false, step)?;
+        let overruns = match (&lo.e, axis.hi.ty) {
+            (Expr::Int(0), Ty::Int { lo: least, hi }) if least < hi || hi % self.width() as i64 > 0 => {
+                self.can_overrun(axis, body, (hi as usize).next_multiple_of(self.width()), envs)
+            }
+            _ => false,
+        };
+        if overruns {
+            // All lanes go on to the end of the last register; what is behind the last element counts as the least.
+            self.spread(axis.var, (lo, hi.clone()), envs, true, |l, envs| {
+                let Val::Affine { base, stride } = envs[0][&axis.var].clone() else {
+                    unreachable!("lanes have an index")
+                };
+                let values = l.block_ops(body, envs)?;
+                let index = l.op(Val::Affine { base, stride });
+                let there = l.binary(BinOp::Lt, index, hi.clone());
+                for (var, value) in spread.iter().zip(values) {
+                    let value = l.select(there.clone(), value, lowest.clone());
+                    let current = l.read(*var);
+                    let most = l.binary(BinOp::Max, current, value);
+                    l.set(*var, most);
+                }
+                Ok(())
+            })?;
+        } else {
+            self.spread(axis.var, (lo, hi), envs, false, step)?;
+        }
         let mut out = Vec::new();
         for (one, many) in single.into_iter().zip(spread) {
             let (one, many) = (self.read(one), self.read(many));

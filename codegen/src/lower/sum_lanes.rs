@@ -4,7 +4,7 @@ use super::axis::give;
 use super::build::{float, int, long};
 use super::sum::Fold;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{BinOp, Scalar};
+use crate::ir::{self, BinOp, Scalar};
 use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 impl Lower<'_> {
@@ -28,8 +28,15 @@ impl Lower<'_> {
         })?;
         if !matches!(len.e, Expr::Int(len) if (len as usize).is_multiple_of(n)) {
             let done = self.binary(BinOp::Mul, rounds, int(n as i32));
-            let from = self.binary(BinOp::Add, lo, done);
-            self.lanes_rest(n, &registers, fold, (from, hi), envs)?;
+            let from = self.binary(BinOp::Add, lo.clone(), done);
+            match (&lo.e, fold.axis.hi.ty) {
+                (Expr::Int(0), ir::Ty::Int { hi: most, .. })
+                    if self.can_overrun(fold.axis, fold.step, (most as usize).next_multiple_of(n), envs) =>
+                {
+                    self.lanes_overrun(&registers, fold, (from, hi), envs)?;
+                }
+                _ => self.lanes_rest(n, &registers, fold, (from, hi), envs)?,
+            }
         }
         registers.iter().map(|r| self.register_tree(r)).collect()
     }
@@ -51,6 +58,41 @@ impl Lower<'_> {
             let value = self.op(value);
             self.set(own[r], value);
         }
+        Ok(())
+    }
+
+    /// The last elements, which do not fill all lanes: all lanes go on, and those that have no element keep what they have.
+    fn lanes_overrun(
+        &mut self,
+        registers: &[Vec<loop_ir::Var>],
+        fold: &Fold,
+        (from, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        let any = self.binary(BinOp::Lt, from.clone(), hi.clone());
+        let (then, ()) = self.inside(|l| {
+            for r in 0..registers[0].len() {
+                let base = l.binary(BinOp::Add, from.clone(), int((r * l.width()) as i32));
+                let index = l.op(Val::Affine { base: base.clone(), stride: 1 });
+                let there = l.binary(BinOp::Lt, index, hi.clone());
+                let before: Vec<Op> = registers
+                    .iter()
+                    .map(|own| {
+                        let old = l.read(own[r]);
+                        l.emit(old.e, old.ty, true)
+                    })
+                    .collect();
+                give(envs, fold.axis.var, Val::Affine { base, stride: 1 });
+                l.step_registers(r, registers, fold, envs)?;
+                for (own, old) in registers.iter().zip(before) {
+                    let new = l.read(own[r]);
+                    let kept = l.select(there.clone(), new, old);
+                    l.set(own[r], kept);
+                }
+            }
+            Ok(())
+        })?;
+        self.push(Stmt::If { cond: any.e, then, other: Vec::new() });
         Ok(())
     }
 
