@@ -1,15 +1,16 @@
-//! Loads that are an iteration ahead: what a loop reads of weights in its next iteration is under way while it computes this one.
+//! Loads that are iterations ahead: what a loop reads of weights in its next iterations is under way while it computes this one.
 use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
 use crate::ir::BinOp;
 use std::collections::{HashMap, HashSet};
 
-/// Changes every innermost loop that loads numbers of packed weights, one a lane, in each iteration. A loop stays as it is where
+/// Changes every innermost loop that loads numbers of packed weights, one a lane, in each iteration: they are loaded `depth`
+/// iterations before they are needed, the first ones before members of a team copy rows and meet. A loop stays as it is where
 /// what it loads, or from where, depends on what it changes itself.
-pub fn load_ahead(func: &mut Func) {
+pub fn load_ahead(func: &mut Func, depth: usize) {
     let packed = |buffer| func.layouts.get(buffer).is_some_and(Option::is_some);
     let packed = (0..func.buffers.len()).map(packed).collect();
     let constant = func.buffers.iter().map(|buffer| !buffer.written).collect();
-    let mut pass = Pass { vars: std::mem::take(&mut func.vars), packed, constant };
+    let mut pass = Pass { vars: std::mem::take(&mut func.vars), packed, constant, depth: depth as i32 };
     pass.list(&mut func.body);
     func.vars = pass.vars;
 }
@@ -20,6 +21,7 @@ struct Pass {
     packed: Vec<bool>,
     /// and whether it is only read.
     constant: Vec<bool>,
+    depth: i32,
 }
 
 /// A loop, taken apart.
@@ -36,51 +38,80 @@ impl Pass {
             s.lists_mut().into_iter().for_each(|list| self.list(list));
             match s {
                 Stmt::For { bind: Bind::Serial, var, lo, hi, step: 1, body } if body.iter().all(plain) => {
-                    stmts.extend(self.rotated(Loop { var, lo, hi, body }));
+                    let (first, rotated) = self.rotated(Loop { var, lo, hi, body });
+                    begin_early(stmts, first);
+                    stmts.push(rotated);
                 }
                 s => stmts.push(s),
             }
         }
     }
 
-    /// The loop with its loads in registers that are filled before it and, for the next iteration, in it.
-    fn rotated(&mut self, mut l: Loop) -> Vec<Stmt> {
+    /// What fills registers with the loads of the first iterations, and the loop, which fills them for later ones. Each set of
+    /// registers is filled again as soon as it was read.
+    fn rotated(&mut self, l: Loop) -> (Vec<Stmt>, Stmt) {
         let weights: Vec<(Var, Expr)> = l.body.iter().filter_map(|s| self.weights(s)).collect();
         let slice = slice(&l.body, weights.iter().map(|(var, _)| *var).collect());
         if weights.is_empty() || !self.is_constant(&l, &slice) {
             let Loop { var, lo, hi, body } = l;
-            return vec![Stmt::For { bind: Bind::Serial, var, lo, hi, step: 1, body }];
+            return (Vec::new(), Stmt::For { bind: Bind::Serial, var, lo, hi, step: 1, body });
         }
-        let mut registers: HashMap<Var, Var> = HashMap::new();
-        let mut out = Vec::new();
-        for (var, zero) in weights {
-            let info = self.vars[var.0 as usize].clone();
-            let register = self.var(VarInfo { name: "next".into(), ..info });
-            registers.insert(var, register);
-            out.push(Stmt::Reg { var: register, init: zero });
-        }
-        let index = self.vars[l.var.0 as usize].clone();
-        let (first, next) = (self.var(index.clone()), self.var(index));
-        let fill = |pass: &mut Pass, index: Var, value: Expr| {
-            let mut then = vec![Stmt::Let { var: index, value: value.clone() }];
-            then.extend(pass.loads(&slice, (l.var, index), &registers));
-            Stmt::If { cond: binary(BinOp::Lt, value, l.hi.clone()), then, other: Vec::new() }
-        };
-        out.push(fill(self, first, l.lo.clone()));
-        let ahead = fill(self, next, binary(BinOp::Add, Expr::Var(l.var), Expr::Int(1)));
-        let mut body: Vec<Stmt> = Vec::new();
-        for s in &mut l.body {
-            if let Stmt::Let { var, value } = s
-                && let Some(register) = registers.get(var)
-            {
-                *value = Expr::Var(*register);
-                body.push(s.clone());
+        let (mut first, mut body) = (Vec::new(), Vec::new());
+        let base = self.like(l.var);
+        for k in 0..self.depth {
+            let mut registers: HashMap<Var, Var> = HashMap::new();
+            for (var, zero) in &weights {
+                let info = self.vars[var.0 as usize].clone();
+                let register = self.var(VarInfo { name: "next".into(), ..info });
+                registers.insert(*var, register);
+                first.push(Stmt::Reg { var: register, init: zero.clone() });
+            }
+            first.push(self.fill(&l, &slice, &registers, plus(l.lo.clone(), k)));
+            let index = plus(Expr::Var(base), k);
+            let iteration = self.iteration(&l, &slice, &registers, index.clone());
+            match k {
+                0 => body = iteration,
+                _ => body.push(Stmt::If { cond: below(index, &l.hi), then: iteration, other: Vec::new() }),
             }
         }
-        body.push(ahead);
-        body.extend(l.body.drain(..).filter(|s| !matches!(s, Stmt::Let { var, .. } if registers.contains_key(var))));
-        out.push(Stmt::For { bind: Bind::Serial, var: l.var, lo: l.lo, hi: l.hi, step: 1, body });
-        out
+        (first, Stmt::For { bind: Bind::Serial, var: base, lo: l.lo, hi: l.hi, step: self.depth, body })
+    }
+
+    /// Loads for the iteration of an index, where there is one.
+    fn fill(&mut self, l: &Loop, slice: &[(Var, Expr)], registers: &HashMap<Var, Var>, index: Expr) -> Stmt {
+        let var = self.like(l.var);
+        let mut then = vec![Stmt::Let { var, value: index.clone() }];
+        then.extend(self.loads(slice, (l.var, var), registers));
+        Stmt::If { cond: below(index, &l.hi), then, other: Vec::new() }
+    }
+
+    /// An iteration with what is in the registers, which fills them again.
+    fn iteration(&mut self, l: &Loop, slice: &[(Var, Expr)], registers: &HashMap<Var, Var>, index: Expr) -> Vec<Stmt> {
+        let var = self.like(l.var);
+        let mut names = HashMap::from([(l.var, var)]);
+        let (mut loaded, mut rest) = (vec![Stmt::Let { var, value: index }], Vec::new());
+        for s in &l.body {
+            let mut s = s.clone();
+            s.exprs_mut().into_iter().for_each(|e| rename(e, &names));
+            let Stmt::Let { var: old, value } = s else {
+                rest.push(s);
+                continue;
+            };
+            let new = self.like(old);
+            names.insert(old, new);
+            match registers.get(&old) {
+                Some(register) => loaded.push(Stmt::Let { var: new, value: Expr::Var(*register) }),
+                None => rest.push(Stmt::Let { var: new, value }),
+            }
+        }
+        loaded.push(self.fill(l, slice, registers, plus(Expr::Var(var), self.depth)));
+        loaded.extend(rest);
+        loaded
+    }
+
+    /// A variable like another one.
+    fn like(&mut self, var: Var) -> Var {
+        self.var(self.vars[var.0 as usize].clone())
     }
 
     fn var(&mut self, info: VarInfo) -> Var {
@@ -173,4 +204,72 @@ fn rename(e: &mut Expr, names: &HashMap<Var, Var>) {
 
 fn binary(op: BinOp, a: Expr, b: Expr) -> Expr {
     Expr::Binary(op, Box::new(a), Box::new(b))
+}
+
+fn plus(e: Expr, n: i32) -> Expr {
+    if n == 0 { e } else { binary(BinOp::Add, e, Expr::Int(n)) }
+}
+
+fn below(index: Expr, hi: &Expr) -> Expr {
+    binary(BinOp::Lt, index, hi.clone())
+}
+
+/// Puts the first loads of a loop at the end of a list, or in front of the first copy or meeting there, with the names that they
+/// are made of: it takes a while until those are done.
+fn begin_early(stmts: &mut Vec<Stmt>, first: Vec<Stmt>) {
+    let mut needed = HashSet::new();
+    first.iter().for_each(|s| uses(s, &mut needed));
+    let (mut place, mut moved, mut left) = (None, Vec::new(), Vec::new());
+    for (i, s) in stmts.iter().enumerate().rev() {
+        match s {
+            Stmt::Let { var, value } if needed.contains(var) => {
+                let mut pure = true;
+                value.visit(&mut |e| {
+                    pure &= !matches!(e, Expr::Load(_) | Expr::LoadPack(_) | Expr::Shuffle { .. } | Expr::First(_))
+                });
+                if !pure {
+                    break;
+                }
+                value.visit(&mut |e| needed.extend(if let Expr::Var(var) = e { Some(*var) } else { None }));
+                moved.push(s.clone());
+                continue;
+            }
+            Stmt::Reg { var, .. } | Stmt::Set { var, .. } if needed.contains(var) => break,
+            s if sets(s, &needed) => break,
+            _ => {}
+        }
+        left.push(s.clone());
+        if waits(s) {
+            place = Some((i, moved.len(), left.len()));
+        }
+    }
+    let Some((place, moved_then, left_then)) = place else {
+        stmts.extend(first);
+        return;
+    };
+    moved.truncate(moved_then);
+    left.truncate(left_then);
+    stmts.truncate(place);
+    stmts.extend(moved.into_iter().rev());
+    stmts.extend(first);
+    stmts.extend(left.into_iter().rev());
+}
+
+/// The variables that a statement reads.
+fn uses(s: &Stmt, found: &mut HashSet<Var>) {
+    let mut note = |e: &Expr| found.extend(if let Expr::Var(var) = e { Some(*var) } else { None });
+    s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+    s.lists().into_iter().flatten().for_each(|s| uses(s, found));
+}
+
+/// Whether a statement changes one of these inside.
+fn sets(s: &Stmt, vars: &HashSet<Var>) -> bool {
+    let set = |s: &Stmt| matches!(s, Stmt::Set { var, .. } if vars.contains(var));
+    s.lists().into_iter().flatten().any(|s| set(s) || sets(s, vars))
+}
+
+/// Whether members copy or meet in a statement.
+fn waits(s: &Stmt) -> bool {
+    let own = matches!(s, Stmt::Copy { .. } | Stmt::Await | Stmt::Barrier);
+    own || s.lists().into_iter().flatten().any(waits)
 }

@@ -42,7 +42,16 @@ impl<'a> Lower<'a> {
     /// The parameters' values.
     pub(super) fn parameters(&self) -> Env {
         let params = self.kernel.dims.iter().chain(&self.kernel.scalars);
-        params.enumerate().map(|(i, v)| (*v, Val::Op(self.read(Var(i as u32))))).collect()
+        let value = |(i, v): (usize, &ir::Var)| {
+            let value = if self.is_one(*v) { int(1) } else { self.read(Var(i as u32)) };
+            (*v, Val::Op(value))
+        };
+        params.enumerate().map(value).collect()
+    }
+
+    /// Whether a variable is a dim of which the schedule says that it is 1: dims are at least that.
+    pub(super) fn is_one(&self, var: ir::Var) -> bool {
+        self.kernel.dims.contains(&var) && self.schedule.most.get(&self.kernel.vars[var.0 as usize].name) == Some(&1)
     }
 
     pub(super) fn finish(&mut self) -> Vec<Stmt> {

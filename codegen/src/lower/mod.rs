@@ -69,8 +69,9 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Result<Func, Illegal> {
         body: l.finish(),
         vars: l.vars,
     };
-    if schedule.ahead {
-        loop_ir::ahead::load_ahead(&mut func);
+    loop_ir::registers::keep_in_registers(&mut func);
+    if schedule.ahead > 0 {
+        loop_ir::ahead::load_ahead(&mut func, schedule.ahead);
     }
     loop_ir::tidy::tidy(&mut func);
     Ok(func)

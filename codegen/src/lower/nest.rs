@@ -124,7 +124,9 @@ impl<'a> Lower<'a> {
             Kind::Int(v) => Some(Expr::Int(*v as i32)),
             Kind::Var(v) => {
                 let params = self.kernel.dims.iter().chain(&self.kernel.scalars);
-                params.enumerate().find(|(_, p)| *p == v).map(|(i, _)| Expr::Var(Var(i as u32)))
+                let one = self.is_one(*v);
+                let size = |i: usize| if one { Expr::Int(1) } else { Expr::Var(Var(i as u32)) };
+                params.enumerate().find(|(_, p)| *p == v).map(|(i, _)| size(i))
             }
             Kind::Binary(op, a, b) => Some(Expr::Binary(*op, Box::new(self.size(a)?), Box::new(self.size(b)?))),
             _ => None,
@@ -261,6 +263,10 @@ impl<'a> Lower<'a> {
         envs: &[Env],
     ) -> Lowered<()> {
         let mut envs = envs.to_vec();
+        if let (Expr::Int(0), Expr::Int(1)) = (&bounds.0.e, &bounds.1.e) {
+            super::axis::give(&mut envs, axis.var, Val::Op(int(0)));
+            return self.levels(inner, body, &mut envs);
+        }
         self.serial(axis.var, bounds, &mut envs, |l, envs| l.levels(inner, body, &mut envs.to_vec()))
     }
 }

@@ -39,7 +39,7 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let resident = if target == Target::Cuda { pick(&[0, 0, 1, 2]) } else { 0 };
     let strided = target == Target::Cuda && pick(&[0, 1]) == 1;
     let early = target == Target::Cuda && lanes.is_some() && pick(&[0, 1]) == 1;
-    let ahead = lanes.is_some() && pick(&[0, 1]) == 1;
+    let ahead = if lanes.is_some() { pick(&[0, 0, 1, 2, 3]) } else { 0 };
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
     let (stage, most) = if team > 1 && parts.is_none() { rows(kernel, &mut pick) } else { Default::default() };
     Schedule {

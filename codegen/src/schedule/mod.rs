@@ -47,8 +47,8 @@ pub struct Schedule {
     /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows.
     #[serde(default)]
     pub stage: Vec<String>,
-    /// Iterations of an innermost loop that loads from buffers which are written out, so that their loads are under way at once. On
-    /// CUDA only, where more than 1.
+    /// Loads from buffers or scratch memory that an innermost loop should have under way at once: as many of its iterations are
+    /// written out. On CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub in_flight: usize,
     /// CTAs for which a multiprocessor should have registers at a time: the fewer, the more loads a compiler begins at once. 0 leaves it
@@ -62,9 +62,9 @@ pub struct Schedule {
     /// On CUDA only.
     #[serde(default)]
     pub early: bool,
-    /// Whether innermost loops load the weights of their next iteration before they compute this one, where lanes do rows.
+    /// How many iterations ahead innermost loops load weights, where lanes do rows.
     #[serde(default)]
-    pub ahead: bool,
+    pub ahead: usize,
     /// How many bytes ahead weights are asked for, where lanes do rows; 0 is not at all. On CPUs only.
     #[serde(default)]
     pub prefetch: usize,
@@ -114,7 +114,7 @@ impl Schedule {
             resident: 0,
             strided: false,
             early: false,
-            ahead: false,
+            ahead: 0,
             prefetch: 0,
             unroll: 0,
             most: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! Loops that load weights an iteration ahead: they give the same bits, and loops that change what they load from stay as they are.
+//! Loops that load weights iterations ahead: they give the same bits, and loops that change what they load from stay as they are.
 use crate::build::*;
 use kgen::ir::{BinOp, Scalar};
 use kgen::layout::Layout;
@@ -99,17 +99,23 @@ fn body(stmts: &[Stmt]) -> Option<&[Stmt]> {
 fn changed(loads: usize, make: impl Fn(&mut Build, &Parts) -> (Expr, Vec<Stmt>)) {
     let plain = func(make);
     let mut ahead = plain.clone();
-    load_ahead(&mut ahead);
+    load_ahead(&mut ahead, 1);
     let text = print::func(&ahead);
-    let stmts = body(&ahead.body).expect("there is a loop");
+    // After the iteration's number.
+    let stmts = &body(&ahead.body).expect("there is a loop")[1..];
     let read =
         |s: &&Stmt| matches!(s, Stmt::Let { value: Expr::Var(v), .. } if ahead.vars[v.0 as usize].name == "next");
     assert_eq!(stmts.iter().take_while(read).count(), loads, "{text}");
     let Some(Stmt::If { then, .. }) = stmts.get(loads) else { panic!("the next iteration's loads come first: {text}") };
     let filled = then.iter().filter(|s| matches!(s, Stmt::Set { value: Expr::Load(_) | Expr::LoadPack(_), .. }));
     assert_eq!(filled.count(), loads, "{text}");
-    for items in 1..=ITEMS {
-        assert_eq!(run(&ahead, items), run(&plain, items), "{items} items\n{text}");
+    for depth in 1..=ITEMS {
+        let mut ahead = plain.clone();
+        load_ahead(&mut ahead, depth);
+        for items in 1..=ITEMS {
+            let text = print::func(&ahead);
+            assert_eq!(run(&ahead, items), run(&plain, items), "{depth} ahead, {items} items\n{text}");
+        }
     }
     assert!(run(&plain, ITEMS)[WIDTH..].iter().all(|bits| *bits != 0), "what is compared are sums: {text}");
 }
@@ -118,7 +124,7 @@ fn changed(loads: usize, make: impl Fn(&mut Build, &Parts) -> (Expr, Vec<Stmt>))
 fn stays(make: impl Fn(&mut Build, &Parts) -> (Expr, Vec<Stmt>)) {
     let plain = func(make);
     let mut ahead = plain.clone();
-    load_ahead(&mut ahead);
+    load_ahead(&mut ahead, 2);
     assert_eq!(print::func(&ahead), print::func(&plain));
 }
 
@@ -157,6 +163,35 @@ fn a_place_that_weights_tell_is_that_of_the_next_iteration() {
         let first_of = Expr::First(Box::new(var(place)));
         (var(p.item), vec![let_(place, told), let_(first, first_of), let_(w, p.weight(var(first))), p.add(w)])
     });
+}
+
+/// The list that has the only innermost loop.
+fn list(stmts: &mut Vec<Stmt>) -> Option<&mut Vec<Stmt>> {
+    if stmts.iter().any(|s| matches!(s, Stmt::For { bind: Bind::Serial, .. })) {
+        return Some(stmts);
+    }
+    stmts.iter_mut().flat_map(Stmt::lists_mut).find_map(list)
+}
+
+#[test]
+fn the_first_loads_are_begun_before_something_is_waited_for() {
+    let mut plain = func(|b, p| {
+        let (index, w) = (b.one("index", Ty::I32), b.each("w", Ty::F32));
+        (var(p.item), vec![let_(index, p.index()), let_(w, p.weight(var(index))), p.add(w)])
+    });
+    let stmts = list(&mut plain.body).expect("there is a loop");
+    let place = stmts.iter().position(|s| matches!(s, Stmt::For { .. })).expect("as above");
+    stmts.insert(place, Stmt::Await);
+    let mut ahead = plain.clone();
+    load_ahead(&mut ahead, 2);
+    let text = print::func(&ahead);
+    let stmts = list(&mut ahead.body).expect("there is a loop");
+    let fills: Vec<usize> = (0..stmts.len()).filter(|i| matches!(stmts[*i], Stmt::If { .. })).collect();
+    let wait = stmts.iter().position(|s| matches!(s, Stmt::Await)).expect("it is still there");
+    assert!(fills.len() == 2 && fills.iter().all(|fill| *fill < wait), "{text}");
+    for items in 1..=ITEMS {
+        assert_eq!(run(&ahead, items), run(&plain, items), "{items} items\n{text}");
+    }
 }
 
 #[test]
@@ -214,7 +249,7 @@ fn a_loop_that_loads_from_where_memory_changes_stays() {
     });
     func.buffers[0].written = true;
     let before = print::func(&func);
-    load_ahead(&mut func);
+    load_ahead(&mut func, 1);
     assert_eq!(print::func(&func), before);
 }
 
@@ -226,6 +261,6 @@ fn without_packed_weights_nothing_changes() {
     });
     func.layouts.clear();
     let before = print::func(&func);
-    load_ahead(&mut func);
+    load_ahead(&mut func, 1);
     assert_eq!(print::func(&func), before);
 }
