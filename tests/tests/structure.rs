@@ -176,18 +176,20 @@ fn dependencies_point_one_way() {
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let own: BTreeSet<&str> = packages.iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(own, BTreeSet::from(["apr", "benches", "kernels-gen", "kgen", "tests"]));
+    assert_eq!(own, BTreeSet::from(["apr", "benches", "gguf", "kernels-gen", "kgen", "tests"]));
     let of = |package: &str, kind: Option<&str>| -> Vec<String> {
         let package = packages.iter().find(|p| p["name"] == package).unwrap();
         let all = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].as_str() == kind);
         all.map(|d| d["name"].as_str().unwrap().to_string()).filter(|name| own.contains(name.as_str())).collect()
     };
     for kind in [None, Some("dev"), Some("build")] {
-        assert_eq!(of("kgen", kind), [""; 0], "the compiler depends on nothing of the tree");
+        assert_eq!(of("gguf", kind), [""; 0], "files are files, whoever reads them");
+        let files: &[&str] = if kind.is_none() { &["gguf"] } else { &[] };
+        assert_eq!(of("kgen", kind), files, "the compiler knows of the tree only how to read a model's sizes");
     }
     assert_eq!(of("kernels-gen", None), ["kgen"], "a target and a layout are the same to a launch and to the compiler");
     assert_eq!(of("kernels-gen", Some("build")), ["kgen"]);
-    assert_eq!(of("apr", None), ["kernels-gen", "kgen"], "CUDA code is compiled for the GPU that is there");
+    assert_eq!(of("apr", None), ["gguf", "kernels-gen", "kgen"], "CUDA code is compiled for the GPU that is there");
     assert_eq!(of("apr", Some("build")), [""; 0]);
 }
 

@@ -4,7 +4,8 @@ use super::{
     exit_on_interrupt,
     tokens::check_tokens,
 };
-use crate::{Error, aside::beside, exec::Session, gguf::Gguf, model::Model, plan::transformer};
+use crate::{Error, exec::Session, model::Model, plan::transformer};
+use gguf::{Gguf, aside::beside};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},

@@ -1,15 +1,12 @@
 //! Synthetic models: the shapes of real ones, with random weights that keep activations in range.
 
 mod fill;
-mod mixture;
 pub(crate) mod random;
-mod shape;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use mixture::Quant;
-pub use shape::{SHAPES, Shape, shape};
+pub use gguf::{Quant, SHAPES, Shape, shape};
 
 use crate::gguf::{Header, WriteError, Writer};
 use random::Stream;

@@ -1,5 +1,5 @@
 //! Metadata values as bytes.
-use crate::gguf::value::ValueType;
+use crate::value::ValueType;
 
 /// A metadata value as it stands in a file; made with `From` from numbers, truth values, text, and slices of them.
 #[derive(Clone, Debug, PartialEq)]

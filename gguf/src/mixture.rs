@@ -1,5 +1,5 @@
-//! Which type each matrix of a synthetic model has.
-use crate::gguf::TensorType;
+//! Which type each matrix of a model has.
+use crate::TensorType;
 
 /// How matrices are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -18,7 +18,7 @@ pub enum Quant {
 
 impl Quant {
     /// The value of `general.file_type` (llama.cpp's `llama_ftype`).
-    pub(super) fn file_type(self) -> u32 {
+    pub fn file_type(self) -> u32 {
         match self {
             Quant::F32 => 0,
             Quant::F16 => 1,
@@ -28,7 +28,7 @@ impl Quant {
     }
 
     /// The type of a matrix, of one that is kept in more bits or not.
-    pub(super) fn matrix(self, more_bits: bool) -> TensorType {
+    pub(crate) fn matrix(self, more_bits: bool) -> TensorType {
         match (self, more_bits) {
             (Quant::Q4KM, true) => TensorType::Q6_K,
             (Quant::Q4KM, false) => TensorType::Q4_K,
@@ -41,6 +41,6 @@ impl Quant {
 
 /// Whether layer `i` of `n` keeps `attn_v` and `ffn_down` in more bits: the first and the last eighth, and every third
 /// layer between (llama.cpp's rule for the `_M` mixtures).
-pub(super) fn use_more_bits(i: u32, n: u32) -> bool {
+pub(crate) fn use_more_bits(i: u32, n: u32) -> bool {
     i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
 }

@@ -1,9 +1,12 @@
-//! GGUF model files: a reader that checks everything it hands out, and a writer.
+//! GGUF model files: a reader that checks everything it hands out, a writer, and the shapes of known models.
 
+pub mod aside;
 mod cursor;
 mod error;
 mod file;
 mod metadata;
+mod mixture;
+mod shape;
 mod tensor;
 mod types;
 mod value;
@@ -12,6 +15,8 @@ mod write;
 pub use error::{Fault, ModelError, shown};
 pub use file::Gguf;
 pub use metadata::Metadata;
+pub use mixture::Quant;
+pub use shape::{SHAPES, Shape, shape};
 pub use tensor::Tensor;
 pub use types::TensorType;
 pub use value::{Array, Value, ValueType};

@@ -96,7 +96,7 @@ impl ModelError {
 ///
 /// # Example
 /// ```
-/// assert_eq!(apr::gguf::shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+/// assert_eq!(gguf::shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
 /// ```
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 120;

@@ -1,7 +1,7 @@
 //! The header of a file: metadata and the tensors to come.
 use super::value::{MetaValue, put_str};
 use super::{Body, WriteError};
-use crate::gguf::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, ModelError, TensorType, is_alignment};
+use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, ModelError, TensorType, is_alignment};
 
 /// A tensor that a header announces.
 #[derive(Clone, Debug, PartialEq)]

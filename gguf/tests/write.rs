@@ -1,6 +1,6 @@
 //! What is written is read back, and a file that cannot be written leaves nothing behind.
 
-use apr::gguf::{Fault, Gguf, Header, MetaValue, TensorType, Value, WriteError, Writer};
+use gguf::{Fault, Gguf, Header, MetaValue, TensorType, Value, WriteError, Writer};
 use proptest::prelude::*;
 
 /// A metadata value of any type that can be read back and compared.

@@ -1,6 +1,6 @@
-//! The shapes of synthetic models: their sizes, and the tensors that follow from them.
-use super::mixture::{Quant, use_more_bits};
-use crate::gguf::TensorType;
+//! The shapes of known models: their sizes, and the tensors that follow from them.
+use crate::TensorType;
+use crate::mixture::{Quant, use_more_bits};
 
 /// The sizes of a Qwen2 model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,14 +65,19 @@ const SMALL: Shape = Shape {
     tied: false,
 };
 
-/// The shape of this name.
+/// The shape of this name, or the only one whose name ends so after a hyphen, as `7b`.
 pub fn shape(name: &str) -> Option<&'static Shape> {
-    SHAPES.iter().find(|shape| shape.name == name)
+    let ends = |shape: &&Shape| shape.name.strip_suffix(name).is_some_and(|start| start.ends_with('-'));
+    let only = || {
+        let mut found = SHAPES.iter().filter(ends);
+        found.next().filter(|_| found.next().is_none())
+    };
+    SHAPES.iter().find(|shape| shape.name == name).or_else(only)
 }
 
 impl Shape {
     /// Name, dimensions and type of every tensor of a model with this many layers, in file order.
-    pub(super) fn tensors(&self, layers: u32, quant: Quant) -> Vec<(String, Vec<u64>, TensorType)> {
+    pub fn tensors(&self, layers: u32, quant: Quant) -> Vec<(String, Vec<u64>, TensorType)> {
         let [hidden, ffn, vocab] = [self.hidden, self.ffn, self.vocab].map(u64::from);
         let q = u64::from(self.heads * self.head_dim);
         let kv = u64::from(self.kv_heads * self.head_dim);
@@ -100,5 +105,21 @@ impl Shape {
             out.push(("output.weight".into(), vec![hidden, vocab], high));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_has_a_name_and_a_short_one() {
+        let found = |name| shape(name).map(|shape| shape.name);
+        assert!(SHAPES.iter().all(|shape| found(shape.name) == Some(shape.name)));
+        assert_eq!(
+            [found("7b"), found("1.5b"), found("tied")],
+            [Some("qwen2.5-7b"), Some("qwen2.5-1.5b"), Some("tiny-tied")]
+        );
+        assert_eq!([found("5b"), found(""), found("b"), found("9b")], [None; 4]);
     }
 }
