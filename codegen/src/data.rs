@@ -17,6 +17,29 @@ pub fn bytes(kernel: &Kernel, buffer: usize, ints: &[i32]) -> Result<u64, String
     Ok(bytes)
 }
 
+/// Whether what a kernel has written is what it must be, byte for byte; else the first number that differs.
+pub fn compare(kernel: &Kernel, expected: &[Vec<u8>], given: &[Vec<u8>]) -> Result<(), String> {
+    let written = kernel.buffers.iter().zip(expected).zip(given).filter(|((buffer, _), _)| buffer.written);
+    for ((buffer, expected), given) in written {
+        if expected.len() != given.len() {
+            return Err(format!("`{}` has {} bytes, must have {}", buffer.name, given.len(), expected.len()));
+        }
+        let Some(at) = expected.iter().zip(given).position(|(x, y)| x != y) else { continue };
+        let size = buffer.scalar.map_or(1, Scalar::bytes);
+        let number = at / size * size..at / size * size + size;
+        let bits = |bytes: &[u8]| bytes[number.clone()].iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
+        return Err(format!(
+            "number {} of `{}` ({}) is 0x{}, must be 0x{}",
+            at / size,
+            buffer.name,
+            buffer.elem,
+            bits(given),
+            bits(expected)
+        ));
+    }
+    Ok(())
+}
+
 /// Makes random buffers for the kernels of some sources.
 pub struct Filler {
     program: Program,

@@ -17,7 +17,7 @@ pub const FILE: &str = "fused.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
-    /// The kernel that writes. It has the schedule that `cuda.json` has for the same `most`.
+    /// The kernel that writes. It has the schedule that is listed for the same `most`.
     pub producer: String,
     /// Sizes of the producer up to which the two are one launch.
     #[serde(default)]
@@ -71,12 +71,19 @@ impl Library {
 
     /// A pair lowered to one function.
     pub fn fuse(&self, pair: Pair) -> Result<Fused<'_>, LibraryError> {
-        let failed = |what: String| LibraryError(format!("schedules/{FILE}: {what}"));
-        let kernels = [self.kernel(&pair.producer)?, self.kernel(&pair.consumer)?];
         let schedules = self.schedule(&pair.producer, Target::Cuda)?;
         let schedule = schedules.iter().find(|schedule| schedule.most == pair.most).ok_or_else(|| {
-            failed(format!("schedules/cuda.json has no schedule of `{}` for the sizes {:?}", pair.producer, pair.most))
+            let (file, Pair { producer, most, .. }) = (Target::Cuda.schedule_file(), &pair);
+            let what = format!("schedules/{file} has no schedule of `{producer}` for the sizes {most:?}");
+            LibraryError(format!("schedules/{FILE}: {what}"))
         })?;
+        self.fuse_under(pair, schedule)
+    }
+
+    /// A pair lowered to one function, with this schedule of the producer.
+    pub fn fuse_under(&self, pair: Pair, schedule: &Schedule) -> Result<Fused<'_>, LibraryError> {
+        let failed = |what: String| LibraryError(format!("schedules/{FILE}: {what}"));
+        let kernels = [self.kernel(&pair.producer)?, self.kernel(&pair.consumer)?];
         let buffer = |kernel: &Kernel, name: &String| {
             let missing = || failed(format!("`{}` has no buffer `{name}`", kernel.name));
             kernel.buffers.iter().position(|b| b.name == *name).ok_or_else(missing)
@@ -87,7 +94,7 @@ impl Library {
         // Weights lie in memory once, for a kernel by itself and here.
         let alone = self.schedule(&pair.consumer, Target::Cuda)?;
         if alone.iter().any(|schedule| schedule.layout != pair.schedule.layout) {
-            return Err(failed(format!("`{}` has other layouts in schedules/cuda.json", pair.consumer)));
+            return Err(failed(format!("`{}` has other layouts in {}", pair.consumer, Target::Cuda.schedule_file())));
         }
         let func = fuse(&pair.name(), producer, consumer, edge).map_err(|e| failed(e.to_string()))?;
         Ok(Fused { threads: schedule.threads, kernels, edge, func, pair })

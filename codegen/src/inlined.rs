@@ -1,5 +1,5 @@
 //! Kernels that CUDA computes where another one reads them: `schedules/inlined.json` of a folder lists them. Each is a kernel of
-//! its own, with its schedules in `schedules/cuda.json`.
+//! its own, with its schedules in the file of [`Target::Cuda`].
 use crate::ir::Kernel;
 use crate::ir::inline;
 use crate::library::{Library, LibraryError};
@@ -80,7 +80,7 @@ impl Library {
                 if own.iter().any(|schedule| schedule.layout.get(&buffer.name) != wanted) {
                     let (buffer, from) = (&buffer.name, &from.name);
                     let what = format!("`{name}` wants `{buffer}` in another layout than `{from}` by itself");
-                    return Err(LibraryError(format!("schedules/cuda.json: {what}")));
+                    return Err(LibraryError(format!("schedules/{}: {what}", Target::Cuda.schedule_file())));
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! types, integer ranges, bounds and the absence of races, and makes the algorithm IR ([`ir`]), whose interpreter
 //! ([`ir::interp`]) is the definition of the language. A schedule ([`schedule`]) places a kernel on a machine: lowering
 //! ([`lower`]) gives the loop IR ([`loop_ir`]), which is printed as Rust for an instruction set ([`cpu`]) or as CUDA C++
-//! ([`cuda`]); what the GPU's compiler ([`nvrtc`]) makes of that is audited ([`audit`]) and measured ([`inspect`]). Every schedule and every target gives
+//! ([`cuda`]); what the GPU's compiler ([`nvrtc`]) makes of that is audited ([`audit`]), described ([`inspect`]) and tuned ([`tune`]). Every schedule and every target gives
 //! the bits that the interpreter gives.
 //!
 //! ```
@@ -40,6 +40,7 @@ pub mod data;
 pub mod diagnostic;
 pub mod float;
 pub mod fused;
+pub mod gpu;
 pub mod inlined;
 pub mod inspect;
 pub mod instructions;
@@ -59,6 +60,7 @@ pub mod syntax;
 pub mod table;
 pub mod target;
 pub mod text;
+pub mod tune;
 
 use diagnostic::{Diagnostic, Source};
 

@@ -55,9 +55,9 @@ impl Library {
         })
     }
 
-    /// The schedules of `schedules/TARGET.json`, by kernel: one, or a list of which the last is for all sizes.
+    /// The schedules of a target's file, by kernel: one, or a list of which the last is for all sizes.
     pub fn schedules(&self, target: Target) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
-        let path = self.schedule_file(&format!("{target}.json"));
+        let path = self.schedule_file(&target.schedule_file());
         let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
         let entries: BTreeMap<String, Value> =
             serde_json::from_str(&read(&path)?).map_err(|e| failed(e.to_string()))?;
@@ -74,7 +74,7 @@ impl Library {
     }
 
     /// A file with schedules.
-    fn schedule_file(&self, name: &str) -> PathBuf {
+    pub fn schedule_file(&self, name: &str) -> PathBuf {
         self.folder.join("schedules").join(name)
     }
 
@@ -89,14 +89,14 @@ impl Library {
 
     /// The schedules of one kernel, at least one.
     pub fn schedule(&self, kernel: &str, target: Target) -> Result<Vec<Schedule>, LibraryError> {
-        let missing = LibraryError(format!("schedules/{target}.json has no schedule for `{kernel}`"));
+        let missing = LibraryError(format!("schedules/{} has no schedule for `{kernel}`", target.schedule_file()));
         self.schedules(target)?.remove(kernel).ok_or(missing)
     }
 
     /// A kernel on a target: what each of its schedules makes of it.
     pub fn lowered(&self, kernel: &Kernel, target: Target) -> Result<Vec<(Schedule, Func)>, LibraryError> {
         let lower = |schedule: Schedule| {
-            let failed = |e| LibraryError(format!("schedules/{target}.json: {e}"));
+            let failed = |e| LibraryError(format!("schedules/{}: {e}", target.schedule_file()));
             let func = target.lower(kernel, &schedule).map_err(failed)?;
             Ok((schedule, func))
         };

@@ -2,7 +2,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{Failure, build, check, doctor, emit, explain, inspect, list, run};
+use commands::{Failure, build, check, doctor, emit, explain, inspect, list, run, tune};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,10 +12,12 @@ Exit codes:
   0  ok
   1  failure: errors in kernels, an illegal schedule, a fault, an unreadable file, a missing compiler, a refused audit
   2  usage: an unknown command, option or value
+  3  tune --check: a shipped schedule is beaten by more than 10 %
+  4  tune: a schedule gave other bits
 
 Environment:
   KGEN_KERNELS  the kernels folder, where --kernels is not given
-  KGEN_CACHE    the folder of compiled CUDA kernels [default: $XDG_CACHE_HOME/kgen, else ~/.cache/kgen]
+  KGEN_CACHE    the folder of compiled CUDA kernels and of what was tuned [default: $XDG_CACHE_HOME/kgen, else ~/.cache/kgen]
   CUDA_HOME     a CUDA toolkit, where NVRTC is looked for after the library path
   NO_COLOR      no colours, also where errors go to a terminal";
 
@@ -44,6 +46,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Run a kernel on given data with an interpreter
     Run(run::Args),
+    /// Look for faster schedules: candidates are compiled, compared bit for bit, and timed
+    Tune(tune::Args),
     /// Explain an error code, or list all of them
     Explain(explain::Args),
     /// Say what this machine has for compiling and running kernels, what is missing, and how to get it
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(args, &folder),
         Command::Inspect(args) => inspect::run(args, &folder, &mut out),
         Command::Run(args) => run::run(args, &folder, &mut out),
+        Command::Tune(args) => tune::run(args, &folder, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
     };
@@ -82,6 +87,10 @@ fn report(failure: Failure) -> ExitCode {
         Failure::Failed(message) => {
             say(&format!("error: {message}\n"));
             ExitCode::FAILURE
+        }
+        Failure::Found(code, message) => {
+            say(&format!("error: {message}\n"));
+            ExitCode::from(code)
         }
         Failure::Diagnosed(text) => {
             say(&text);

@@ -152,7 +152,7 @@ fn kernel_on_cuda(
     func: &Func,
     places: &Places,
 ) -> Result<TokenStream, LibraryError> {
-    let illegal = |e: Illegal| LibraryError(format!("schedules/cuda.json: {e}"));
+    let illegal = |e: Illegal| LibraryError(format!("schedules/{}: {e}", Target::Cuda.schedule_file()));
     let fits = sizes(kernel, &schedule.most)?;
     cuda_entry(func, schedule.threads, &fits, &Allowed::of(kernel, places), places).map_err(illegal)
 }

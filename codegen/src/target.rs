@@ -6,6 +6,7 @@ use crate::instructions::{INSTRUCTIONS, Instruction};
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
 use crate::lower::lower;
+use crate::nvrtc::MEASURED;
 use crate::places::Places;
 use crate::schedule::Schedule;
 use std::fmt;
@@ -23,6 +24,14 @@ impl Target {
     /// Every target.
     pub const ALL: [Target; 4] =
         [Target::Cpu(Isa::Scalar), Target::Cpu(Isa::Avx2), Target::Cpu(Isa::Avx512), Target::Cuda];
+
+    /// The file in a folder's `schedules/` that has those for this target.
+    pub fn schedule_file(self) -> String {
+        match self {
+            Target::Cpu(isa) => format!("{isa}.json"),
+            Target::Cuda => format!("{MEASURED}.json"),
+        }
+    }
 
     /// Numbers of lanes that a function can have.
     pub fn widths(self) -> &'static [usize] {

@@ -74,14 +74,14 @@ fn sources_need_no_compiler() {
     let files = files(&out);
     let expected =
         ["cuda/bias.cu", "cuda/rope_neox.cu", "manifest.json", "rust/avx2.rs", "rust/avx512.rs", "rust/scalar.rs"];
-    let schedules = ["schedules/avx2.json", "schedules/avx512.json", "schedules/cuda.json", "schedules/scalar.json"];
+    let schedules = ["schedules/avx2.json", "schedules/avx512.json", "schedules/scalar.json", "schedules/sm_90.json"];
     assert_eq!(files.keys().map(String::as_str).collect::<Vec<_>>(), [&expected[..], &schedules[..]].concat());
     let manifest = manifest(&files);
     assert_eq!((&manifest["nvrtc"], &manifest["kernels"]), (&Value::Null, &serde_json::json!(["bias", "rope_neox"])));
     let text = |path: &str| String::from_utf8(files[path].clone()).expect("UTF-8");
     assert!(text("rust/avx2.rs").contains("fn rope_neox") && !text("rust/avx2.rs").contains("fn rmsnorm"));
     assert!(text("cuda/rope_neox.cu").contains("\"/kgen/kernels/rope.rs\"\n"), "{}", text("cuda/rope_neox.cu"));
-    assert!(text("schedules/cuda.json").contains("\"split\""));
+    assert!(text("schedules/sm_90.json").contains("\"split\""));
     assert_eq!(names(out.parent().expect("it has one")), std::slice::from_ref(&out), "nothing is left beside it");
 }
 

@@ -378,7 +378,7 @@ fn a_list_of_pairs_that_is_wrong_is_refused_with_a_reason() {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
     write("kernels/all.rs", &text(8, 32));
     write(
-        "schedules/cuda.json",
+        "schedules/sm_90.json",
         r#"{"plain": [{"most": {"T": 1}, "width": 4, "split": ["t", "h"]}, {"width": 4, "split": ["t"]}],
             "blocks": {"width": 4, "split": ["t"]}}"#,
     );

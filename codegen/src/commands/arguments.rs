@@ -2,7 +2,7 @@
 use super::Failure;
 use kgen::data::{Filler, bytes};
 use kgen::diagnostic::Source;
-use kgen::ir::{BinOp, Buffer, Expr, Kernel, Kind, Scalar, Ty, Var, interp};
+use kgen::ir::{Buffer, Kernel, Scalar, Ty, Var, interp};
 use kgen::random::Random;
 use kgen::{float, text};
 use std::str::FromStr;
@@ -89,19 +89,10 @@ pub fn integers(kernel: &Kernel, option: &str, given: &[Named]) -> Result<Vec<i3
 
 /// Refuses sizes that a launch would refuse.
 pub fn check_requires(kernel: &Kernel, ints: &[i32]) -> Result<(), Failure> {
-    for (condition, text) in &kernel.requires {
-        if !holds(kernel, condition, ints).map_err(Failure::Failed)? {
-            return Err(Failure::Failed(format!("{} requires {text}", kernel.name)));
-        }
+    match interp::unmet(kernel, ints).map_err(Failure::Failed)? {
+        Some(condition) => Err(Failure::Failed(format!("{} requires {condition}", kernel.name))),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-/// A condition compares two sizes.
-fn holds(kernel: &Kernel, condition: &Expr, ints: &[i32]) -> Result<bool, String> {
-    let Kind::Binary(op, a, b) = &condition.kind else { return Err("a condition is a comparison".into()) };
-    let (a, b) = (interp::size(kernel, a, ints)?, interp::size(kernel, b, ints)?);
-    Ok(if *op == BinOp::Lt { a < b } else { a <= b })
 }
 
 /// Names of the dims and the integer scalars.

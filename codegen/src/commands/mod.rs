@@ -7,6 +7,7 @@ pub mod explain;
 pub mod inspect;
 pub mod list;
 pub mod run;
+pub mod tune;
 
 mod arguments;
 mod units;
@@ -32,6 +33,8 @@ pub enum Failure {
     Failed(String),
     /// The same, in a text that is complete as it is.
     Diagnosed(String),
+    /// It was done, and what it found has an exit code of its own.
+    Found(u8, String),
     /// Standard output cannot be written.
     Output(io::Error),
 }

@@ -1,7 +1,7 @@
 //! The CUDA code of kernels: a unit for each schedule of a kernel, and one for each pair that is one launch.
 use super::{Failure, audited};
 use kgen::audit::Allowed;
-use kgen::fused::Fused;
+use kgen::fused::{self, Fused};
 use kgen::inlined::Inlined;
 use kgen::ir::Kernel;
 use kgen::library::Library;
@@ -76,7 +76,8 @@ impl<'l> Chosen<'l> {
         for kernel in &self.kernels {
             for (schedule, func) in library.lowered(kernel, Target::Cuda)? {
                 let (threads, most) = (schedule.threads, schedule.most);
-                let source = kgen::cuda::emit(&func, threads, &places).map_err(illegal(Target::Cuda))?;
+                let source =
+                    kgen::cuda::emit(&func, threads, &places).map_err(illegal(Target::Cuda.schedule_file()))?;
                 units.push(Unit {
                     source,
                     allowed: Allowed::of(kernel, &places),
@@ -87,7 +88,7 @@ impl<'l> Chosen<'l> {
             }
         }
         for f in &self.fused {
-            let source = kgen::cuda::emit(&f.func, f.threads, &places).map_err(illegal("fused"))?;
+            let source = kgen::cuda::emit(&f.func, f.threads, &places).map_err(illegal(fused::FILE))?;
             let (of, most) = (f.pair.name(), f.pair.most.clone());
             units.push(Unit { source, allowed: f.allowed(&places), of, most, threads: f.threads });
         }
@@ -96,6 +97,6 @@ impl<'l> Chosen<'l> {
 }
 
 /// A failure that names the file of the schedules.
-pub fn illegal<E: Display>(target: impl Display) -> impl Fn(E) -> Failure {
-    move |e| Failure::Failed(format!("schedules/{target}.json: {e}"))
+pub fn illegal<E: Display>(file: impl Display) -> impl Fn(E) -> Failure {
+    move |e| Failure::Failed(format!("schedules/{file}: {e}"))
 }

@@ -53,7 +53,12 @@ impl Operations {
         Operation::ALL.into_iter().zip(self.floats).filter(|(_, n)| *n > 0)
     }
 
-    fn all(&self) -> impl Iterator<Item = u64> {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.each().fold(0, u64::saturating_add)
+    }
+
+    fn each(&self) -> impl Iterator<Item = u64> {
         [self.byte_products, self.products].into_iter().chain(self.floats)
     }
 
@@ -104,7 +109,7 @@ pub fn count(kernel: &Kernel, ints: &[i32]) -> Result<Counts, String> {
         let bytes = touched.elements().saturating_mul(buffer.elem_bytes as u64).min(all_bytes);
         buffers.push(Touched { name: buffer.name.clone(), written: buffer.written, bytes, all_bytes });
     }
-    let counts = buffers.iter().map(|b| b.all_bytes).chain(operations.all());
+    let counts = buffers.iter().map(|b| b.all_bytes).chain(operations.each());
     if counts.max() == Some(u64::MAX) {
         return Err(format!("`{}`: these sizes are too large to count", kernel.name));
     }

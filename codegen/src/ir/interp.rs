@@ -61,6 +61,20 @@ pub fn run(kernel: &Kernel, ints: &[i32], floats: &[f32], buffers: &mut [Vec<u8>
     m.stmts(&kernel.body)
 }
 
+/// The first precondition that does not hold for these dims and integer scalars.
+pub fn unmet<'k>(kernel: &'k Kernel, ints: &[i32]) -> Result<Option<&'k str>, String> {
+    let mut m = Machine { kernel, vars: vec![None; kernel.vars.len()], buffers: &mut [] };
+    for (var, value) in kernel.dims.iter().chain(&kernel.scalars).zip(ints) {
+        m.set(*var, Value::Int(*value))?;
+    }
+    for (cond, text) in &kernel.requires {
+        if !m.eval(cond)?.bool() {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
 /// Evaluates an expression over dims and integer scalars, as a shape.
 pub fn size(kernel: &Kernel, e: &Expr, ints: &[i32]) -> Result<i32, String> {
     let mut m = Machine { kernel, vars: vec![None; kernel.vars.len()], buffers: &mut [] };

@@ -8,7 +8,7 @@ mod parallel;
 pub use cache::Cache;
 pub use find::{INSTALL, NotFound, OLDEST};
 pub use library::{Nvrtc, Version};
-pub use options::{Arch, OPTIONS, REPORT, UnknownArch};
+pub use options::{Arch, MEASURED, OPTIONS, REPORT, UnknownArch};
 pub use parallel::by_all_threads;
 
 /// What a kernel compiles to.

@@ -18,6 +18,9 @@ pub const REPORT: &str = "--ptxas-options=-v";
 /// Beginnings of options that change no result.
 const HARMLESS: [&str; 6] = ["-D", "--define-macro=", "-I", "--include-path=", "--maxrregcount=", "-maxrregcount="];
 
+/// The architecture whose schedules are measured: a folder of kernels has them in `schedules/sm_90.json`.
+pub const MEASURED: &str = "sm_90";
+
 /// An architecture with machine code of its own, as `sm_90` or `sm_90a`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arch {
@@ -39,6 +42,12 @@ impl Arch {
     /// Whether a launch can start while the one before it is still at work: kernels are then to wait for it by themselves.
     pub fn overlaps_launches(&self) -> bool {
         self.number >= 90
+    }
+
+    /// The architecture whose schedules it uses: one that has none of its own takes those of [`MEASURED`], which are legal
+    /// everywhere and give equal bits, but may not be the fastest.
+    pub fn schedules(&self) -> &'static str {
+        MEASURED
     }
 
     /// The number, as 90.

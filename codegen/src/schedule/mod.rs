@@ -1,5 +1,6 @@
 //! Schedules: how a kernel is placed on a machine. Data, not code; no schedule can change a bit of a result.
 mod draw;
+pub mod file;
 
 pub use draw::draw;
 

@@ -2,7 +2,7 @@
 use crate::generate;
 use crate::tape::{Recording, Tape};
 use kgen::diagnostic::{Source, render};
-use kgen::ir::{Kernel, Scalar, interp};
+use kgen::ir::{Kernel, interp};
 use kgen::loop_ir::{self, Func};
 use kgen::places::Places;
 use kgen::random::Random;
@@ -129,23 +129,7 @@ impl Case {
 
     /// Whether the outputs are the bits that the interpreter gave; else the first number that differs.
     pub fn compare(&self, expected: &[Vec<u8>], given: &[Vec<u8>]) -> Checked<()> {
-        let written = self.kernel.buffers.iter().zip(expected).zip(given).filter(|((buffer, _), _)| buffer.written);
-        for ((buffer, expected), given) in written {
-            let Some(at) = expected.iter().zip(given).position(|(x, y)| x != y) else { continue };
-            let size = buffer.scalar.map_or(1, Scalar::bytes);
-            let number = at / size * size..at / size * size + size;
-            let bits =
-                |bytes: &[u8]| bytes[number.clone()].iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
-            return Err(format!(
-                "number {} of `{}` ({}) is 0x{}, must be 0x{}",
-                at / size,
-                buffer.name,
-                buffer.elem,
-                bits(given),
-                bits(expected)
-            ));
-        }
-        Ok(())
+        data::compare(&self.kernel, expected, given)
     }
 
     /// The case in full, for a message.

@@ -1,13 +1,11 @@
 //! Random kernels through CUDA: many in one translation unit, compiled by NVRTC, audited, and where there is a GPU run and
 //! compared with the interpreter. This needs no source tree, so that the test's binary can be taken to a machine with a GPU.
-mod gpu;
-
 use crate::case::{Case, Checked};
 use crate::run::{first_seed, guarded, on_all_cores};
 use crate::shrink::shrink;
-use gpu::{Gpu, Module};
 use kgen::audit::{Allowed, audit};
 use kgen::cuda::{self, Source};
+use kgen::gpu::{self, Gpu, Module};
 use kgen::loop_ir::Func;
 use kgen::nvrtc::{Arch, Compiler};
 use kgen::target::Target;
@@ -18,6 +16,9 @@ const BATCH: u64 = 20;
 
 /// Failures that are shown before a run gives up.
 const SHOWN: usize = 3;
+
+/// CTAs of a launch: few, so that groups take several work items in turn.
+const MOST_CTAS: usize = 2;
 
 /// What is compiled for where there is no GPU.
 const ARCH: &str = "sm_90";
@@ -34,7 +35,6 @@ pub struct Machine {
 /// A kernel with a schedule for CUDA, as CUDA C++.
 struct Written {
     func: Func,
-    threads: usize,
     source: Source,
 }
 
@@ -43,7 +43,7 @@ impl Machine {
     pub fn find() -> Checked<Machine> {
         let compiler = Compiler::with_cache(None);
         compiler.nvrtc().map_err(|e| e.to_string())?;
-        Ok(match Gpu::open() {
+        Ok(match Gpu::open(0) {
             Ok(gpu) => Machine { compiler, arch: gpu.arch.clone(), name: gpu.name.clone(), gpu: Some(gpu) },
             Err(e) => {
                 let arch = ARCH.parse().map_err(|e: kgen::nvrtc::UnknownArch| e.to_string())?;
@@ -109,11 +109,12 @@ impl Machine {
             format!("the audit refuses the code: {}", shown.join("; "))
         })?;
         let Some(gpu) = &self.gpu else { return Ok(()) };
-        gpu.enter()?;
-        let module = Module::load(&compiled.cubin)?;
+        gpu.enter().map_err(|e| e.to_string())?;
+        let module = Module::load(&compiled.cubin).map_err(|e| e.to_string())?;
         for (case, written) in cases.iter().zip(&written) {
-            let kernel = (&written.source, &written.func, written.threads);
-            let given = module.run(kernel, (&case.ints, &case.floats), &case.packed(&written.func))?;
+            let (kernel, scalars) = ((&written.source, &written.func), (&case.ints[..], &case.floats[..]));
+            let given = gpu::run(gpu, &module, kernel, scalars, &case.packed(&written.func), MOST_CTAS);
+            let given = given.map_err(|e| e.to_string())?;
             case.compare(&case.meaning()?, &given).map_err(|e| format!("on the GPU: {e}"))?;
         }
         Ok(())
@@ -124,7 +125,7 @@ fn write(case: &Case) -> Checked<Written> {
     let [(_, schedule)] = &case.schedules[..] else { return Err("a case for CUDA has one schedule".into()) };
     let func = case.lowered(schedule)?;
     let source = cuda::emit(&func, schedule.threads, &case.places).map_err(|e| e.to_string())?;
-    Ok(Written { func, threads: schedule.threads, source })
+    Ok(Written { func, source })
 }
 
 /// One translation unit: what all begin with, once, and the kernels.

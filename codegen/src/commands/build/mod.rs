@@ -51,7 +51,10 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
         files.add(format!("cuda/{}.cu", unit.source.entry), unit.source.text());
     }
     for target in Target::ALL {
-        files.add(format!("schedules/{target}.json"), schedules(&library, &chosen.kernels_on(target), target)?);
+        files.add(
+            format!("schedules/{}", target.schedule_file()),
+            schedules(&library, &chosen.kernels_on(target), target)?,
+        );
     }
     if !inlined.is_empty() {
         let specs: Vec<&Spec> = inlined.iter().map(|inlined| &inlined.spec).collect();
@@ -90,7 +93,7 @@ fn rust(library: &Library, kernels: &[&Kernel], isa: Isa) -> Result<String, Fail
     for kernel in kernels {
         funcs.extend(library.lowered(kernel, Target::Cpu(isa))?.into_iter().map(|(_, func)| func));
     }
-    let module = cpu::module(&funcs, isa).map_err(illegal(isa))?;
+    let module = cpu::module(&funcs, isa).map_err(illegal(Target::Cpu(isa).schedule_file()))?;
     cpu::format(module).map_err(|e| Failure::Failed(format!("the generated code is no Rust: {e}")))
 }
 

@@ -5,17 +5,10 @@ use super::{
     driver::{DeviceMemory, Module, Stream},
 };
 use crate::exec::ReadRate;
+use kgen::gpu::read_rate::{BYTES, CTA_BYTES, ENTRY, SOURCE, THREADS};
 use kgen::nvrtc::Compiler;
 use std::time::Instant;
 
-/// The kernel. It has integers alone and computes nothing that anybody looks at, so there is nothing to audit.
-const SOURCE: &str = include_str!("read_rate.cu");
-const ENTRY: &str = "read_all";
-/// Bytes that are read: several times what a GPU's caches have.
-const BYTES: usize = 1 << 30;
-/// Bytes that a CTA of the kernel reads: each thread eight times 16.
-const CTA_BYTES: usize = THREADS as usize * 128;
-const THREADS: u32 = 256;
 /// How often it is measured, and how much work is put on the stream each time: enough that starting it does not count.
 const ROUNDS: usize = 4;
 const PER_ROUND: usize = 8;
@@ -29,7 +22,7 @@ pub fn read_rate(gpu: &Gpu, stream: &Stream) -> Result<ReadRate, CudaError> {
     stream.zero(&memory)?;
     let read = || {
         let mut values = [memory.address(), (BYTES / 16) as u64, sum.address()];
-        let shape = ((BYTES / CTA_BYTES) as u32, THREADS, 0);
+        let shape = ((BYTES / CTA_BYTES) as u32, THREADS as u32, 0);
         // SAFETY: the kernel takes these three, reads the memory's bytes, and may write 4 to the other; both outlive the work.
         let started = unsafe { stream.launch(module.function, shape, &mut values) };
         started.map_err(|error| CudaError::call("reading memory", error))

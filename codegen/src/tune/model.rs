@@ -1,0 +1,222 @@
+//! Which kernels a step of a model needs, at which sizes, and how often: what schedules are tuned for.
+//!
+//! The plan of `apr` is what runs; a test compares it with this.
+use gguf::{Gguf, ModelError, Quant, Shape, TensorType};
+use std::path::Path;
+
+/// The most of anything that is counted in a file.
+const MOST: u64 = 1 << 17;
+
+/// The sizes of a decoder.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Of the shape, or of the file.
+    pub name: String,
+    layers: u32,
+    hidden: u64,
+    heads: u64,
+    kv_heads: u64,
+    head_dim: u64,
+    tensors: Vec<Tensor>,
+}
+
+/// A tensor of a model.
+#[derive(Clone, Debug)]
+struct Tensor {
+    name: String,
+    dims: Vec<u64>,
+    ty: TensorType,
+}
+
+/// What a step computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Tokens at once; the logits of the last are wanted.
+    pub tokens: u64,
+    /// Tokens before them.
+    pub position: u64,
+}
+
+/// A kernel at some sizes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Its name.
+    pub kernel: String,
+    /// Dims and integer scalars by name.
+    pub sizes: Vec<(&'static str, u64)>,
+    /// How often a step needs it at these.
+    pub times: u64,
+}
+
+impl Model {
+    /// A model of a known shape, with matrices in this mixture.
+    pub fn of_shape(shape: &Shape, quant: Quant) -> Model {
+        let tensors = shape.tensors(shape.layers, quant).into_iter();
+        let [hidden, heads, kv_heads, head_dim] =
+            [shape.hidden, shape.heads, shape.kv_heads, shape.head_dim].map(u64::from);
+        Model {
+            name: shape.name.into(),
+            layers: shape.layers,
+            hidden,
+            heads,
+            kv_heads,
+            head_dim,
+            tensors: tensors.map(|(name, dims, ty)| Tensor { name, dims, ty }).collect(),
+        }
+    }
+
+    /// The model in a file. Its weights are not read.
+    pub fn open(path: &Path) -> Result<Model, ModelError> {
+        let gguf = Gguf::open(path)?;
+        let metadata = gguf.metadata();
+        let architecture = metadata.opt_str("general.architecture")?.unwrap_or_default().to_string();
+        let number = |key: &str| -> Result<Option<u64>, ModelError> {
+            let key = format!("{architecture}.{key}");
+            match metadata.opt_u64(&key)? {
+                Some(n) if !(1..=MOST).contains(&n) => {
+                    Err(ModelError::metadata(&key, format!("{n} is not from 1 to {MOST}")))
+                }
+                n => Ok(n),
+            }
+        };
+        let needed = |key: &str| {
+            let missing = || ModelError::metadata(&format!("{architecture}.{key}"), "the key is missing");
+            number(key)?.ok_or_else(missing)
+        };
+        let (hidden, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let tensors = gguf.tensors().map(|t| Tensor { name: t.name.into(), dims: t.dims.to_vec(), ty: t.ty });
+        Ok(Model {
+            name,
+            layers: needed("block_count")? as u32,
+            hidden,
+            heads,
+            kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim: number("attention.key_length")?.unwrap_or((hidden / heads).max(1)),
+            tensors: tensors.collect(),
+        })
+    }
+
+    /// What a token needs that is generated at a position, and one of a prompt of so many tokens at once; and how often.
+    pub fn token(&self, position: u64, prompt: u64) -> Vec<(Need, f64)> {
+        let generated = Step { tokens: 1, position };
+        let prompt = Step { tokens: prompt, position: 0 };
+        let weighted =
+            |step: Step| self.needs(step).into_iter().map(move |need| (need.times as f64 / step.tokens as f64, need));
+        weighted(generated).chain(weighted(prompt)).map(|(weight, need)| (need, weight)).collect()
+    }
+
+    /// What a step needs: kernels that compute one operation each, and those that compute several where there is one token.
+    pub fn needs(&self, step: Step) -> Vec<Need> {
+        let mut needs = Needs::default();
+        let last = Step { tokens: 1, ..step };
+        if let Some(table) = self.tensor("token_embd.weight") {
+            let (kernel, row) = (instance(table, "embed", "embed_row"), row(table));
+            needs.add(kernel, &[("T", step.tokens), ("V", rows(table)), row], 1);
+        }
+        for layer in 0..self.layers {
+            self.layer(&format!("blk.{layer}."), step, &mut needs);
+        }
+        needs.add("rmsnorm", &[("T", 1), ("K", self.hidden)], 1);
+        if let Some(output) = self.tensor("output.weight").or_else(|| self.tensor("token_embd.weight")) {
+            needs.quantized(&[output], last);
+            needs.product(output, "", last);
+            needs.add("argmax", &[("T", 1), ("N", rows(output))], 1);
+        }
+        needs.0
+    }
+
+    fn layer(&self, layer: &str, step: Step, needs: &mut Needs) {
+        let of = |role: &str| self.tensor(&format!("{layer}{role}"));
+        let weights = |roles: &[&str]| roles.iter().filter_map(|role| of(role)).collect::<Vec<_>>();
+        let (t, end) = (("T", step.tokens), step.position + step.tokens);
+        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        needs.add("rmsnorm", &[t, ("K", self.hidden)], 2);
+        needs.add("add", &[t, ("N", self.hidden)], 2);
+        let inputs = weights(&["attn_q.weight", "attn_k.weight", "attn_v.weight"]);
+        needs.quantized(&inputs, step);
+        let biased = of("attn_q.bias").is_some();
+        inputs.iter().for_each(|weight| needs.product(weight, if biased { "bias" } else { "" }, step));
+        for (heads, width, biases) in [(self.heads, q, 1), (self.kv_heads, kv, 2)] {
+            if biased {
+                needs.add("bias", &[t, ("N", width)], biases);
+            }
+            let (pairs, position) = (("P", self.head_dim / 2), ("pos", step.position));
+            needs.add("rope_neox", &[t, ("H", heads), pairs, ("C", end), position], 1);
+        }
+        let cache = [("C", end.div_ceil(64)), ("pos", step.position)];
+        let heads = ("G", self.kv_heads);
+        needs.add(format!("kv_write_{}", self.head_dim), &[&[t, heads][..], &cache].concat(), 1);
+        let of_group = ("R", self.heads / self.kv_heads);
+        needs.add(format!("attention_{}", self.head_dim), &[&[t, heads, of_group][..], &cache].concat(), 1);
+        for role in ["attn_output.weight", "ffn_down.weight"] {
+            needs.quantized(&weights(&[role]), step);
+            weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
+        }
+        let inner = weights(&["ffn_gate.weight", "ffn_up.weight"]);
+        needs.quantized(&inner, step);
+        inner.iter().for_each(|weight| needs.product(weight, "", step));
+        if let [gate, up] = inner[..] {
+            needs.add("swiglu", &[t, ("N", rows(gate))], 1);
+            if gate.ty == up.ty && gate.ty.is_quantized() && step.tokens == 1 {
+                needs.add(instance(gate, "gate_up", ""), &[t, ("N", rows(gate)), row(gate)], 1);
+            }
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+}
+
+/// Elements of a row.
+fn width(weight: &Tensor) -> u64 {
+    weight.dims.first().copied().unwrap_or(1)
+}
+
+fn rows(weight: &Tensor) -> u64 {
+    weight.dims.iter().skip(1).product()
+}
+
+/// The extent of a row: blocks, or numbers.
+fn row(weight: &Tensor) -> (&'static str, u64) {
+    if weight.ty.is_quantized() { ("B", width(weight) / weight.ty.block_elements()) } else { ("K", width(weight)) }
+}
+
+/// The instance of a kernel for the type of a weight: of `blocks` for quantized ones, of `numbers` for others.
+fn instance(weight: &Tensor, blocks: &str, numbers: &str) -> String {
+    let name = if weight.ty.is_quantized() { blocks } else { numbers };
+    format!("{name}_{}", weight.ty.name().replace('_', "").to_lowercase())
+}
+
+/// The kernels, each with its sizes once.
+#[derive(Default)]
+struct Needs(Vec<Need>);
+
+impl Needs {
+    fn add(&mut self, kernel: impl Into<String>, sizes: &[(&'static str, u64)], times: u64) {
+        let kernel = kernel.into();
+        match self.0.iter_mut().find(|need| need.kernel == kernel && need.sizes == sizes) {
+            Some(need) => need.times += times,
+            None => self.0.push(Need { kernel, sizes: sizes.to_vec(), times }),
+        }
+    }
+
+    /// The activations that all of these weights are multiplied with, in blocks where one of them is.
+    fn quantized(&mut self, weights: &[&Tensor], step: Step) {
+        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
+            let blocks = ("B", width(weight) / weight.ty.block_elements());
+            self.add("quantize_q8k", &[("T", step.tokens), blocks], 1);
+        }
+    }
+
+    /// A product, and the kernel that computes it with the operation that follows it, where there is one.
+    fn product(&mut self, weight: &Tensor, then: &str, step: Step) {
+        let sizes = [("T", step.tokens), ("N", rows(weight)), row(weight)];
+        let kernel = instance(weight, "matvec", "matvec_float");
+        if !then.is_empty() && weight.ty.is_quantized() && step.tokens == 1 {
+            self.add(format!("{kernel}_{then}"), &sizes, 1);
+        }
+        self.add(kernel, &sizes, 1);
+    }
+}
