@@ -1,21 +1,20 @@
 //! Judges candidates of a task on a device: bits first, then time.
-use super::cases::{self, Case, at_sizes};
 use super::device::{Candidate, Device};
 use super::journal::{self, Entry, Journal, Verdict};
 use super::plant::Plant;
+use super::reference::{self, Reference};
 use super::search::Judge;
 use super::task::Task;
 use super::timing::Timing;
-use crate::data::{self, Filler};
 use crate::fused::Pair;
 use crate::library::Library;
 use crate::places::Places;
 use crate::schedule::Schedule;
 use crate::target::Target;
+use std::num::NonZero;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Cases that the loop IR's interpreter runs before a candidate is compiled: the smallest ones.
-const INTERPRETED: usize = 2;
 /// How often two schedules are measured by turns.
 const TURNS: usize = 3;
 
@@ -68,10 +67,7 @@ pub struct Bench<'t, D: Device> {
     /// Pairs that the task's schedule is a part of.
     pairs: Vec<Pair>,
     places: Places,
-    cases: Vec<(Case, D::Placed)>,
-    /// For each of the task's sizes: how often, where the inputs are, and the outputs of the shipped schedule.
-    sizes: Vec<(f64, D::Placed, Vec<Vec<u8>>)>,
-    shipped: D::Code,
+    reference: Reference<'t, D>,
     until: Instant,
     tally: Tally,
     best_us: f64,
@@ -100,59 +96,13 @@ impl<'t, D: Device> Bench<'t, D> {
     /// Brings the inputs to the device, and compares the shipped schedule's bits with the interpreter's.
     pub fn new(setting: Setting<'t, D>) -> Result<Bench<'t, D>, BenchError> {
         let Setting { library, task, device, journal, plant, budget, watch } = setting;
-        let name = task.name();
-        let failed = |e: String| BenchError::Failed(format!("{name}: {e}"));
-        let differs = |difference: String| BenchError::Shipped { task: name.clone(), difference };
-        let kernel = task.kernel;
-        let func = task.target.lower(kernel, &task.shipped).map_err(failed)?;
-        let shipped = Candidate { schedule: task.shipped.clone(), func };
-        let filler = Filler::new(&library.sources);
-        let small = cases::small(&filler, kernel, &task.shipped).map_err(failed)?;
-        small
-            .iter()
-            .take(INTERPRETED)
-            .try_for_each(|case| cases::interpreted(kernel, task.target, &shipped.func, case))
-            .map_err(differs)?;
-        let code = device.compile(kernel, &[&shipped]).pop().unwrap_or_else(|| Err("it was not compiled".into()));
-        let code = code.map_err(failed)?;
-        let place = |case: Case| {
-            let placed = device.place(kernel, &shipped.func, &case.inputs, false)?;
-            Ok((case, placed))
-        };
-        let cases = small.into_iter().map(place).collect::<Result<Vec<_>, String>>().map_err(failed)?;
-        for (case, placed) in &cases {
-            let given = device.run(&code, placed).map_err(differs)?;
-            let same = data::compare(kernel, &case.expected, &given);
-            at_sizes(&case.inputs.ints, same).map_err(differs)?;
-        }
-        let mut sizes = Vec::new();
-        for (number, (ints, times)) in task.sizes.iter().enumerate() {
-            let inputs = cases::inputs(&filler, kernel, ints, false, number as u64).map_err(failed)?;
-            let placed = device.place(kernel, &shipped.func, &inputs, true).map_err(failed)?;
-            let outputs = device.run(&code, &placed).map_err(differs)?;
-            sizes.push((*times, placed, outputs));
-        }
+        let reference = Reference::new(library, task, device)?;
         let pairs = if task.target == Target::Cuda { library.pairs() } else { Ok(Vec::new()) };
-        let mut pairs = pairs.map_err(|e| failed(e.to_string()))?;
-        pairs.retain(|pair| pair.producer == kernel.name && pair.most == task.shipped.most);
-        let until = Instant::now() + budget;
+        let mut pairs = pairs.map_err(|e| BenchError::Failed(e.to_string()))?;
+        pairs.retain(|pair| pair.producer == task.kernel.name && pair.most == task.shipped.most);
+        let (places, until) = (Places::new(&library.sources), Instant::now() + budget);
         let (tally, best_us) = (Tally::default(), f64::INFINITY);
-        Ok(Bench {
-            library,
-            task,
-            device,
-            journal,
-            plant,
-            pairs,
-            places: Places::new(&library.sources),
-            cases,
-            sizes,
-            shipped: code,
-            until,
-            tally,
-            best_us,
-            watch,
-        })
+        Ok(Bench { library, task, device, journal, plant, pairs, places, reference, until, tally, best_us, watch })
     }
 
     /// What was done.
@@ -160,9 +110,16 @@ impl<'t, D: Device> Bench<'t, D> {
         &self.tally
     }
 
-    /// The time of the shipped schedule.
+    /// The time of the shipped schedule, as it was when it was first measured: a walk that goes on has to begin where it began.
     pub fn first(&mut self) -> Result<Timing, BenchError> {
-        let time = self.time(&self.shipped)?;
+        let time = match self.journal.get(&self.reference.key) {
+            Some(Verdict::Timed(time)) => *time,
+            _ => {
+                let time = self.reference.time(&self.reference.shipped)?;
+                self.remember(self.reference.key.clone(), &self.task.shipped, &Verdict::Timed(time))?;
+                time
+            }
+        };
         self.best_us = time.us;
         Ok(time)
     }
@@ -171,43 +128,17 @@ impl<'t, D: Device> Bench<'t, D> {
     pub fn duel(&mut self, other: &Schedule) -> Result<[Timing; 2], BenchError> {
         let failed = |e: String| BenchError::Failed(format!("{}: {e}", self.task.name()));
         let candidate = candidate(self.task, self.plant.as_ref(), other).map_err(failed)?;
-        let mut code = self.device.compile(self.task.kernel, &[&candidate]);
-        let code = code.pop().unwrap_or_else(|| Err("it was not compiled".into())).map_err(failed)?;
-        self.bits(&code).map_err(failed)?;
+        let code = reference::compile(self.device, self.task.kernel, &candidate).map_err(failed)?;
+        self.reference.bits(&code).map_err(failed)?;
         let mut turns = [Vec::new(), Vec::new()];
         for _ in 0..TURNS {
-            turns[0].push(self.time(&self.shipped)?);
-            turns[1].push(self.time(&code)?);
+            turns[0].push(self.reference.time(&self.reference.shipped)?);
+            turns[1].push(self.reference.time(&code)?);
         }
         Ok(turns.map(|mut times| {
             times.sort_by(|a, b| a.us.total_cmp(&b.us));
             times[TURNS / 2]
         }))
-    }
-
-    /// Whether code gives the bits that it must, at small sizes and at those of the task.
-    fn bits(&self, code: &D::Code) -> Result<(), String> {
-        let kernel = self.task.kernel;
-        for (case, placed) in &self.cases {
-            let given = self.device.run(code, placed)?;
-            at_sizes(&case.inputs.ints, data::compare(kernel, &case.expected, &given))?;
-        }
-        for ((_, placed, expected), (ints, _)) in self.sizes.iter().zip(&self.task.sizes) {
-            let given = self.device.run(code, placed)?;
-            at_sizes(ints, data::compare(kernel, expected, &given))?;
-        }
-        Ok(())
-    }
-
-    /// The time of all sizes, each as often as a token needs it.
-    fn time(&self, code: &D::Code) -> Result<Timing, BenchError> {
-        let mut all = Timing::default();
-        for (times, placed, _) in &self.sizes {
-            let samples = self.device.samples(code, placed);
-            let time = samples.and_then(|s| Timing::of(&s).ok_or_else(|| "nothing was measured".into()));
-            all += time.map_err(|e| BenchError::Failed(format!("{}: {e}", self.task.name())))?.times(*times);
-        }
-        Ok(all)
     }
 
     /// Notes a verdict, and tells of it.
@@ -236,8 +167,7 @@ impl<'t, D: Device> Bench<'t, D> {
         if let Some(verdict) = self.journal.get(&key) {
             return Looked::Remembered(verdict.clone());
         }
-        let interpreted = |(case, _): &(Case, _)| cases::interpreted(task.kernel, task.target, &candidate.func, case);
-        match self.cases.iter().take(INTERPRETED).try_for_each(interpreted) {
+        match self.reference.interpreted(&candidate.func) {
             Ok(()) => Looked::New(key, candidate),
             Err(difference) => Looked::Differs(key, difference),
         }
@@ -264,10 +194,20 @@ impl<'t, D: Device> Bench<'t, D> {
             Ok(code) => code,
             Err(reason) => return Ok(Verdict::Refused(reason)),
         };
-        if let Err(difference) = self.bits(&code) {
-            return Ok(Verdict::Differs(difference));
+        match self.reference.bits(&code) {
+            Err(difference) => Ok(Verdict::Differs(difference)),
+            Ok(()) => self.reference.time(&code).map(Verdict::Timed),
         }
-        self.time(&code).map(Verdict::Timed)
+    }
+
+    /// Refuses to go on where a candidate has broken the device: what came next would look wrong, too.
+    fn check_device(&self, verdict: &Verdict) -> Result<(), BenchError> {
+        let Verdict::Differs(difference) = verdict else { return Ok(()) };
+        self.reference.is_alive().map_err(|e| {
+            let help = "start again: the candidate is noted in the journal, and the search goes on behind it";
+            let name = self.task.name();
+            BenchError::Failed(format!("{name}: a candidate broke the device ({difference}): {e}\n  help: {help}"))
+        })
     }
 }
 
@@ -286,10 +226,22 @@ enum Looked {
     Illegal(String),
     /// The journal has its verdict.
     Remembered(Verdict),
-    /// The loop IR's interpreter finds other bits.
+    /// The loop IR's interpreter finds other bits. First the key.
     Differs(String, String),
-    /// Nothing, or nothing bad.
+    /// One that is judged just before it has the same code, and this key.
+    Twin(String),
+    /// Nothing, or nothing bad. First the key.
     New(String, Candidate),
+}
+
+impl Looked {
+    /// The key of a verdict that is still to be noted.
+    fn key(&self) -> Option<&String> {
+        match self {
+            Looked::Differs(key, _) | Looked::New(key, _) => Some(key),
+            _ => None,
+        }
+    }
 }
 
 impl<D: Device> Judge for Bench<'_, D> {
@@ -301,15 +253,45 @@ impl<D: Device> Judge for Bench<'_, D> {
     }
 
     fn judge(&mut self, schedules: &[Schedule]) -> Result<Vec<Verdict>, BenchError> {
-        let looked: Vec<Looked> = schedules.iter().map(|schedule| self.looked_up(schedule)).collect();
+        let mut verdicts = Vec::new();
+        // As many at once as compile side by side, so that the budget is looked at often.
+        for few in schedules.chunks(thread::available_parallelism().map_or(1, NonZero::get)) {
+            let before = verdicts.len();
+            self.judge_few(few, &mut verdicts)?;
+            if verdicts.len() - before < few.len() {
+                break;
+            }
+        }
+        Ok(verdicts)
+    }
+}
+
+impl<D: Device> Bench<'_, D> {
+    /// Judges schedules that are compiled together, up to the end of the budget: then, only what is known already is told.
+    fn judge_few(&mut self, schedules: &[Schedule], verdicts: &mut Vec<Verdict>) -> Result<(), BenchError> {
+        let mut looked: Vec<Looked> = Vec::new();
+        for schedule in schedules {
+            let next = self.looked_up(schedule);
+            let twin = looked.iter().any(|before| before.key().is_some() && before.key() == next.key());
+            looked.push(match next {
+                Looked::New(key, _) | Looked::Differs(key, _) if twin => Looked::Twin(key),
+                next => next,
+            });
+        }
         let new = looked.iter().filter_map(|l| if let Looked::New(_, candidate) = l { Some(candidate) } else { None });
-        // Where the budget has ended, only what is known already is told.
         let over = Instant::now() >= self.until;
         let new: Vec<&Candidate> = if over { Vec::new() } else { new.collect() };
         let mut codes = self.device.compile(self.task.kernel, &new).into_iter();
-        let mut verdicts = Vec::new();
         for (schedule, looked) in schedules.iter().zip(looked) {
+            let looked = match looked {
+                Looked::Twin(key) => {
+                    self.journal.get(&key).map_or(Looked::Twin(key), |v| Looked::Remembered(v.clone()))
+                }
+                looked => looked,
+            };
             let (key, verdict) = match looked {
+                // The one before it has no verdict.
+                Looked::Twin(_) => break,
                 Looked::Illegal(reason) => (None, Verdict::Refused(reason)),
                 Looked::Remembered(verdict) => {
                     self.tally.remembered += 1;
@@ -323,10 +305,11 @@ impl<D: Device> Judge for Bench<'_, D> {
             };
             if let Some(key) = key {
                 self.remember(key, schedule, &verdict)?;
+                self.check_device(&verdict)?;
             }
             self.note(schedule, &verdict);
             verdicts.push(verdict);
         }
-        Ok(verdicts)
+        Ok(())
     }
 }

@@ -205,3 +205,36 @@ impl Device for Cuda {
         self.seconds(code, placed).map_err(|e| e.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::Library;
+    use crate::target::Target;
+    use crate::tune::space::around;
+    use std::path::Path;
+
+    #[test]
+    fn candidates_compile_and_pass_the_audit() {
+        let compiler = Compiler::with_cache(None);
+        if let Err(missing) = compiler.nvrtc() {
+            return eprintln!("skipped: {missing}");
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("kernels-gen");
+        let library = Library::open(&folder).unwrap_or_else(|e| panic!("{e}"));
+        let places = Places::new(&library.sources);
+        for (name, field) in [("rmsnorm", "in_flight"), ("attention_128", "team"), ("add", "tile")] {
+            let kernel = library.kernel(name).unwrap_or_else(|e| panic!("{e}"));
+            let shipped = library.schedule(name, Target::Cuda).unwrap_or_else(|e| panic!("{e}")).remove(0);
+            let (allowed, mut compiled) = (Allowed::of(kernel, &places), 0);
+            for schedule in around(kernel, Target::Cuda, &shipped, field) {
+                let Ok(func) = Target::Cuda.lower(kernel, &schedule) else { continue };
+                let source = cuda::emit(&func, schedule.threads, &places).unwrap_or_else(|e| panic!("{e}"));
+                let code = machine_code(&compiler, &Arch::of_capability(9, 0), &allowed, &source);
+                assert!(code.unwrap_or_else(|e| panic!("{schedule:?}: {e}")).starts_with(b"\x7fELF"));
+                compiled += 1;
+            }
+            assert!(compiled >= 3, "{name}: {compiled} candidates by {field}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub mod device;
 pub mod journal;
 pub mod model;
 pub mod plant;
+pub mod reference;
 pub mod search;
 pub mod space;
 pub mod task;

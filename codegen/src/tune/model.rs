@@ -4,6 +4,9 @@
 use gguf::{Gguf, ModelError, Quant, Shape, TensorType};
 use std::path::Path;
 
+/// Positions in a chunk of the KV cache.
+const CHUNK: u64 = 64;
+
 /// The most of anything that is counted in a file.
 const MOST: u64 = 1 << 17;
 
@@ -129,7 +132,7 @@ impl Model {
     fn layer(&self, layer: &str, step: Step, needs: &mut Needs) {
         let of = |role: &str| self.tensor(&format!("{layer}{role}"));
         let weights = |roles: &[&str]| roles.iter().filter_map(|role| of(role)).collect::<Vec<_>>();
-        let (t, end) = (("T", step.tokens), step.position + step.tokens);
+        let (t, chunks) = (("T", step.tokens), (step.position + step.tokens).div_ceil(CHUNK));
         let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         needs.add("rmsnorm", &[t, ("K", self.hidden)], 2);
         needs.add("add", &[t, ("N", self.hidden)], 2);
@@ -142,9 +145,9 @@ impl Model {
                 needs.add("bias", &[t, ("N", width)], biases);
             }
             let (pairs, position) = (("P", self.head_dim / 2), ("pos", step.position));
-            needs.add("rope_neox", &[t, ("H", heads), pairs, ("C", end), position], 1);
+            needs.add("rope_neox", &[t, ("H", heads), pairs, ("C", chunks * CHUNK), position], 1);
         }
-        let cache = [("C", end.div_ceil(64)), ("pos", step.position)];
+        let cache = [("C", chunks), ("pos", step.position)];
         let heads = ("G", self.kv_heads);
         needs.add(format!("kv_write_{}", self.head_dim), &[&[t, heads][..], &cache].concat(), 1);
         let of_group = ("R", self.heads / self.kv_heads);

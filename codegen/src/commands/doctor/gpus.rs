@@ -1,4 +1,5 @@
 //! The NVIDIA driver and its GPUs, asked through libcuda.
+use kgen::nvrtc::Arch;
 use libloading::Library;
 use serde::Serialize;
 use std::ffi::{CStr, c_char, c_int, c_uint};
@@ -24,6 +25,8 @@ pub struct Gpu {
     pub compute_capability: String,
     /// What kernels are compiled for, as sm_90.
     pub arch: String,
+    /// The architecture whose schedules it uses.
+    pub schedules: &'static str,
     /// All its memory.
     pub memory_bytes: usize,
     /// Whether kernels run on it: its compute capability is 8.0 or more.
@@ -80,8 +83,16 @@ impl Cuda {
         call!(self, c"cuDeviceGetAttribute", (*mut c_int, c_int, c_int), &mut minor, MINOR, device)?;
         // SAFETY: the array ends with a zero, since the driver writes no more than its length with one.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
-        let (compute_capability, arch) = (format!("{major}.{minor}"), format!("sm_{major}{minor}"));
-        Ok(Gpu { number, name, compute_capability, arch, memory_bytes, supported: major >= 8 })
+        let arch = Arch::of_capability(major.unsigned_abs(), minor.unsigned_abs());
+        Ok(Gpu {
+            number,
+            name,
+            compute_capability: format!("{major}.{minor}"),
+            arch: arch.to_string(),
+            schedules: arch.schedules(),
+            memory_bytes,
+            supported: major >= 8,
+        })
     }
 
     fn check(&self, status: Status) -> Result<(), String> {

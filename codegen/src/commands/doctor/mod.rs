@@ -94,7 +94,8 @@ impl Report {
         }
         for gpu in self.driver.iter().flat_map(|driver| &driver.gpus) {
             let gib = gpu.memory_bytes as f64 / f64::from(1 << 30);
-            writeln!(out, "gpu     cuda:{}  {}, {}, {gib:.1} GiB", gpu.number, gpu.name, gpu.arch)?;
+            let schedules = format!("schedules of {}", gpu.schedules);
+            writeln!(out, "gpu     cuda:{}  {}, {}, {gib:.1} GiB, {schedules}", gpu.number, gpu.name, gpu.arch)?;
         }
         match &self.nvrtc {
             Some(nvrtc) => {

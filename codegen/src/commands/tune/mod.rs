@@ -48,13 +48,13 @@ const DIFFERS: u8 = 4;
 
 /// Arguments of `kgen tune`.
 #[derive(clap::Args)]
-#[command(after_help = AFTER)]
+#[command(after_help = AFTER, group(clap::ArgGroup::new("whose sizes").required(true).args(["model", "shape"])))]
 pub struct Args {
     /// The kernels with their instances, as `matvec_q4k` [default: all that the model needs]
     #[arg(value_name = "KERNEL")]
     names: Vec<String>,
     /// The model whose sizes count: a GGUF file, of which only the header is read
-    #[arg(long, value_name = "FILE", required_unless_present = "shape", conflicts_with = "shape")]
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// The same by name, as `qwen2.5-7b`, or `7b`, with the matrices of Q4_K_M
     #[arg(long, value_name = "NAME")]

@@ -71,7 +71,7 @@ impl Row {
         let (tuned, tally) = (self.tuned(), &self.tally);
         format!(
             "{}: {:.2} us shipped, {:.2} us tuned ({:.2} times as fast), {:.0} GB/s, {:.1} % of the read rate; {} timed with \
-             equal bits, {} without code, {} with other bits, {} from the journal{}",
+             equal bits, {} without code, {} with other bits, {} known already{}",
             self.name,
             self.shipped.us,
             tuned.us,
