@@ -17,7 +17,7 @@ Exit codes:
 
 Environment:
   KGEN_KERNELS  the kernels folder, where --kernels is not given
-  KGEN_CACHE    the folder of compiled CUDA kernels and of what was tuned [default: $XDG_CACHE_HOME/kgen, else ~/.cache/kgen]
+  KGEN_CACHE    the folder of compiled CUDA kernels, and of the journal of tune [default: $XDG_CACHE_HOME/kgen, else ~/.cache/kgen]
   CUDA_HOME     a CUDA toolkit, where NVRTC is looked for after the library path
   NO_COLOR      no colours, also where errors go to a terminal";
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What became of a candidate.
@@ -64,7 +64,7 @@ impl Journal {
     /// in it is refused.
     pub fn open(path: &Path) -> io::Result<Journal> {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
@@ -75,7 +75,6 @@ impl Journal {
             entries.insert(entry.key.clone(), entry);
         }
         file.set_len(whole as u64)?;
-        file.seek(io::SeekFrom::End(0))?;
         Ok(Journal { path: path.to_path_buf(), file, entries })
     }
 

@@ -34,6 +34,8 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
     let mut all = match field {
         "team" if cuda => vary(from, &[1, 2, 3, 4, 6, 8, 12, 16, 32], |s, team| {
             (s.team, s.threads) = (team, if team > 1 { team * s.width } else { 128 });
+            // Only a team copies rows.
+            s.stage.retain(|_| team > 1);
         }),
         "threads" if cuda && from.team == 1 => vary(from, &[32, 64, 128, 256, 512], |s, n| s.threads = n),
         "resident" if cuda => vary(from, &[0, 1, 2, 3, 4, 6, 8, 12, 16], |s, n| s.resident = n),
@@ -56,7 +58,12 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
         "prefetch" if !cuda => vary(from, &[0, 1024, 2048, 4096, 8192], |s, n| s.prefetch = n),
         "lanes" => {
             let axes = std::iter::once(None).chain(from.split.iter().cloned().map(Some)).collect::<Vec<_>>();
-            vary(from, &axes, |s, axis| s.lanes = axis)
+            vary(from, &axes, |s, axis| {
+                // Only where lanes do rows, weights are asked for before they are needed.
+                (s.ahead, s.early) = (s.ahead && axis.is_some(), s.early && axis.is_some());
+                s.prefetch = if axis.is_some() { s.prefetch } else { 0 };
+                s.lanes = axis;
+            })
         }
         "split" => splits(kernel, from),
         _ => Vec::new(),
