@@ -1,7 +1,7 @@
 //! Inputs for candidates, and whether what came out is what must: small ones that the interpreter runs, and those of a model.
 use crate::data::{self, Filler};
 use crate::inspect::counts;
-use crate::ir::{Kernel, Scalar, Ty, Var, interp};
+use crate::ir::{BinOp, Kernel, Kind, Scalar, Ty, Var, interp};
 use crate::loop_ir::{self, Func};
 use crate::random::Random;
 use crate::schedule::Schedule;
@@ -77,6 +77,7 @@ pub fn small(filler: &Filler, kernel: &Kernel, schedule: &Schedule) -> Result<Ve
     for _ in 0..DRAWN {
         let ints = draw(kernel, schedule, &mut random);
         if let Some(work) = work(kernel, &ints)
+            && schedule.fits(kernel, &ints)
             && sizes.iter().all(|(_, other)| *other != ints)
         {
             sizes.push((work, ints));
@@ -109,6 +110,16 @@ fn draw(kernel: &Kernel, schedule: &Schedule, random: &mut Random) -> Vec<i32> {
         // Positions begin at 0.
         let size = if kernel.dims.contains(v) { size } else { size - 1 };
         ints.push(size.min(most).clamp(lo as i32, hi as i32));
+    }
+    // A size that must equal an expression is what that is.
+    for (condition, _) in &kernel.requires {
+        if let Kind::Binary(BinOp::Eq, a, b) = &condition.kind
+            && let Kind::Var(v) = &a.kind
+            && let Some(place) = kernel.dims.iter().position(|dim| dim == v)
+            && let Ok(size) = interp::size(kernel, b, &ints)
+        {
+            ints[place] = size;
+        }
     }
     ints
 }

@@ -122,7 +122,7 @@ impl Model {
         }
         needs.add("rmsnorm", &[("T", 1), ("K", self.hidden)], 1);
         if let Some(output) = self.tensor("output.weight").or_else(|| self.tensor("token_embd.weight")) {
-            needs.quantized(&[output], last);
+            needs.normed(&[output], last);
             needs.product(output, "", last);
             needs.add("argmax", &[("T", 1), ("N", rows(output))], 1);
         }
@@ -137,7 +137,7 @@ impl Model {
         needs.add("rmsnorm", &[t, ("K", self.hidden)], 2);
         needs.add("add", &[t, ("N", self.hidden)], 2);
         let inputs = weights(&["attn_q.weight", "attn_k.weight", "attn_v.weight"]);
-        needs.quantized(&inputs, step);
+        needs.normed(&inputs, step);
         let biased = of("attn_q.bias").is_some();
         inputs.iter().for_each(|weight| needs.product(weight, if biased { "bias" } else { "" }, step));
         for (heads, width, biases) in [(self.heads, q, 1), (self.kv_heads, kv, 2)] {
@@ -157,7 +157,7 @@ impl Model {
             weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
         }
         let inner = weights(&["ffn_gate.weight", "ffn_up.weight"]);
-        needs.quantized(&inner, step);
+        needs.normed(&inner, step);
         inner.iter().for_each(|weight| needs.product(weight, "", step));
         if let [gate, up] = inner[..] {
             needs.add("swiglu", &[t, ("N", rows(gate))], 1);
@@ -210,6 +210,15 @@ impl Needs {
         if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
             let blocks = ("B", width(weight) / weight.ty.block_elements());
             self.add("quantize_q8k", &[("T", step.tokens), blocks], 1);
+        }
+    }
+
+    /// The same after RMSNorm, and the kernel that does both.
+    fn normed(&mut self, weights: &[&Tensor], step: Step) {
+        self.quantized(weights, step);
+        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized() && step.tokens == 1) {
+            let sizes = [("T", 1), ("B", width(weight) / weight.ty.block_elements()), ("K", width(weight))];
+            self.add("rmsnorm_q8k", &sizes, 1);
         }
     }
 
