@@ -1,10 +1,10 @@
 //! What `kgen tune` takes for the needs of a model is what the plan has: the same kernels, sizes and numbers.
 mod engine_support;
 
-use apr::gguf::{Gguf, Quant, SHAPES};
+use apr::gguf::{Quant, SHAPES};
 use apr::model::Model;
 use apr::plan::{CHUNK, Step, transformer};
-use engine_support::model_bytes;
+use engine_support::{model as synthetic, model_bytes};
 use kgen::tune::model::{self, Need};
 use std::collections::BTreeMap;
 
@@ -33,10 +33,9 @@ fn tuned_sizes_are_those_of_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     for shape in SHAPES.iter().filter(|shape| shape.name.starts_with("tiny")) {
         for quant in [Quant::Q4KM, Quant::F16] {
-            let bytes = model_bytes(shape.name, quant);
             let path = folder.path().join("model.gguf");
-            std::fs::write(&path, &bytes).unwrap();
-            let gguf = Gguf::from_bytes(bytes).unwrap();
+            std::fs::write(&path, model_bytes(shape.name, quant)).unwrap();
+            let gguf = synthetic(shape.name, quant);
             let plan_of = Model::load(&gguf).unwrap();
             for (tokens, position) in [(1, 0), (1, 511), (1, 512), (100, 0), (3, 62)] {
                 let step = Step { tokens, outputs: 1, position, chunks: (position + tokens).div_ceil(CHUNK) };

@@ -168,7 +168,7 @@ impl<'t, D: Device> Bench<'t, D> {
             return Looked::Remembered(verdict.clone());
         }
         match self.reference.interpreted(&candidate.func) {
-            Ok(()) => Looked::New(key, candidate),
+            Ok(()) => Looked::New(key, Box::new(candidate)),
             Err(difference) => Looked::Differs(key, difference),
         }
     }
@@ -231,7 +231,7 @@ enum Looked {
     /// One that is judged just before it has the same code, and this key.
     Twin(String),
     /// Nothing, or nothing bad. First the key.
-    New(String, Candidate),
+    New(String, Box<Candidate>),
 }
 
 impl Looked {
@@ -278,7 +278,8 @@ impl<D: Device> Bench<'_, D> {
                 next => next,
             });
         }
-        let new = looked.iter().filter_map(|l| if let Looked::New(_, candidate) = l { Some(candidate) } else { None });
+        let new =
+            looked.iter().filter_map(|l| if let Looked::New(_, candidate) = l { Some(&**candidate) } else { None });
         let over = Instant::now() >= self.until;
         let new: Vec<&Candidate> = if over { Vec::new() } else { new.collect() };
         let mut codes = self.device.compile(self.task.kernel, &new).into_iter();

@@ -40,6 +40,18 @@ pub struct Code {
     _module: Module,
 }
 
+impl Code {
+    fn load(source: Source, cubin: &[u8], func: &Func) -> Result<Code, String> {
+        let load = || -> Result<(Module, Function), GpuError> {
+            let module = Module::load(cubin)?;
+            let function = module.function(&source.entry, source.threads, source.shared)?;
+            Ok((module, function))
+        };
+        let (module, function) = load().map_err(|e| e.to_string())?;
+        Ok(Code { function, source, func: func.clone(), _module: module })
+    }
+}
+
 /// Inputs on the GPU.
 pub struct Placed {
     ints: Vec<i32>,
@@ -170,13 +182,8 @@ impl Device for Cuda {
         let made = by_all_threads(&sources, |source| {
             machine_code(compiler, arch, &allowed, source.as_ref().map_err(Clone::clone)?)
         });
-        let load = |((source, cubin), candidate): ((Result<Source, String>, Result<Vec<u8>, String>), &&Candidate)| {
-            let (source, cubin) = (source?, cubin?);
-            let module = Module::load(&cubin).map_err(|e| e.to_string())?;
-            let function = module.function(&source.entry, source.threads, source.shared).map_err(|e| e.to_string())?;
-            Ok(Code { function, source, func: candidate.func.clone(), _module: module })
-        };
-        sources.into_iter().zip(made).zip(candidates).map(load).collect()
+        let all = sources.into_iter().zip(made).zip(candidates);
+        all.map(|((source, cubin), candidate)| Code::load(source?, &cubin?, &candidate.func)).collect()
     }
 
     fn place(&self, kernel: &Kernel, func: &Func, inputs: &Inputs, to_time: bool) -> Result<Placed, String> {
