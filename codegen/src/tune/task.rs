@@ -35,7 +35,10 @@ pub fn tasks<'l>(
     for (need, weight) in needs.iter().filter(|(need, _)| need.kernel == kernel.name) {
         let ints = integers(kernel, need)?;
         let entry = list.iter().position(|schedule| schedule.fits(kernel, &ints)).unwrap_or(list.len() - 1);
-        served[entry].push((ints, *weight));
+        match served[entry].iter_mut().find(|(other, _)| *other == ints) {
+            Some((_, times)) => *times += weight,
+            None => served[entry].push((ints, *weight)),
+        }
     }
     let mut tasks = Vec::new();
     for (entry, (shipped, sizes)) in list.into_iter().zip(served).enumerate() {

@@ -131,7 +131,8 @@ fn a_slow_schedule_is_named_and_replaced() {
     assert_eq!(fs::read_to_string(&file).unwrap(), before, "--check writes nothing");
     let report = report(&journal, &[&args[..], &["--write"]].concat(), 0);
     let best = &report["schedules"][0]["schedule"];
-    assert_eq!(best["width"], 8, "{report}");
+    // Which width is best depends on what else the machine does; one lane never is.
+    assert!(best["width"].as_u64().is_some_and(|width| width > 1), "{report}");
     let after = fs::read_to_string(&file).unwrap();
     let line = |text: &str| text.lines().position(|line| line.starts_with("  \"rmsnorm\""));
     let differ = before.lines().zip(after.lines()).position(|(a, b)| a != b);
