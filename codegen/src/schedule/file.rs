@@ -73,10 +73,10 @@ mod tests {
     fn one_schedule_is_replaced_and_reads_back() {
         let text = "{\n  \"b\": [\n    {\"most\": {\"T\": 1}, \"width\": 4, \"split\": [\"t\"]},\n    {\"width\": 1, \
                     \"split\": []}\n  ],\n  \"a\": {\"width\": 8, \"split\": [\"t\"]}\n}\n";
-        let schedule = Schedule { width: 16, team: 2, ahead: true, ..Schedule::plain(&["t", "n"]) };
+        let schedule = Schedule { width: 16, team: 2, ahead: 1, ..Schedule::plain(&["t", "n"]) };
         let schedule = Schedule { most: [("T".to_string(), 1)].into(), threads: 32, ..schedule };
         let new = replace(text, "b", 0, &schedule).unwrap();
-        let line = "    {\"most\": {\"T\": 1}, \"width\": 16, \"split\": [\"t\", \"n\"], \"team\": 2, \"ahead\": true, \
+        let line = "    {\"most\": {\"T\": 1}, \"width\": 16, \"split\": [\"t\", \"n\"], \"team\": 2, \"ahead\": 1, \
                     \"threads\": 32},\n";
         assert_eq!(new, text.replace("    {\"most\": {\"T\": 1}, \"width\": 4, \"split\": [\"t\"]},\n", line));
         let back: Map<String, Value> = serde_json::from_str(&new).unwrap();

@@ -39,7 +39,7 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
         }),
         "threads" if cuda && from.team == 1 => vary(from, &[32, 64, 128, 256, 512], |s, n| s.threads = n),
         "resident" if cuda => vary(from, &[0, 1, 2, 3, 4, 6, 8, 12, 16], |s, n| s.resident = n),
-        "ahead" => vary(from, &[false, true], |s, on| s.ahead = on),
+        "ahead" => vary(from, &[0, 1, 2, 3, 4], |s, n| s.ahead = n),
         "early" if cuda => vary(from, &[false, true], |s, on| s.early = on),
         "strided" if cuda => vary(from, &[false, true], |s, on| s.strided = on),
         "in_flight" if cuda => vary(from, &[1, 2, 4, 8, 16, 32, 64], |s, n| s.in_flight = n),
@@ -60,8 +60,9 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
             let axes = std::iter::once(None).chain(from.split.iter().cloned().map(Some)).collect::<Vec<_>>();
             vary(from, &axes, |s, axis| {
                 // Only where lanes do rows, weights are asked for before they are needed.
-                (s.ahead, s.early) = (s.ahead && axis.is_some(), s.early && axis.is_some());
-                s.prefetch = if axis.is_some() { s.prefetch } else { 0 };
+                if axis.is_none() {
+                    (s.ahead, s.early, s.prefetch) = (0, false, 0);
+                }
                 s.lanes = axis;
             })
         }
