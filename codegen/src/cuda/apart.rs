@@ -48,12 +48,18 @@ fn touches(s: &Stmt, arrays: &[Mem]) -> bool {
 
 /// What the statements of a list themselves name; nothing for registers, which change.
 fn names(body: &[Stmt]) -> HashMap<Var, Option<&Expr>> {
-    let named = |s| match s {
-        &Stmt::Let { var, ref value } => Some((var, Some(value))),
-        &Stmt::Reg { var, .. } => Some((var, None)),
-        _ => None,
-    };
-    let mut names: HashMap<Var, Option<&Expr>> = body.iter().filter_map(named).collect();
+    let mut names = HashMap::new();
+    for s in body {
+        match s {
+            Stmt::Let { var, value } => {
+                names.insert(*var, Some(value));
+            }
+            Stmt::Reg { var, .. } => {
+                names.insert(*var, None);
+            }
+            _ => {}
+        }
+    }
     body.iter().for_each(|s| forget_changed(s, &mut names));
     names
 }

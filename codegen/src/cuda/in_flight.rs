@@ -3,23 +3,24 @@ use super::stmt::{Printed, Printer};
 use super::text::Text;
 use crate::loop_ir::{Expr, Mem, Stmt, Var};
 
-/// Iterations of an innermost loop that reads arrays which are written out.
+/// Iterations of an innermost loop over two arrays which are written out.
 pub(super) const OF_ARRAYS: usize = 16;
 
-/// Whether an innermost loop reads arrays of the group or the team and nothing else, and computes.
+/// Whether an innermost loop computes from two numbers of arrays of the group or the team in each iteration, and from no other
+/// memory.
 pub(super) fn reads_arrays(body: &[Stmt]) -> bool {
-    let (mut reads, mut others) = (false, false);
+    let (mut reads, mut others) = (0, false);
     for s in body {
         others |= !matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
         let mut note = |e: &Expr| {
             if let Expr::Load(a) | Expr::LoadPack(a) = e {
-                reads |= matches!(a.mem, Mem::Local(_) | Mem::Shared(_));
+                reads += usize::from(matches!(a.mem, Mem::Local(_) | Mem::Shared(_)));
                 others |= matches!(a.mem, Mem::Buffer(_) | Mem::Scratch);
             }
         };
         s.exprs().into_iter().for_each(|e| e.visit(&mut note));
     }
-    reads && !others
+    reads == 2 && !others
 }
 
 /// How many loads from device memory a loop with this body begins in each iteration, where it spends its time on them and they can

@@ -67,8 +67,8 @@ impl Lower<'_> {
         let Some(piece) = PIECES.into_iter().find(|piece| unit.is_multiple_of(*piece)) else {
             return self.illegal(format!("an element of `{name}` has {unit} bytes, which are no pieces of 4"));
         };
-        let all = info.shape[lead..].iter().map(|extent| self.most_of(extent));
-        let most = all.fold(Some(info.elem_bytes), |bytes, extent| bytes?.checked_mul(extent?));
+        let mut all = info.shape[lead..].iter().map(|extent| self.most_of(extent));
+        let most = all.try_fold(info.elem_bytes, |bytes, extent| bytes.checked_mul(extent?));
         // What does not fit is for the printer to say; here it must be a length at all.
         let Some(bytes) = most.filter(|bytes| *bytes <= i32::MAX as usize) else {
             return self.illegal(format!("`most` does not bound the length of the rows of `{name}`"));
