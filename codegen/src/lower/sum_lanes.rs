@@ -69,30 +69,39 @@ impl Lower<'_> {
         (from, hi): (Op, Op),
         envs: &mut [Env],
     ) -> Lowered<()> {
-        let any = self.binary(BinOp::Lt, from.clone(), hi.clone());
-        let (then, ()) = self.inside(|l| {
-            for r in 0..registers[0].len() {
-                let base = l.binary(BinOp::Add, from.clone(), int((r * l.width()) as i32));
-                let index = l.op(Val::Affine { base: base.clone(), stride: 1 });
-                let there = l.binary(BinOp::Lt, index, hi.clone());
-                let before: Vec<Op> = registers
-                    .iter()
-                    .map(|own| {
-                        let old = l.read(own[r]);
-                        l.emit(old.e, old.ty, true)
-                    })
-                    .collect();
-                give(envs, fold.axis.var, Val::Affine { base, stride: 1 });
-                l.step_registers(r, registers, fold, envs)?;
-                for (own, old) in registers.iter().zip(before) {
-                    let new = l.read(own[r]);
-                    let kept = l.select(there.clone(), new, old);
-                    l.set(own[r], kept);
-                }
-            }
-            Ok(())
-        })?;
-        self.push(Stmt::If { cond: any.e, then, other: Vec::new() });
+        for r in 0..registers[0].len() {
+            // Only registers that have an element are there to be read.
+            let base = self.binary(BinOp::Add, from.clone(), int((r * self.width()) as i32));
+            let any = self.binary(BinOp::Lt, base.clone(), hi.clone());
+            let (then, ()) = self.inside(|l| l.overrun_register(r, registers, fold, (base, hi.clone()), envs))?;
+            self.push(Stmt::If { cond: any.e, then, other: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// The elements of a register from `base` on, as far as they are below `hi`.
+    fn overrun_register(
+        &mut self,
+        r: usize,
+        registers: &[Vec<loop_ir::Var>],
+        fold: &Fold,
+        (base, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<()> {
+        let index = self.op(Val::Affine { base: base.clone(), stride: 1 });
+        let there = self.binary(BinOp::Lt, index, hi);
+        let copy = |l: &mut Self, own: &Vec<loop_ir::Var>| {
+            let old = l.read(own[r]);
+            l.emit(old.e, old.ty, true)
+        };
+        let before: Vec<Op> = registers.iter().map(|own| copy(self, own)).collect();
+        give(envs, fold.axis.var, Val::Affine { base, stride: 1 });
+        self.step_registers(r, registers, fold, envs)?;
+        for (own, old) in registers.iter().zip(before) {
+            let new = self.read(own[r]);
+            let kept = self.select(there.clone(), new, old);
+            self.set(own[r], kept);
+        }
         Ok(())
     }
 

@@ -63,7 +63,12 @@ pub fn case(kernel: &Kernel, wild: bool, rng: &mut Rng) -> Case {
     let name = |v: &ir::Var| kernel.vars[v.0 as usize].name.clone();
     let is_int = |v: &&ir::Var| matches!(kernel.vars[v.0 as usize].ty, ir::Ty::Int { .. });
     let params = kernel.dims.iter().chain(kernel.scalars.iter().filter(is_int));
-    let ints = params.map(|v| size(&kernel.name, &name(v), rng)).collect();
+    let mut ints: Vec<i32> = params.map(|v| size(&kernel.name, &name(v), rng)).collect();
+    // Rows that are read as blocks are as long as these.
+    let place = |dim: &str| kernel.dims.iter().position(|v| name(v) == dim);
+    if let (Some(blocks), Some(numbers)) = (place("B"), place("K")) {
+        ints[numbers] = 256 * ints[blocks];
+    }
     filled(kernel, ints, wild, rng)
 }
 
