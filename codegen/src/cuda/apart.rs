@@ -12,7 +12,7 @@ impl Printer<'_> {
         let names = Names { loop_var: var, body: names(body), longs: &self.longs };
         for s in body {
             match s {
-                Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { .. } => return false,
+                s if meets(s) => return false,
                 Stmt::Store { to, .. } if is_array(to) => {
                     let own = i64::from(to.lane_stride) == to.scalar.bytes() as i64;
                     let far = names.growth(&to.addr).and_then(|bytes| bytes.checked_mul(step.into()));
@@ -29,6 +29,11 @@ impl Printer<'_> {
     }
 }
 
+/// Whether lanes meet others in a statement, or copy.
+fn meets(s: &Stmt) -> bool {
+    matches!(s, Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { .. })
+}
+
 fn is_array(access: &Access) -> bool {
     matches!(access.mem, Mem::Local(_) | Mem::Shared(_))
 }
@@ -40,8 +45,7 @@ fn touches(s: &Stmt, arrays: &[Mem]) -> bool {
     s.exprs().into_iter().for_each(|e| e.visit(&mut note));
     let deeper = |s: &Stmt| {
         let stores = matches!(s, Stmt::Store { to, .. } if is_array(to));
-        let meets = matches!(s, Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { .. });
-        stores || meets || touches(s, arrays)
+        stores || meets(s) || touches(s, arrays)
     };
     loads || s.lists().into_iter().flatten().any(deeper)
 }

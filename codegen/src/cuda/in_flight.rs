@@ -9,37 +9,37 @@ pub(super) const OF_ARRAYS: usize = 16;
 /// Whether an innermost loop computes from two numbers of arrays of the group or the team in each iteration, and from no other
 /// memory.
 pub(super) fn reads_arrays(body: &[Stmt]) -> bool {
-    let (mut reads, mut others) = (0, false);
-    for s in body {
-        others |= !matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
-        let mut note = |e: &Expr| {
-            if let Expr::Load(a) | Expr::LoadPack(a) = e {
-                reads += usize::from(matches!(a.mem, Mem::Local(_) | Mem::Shared(_)));
-                others |= matches!(a.mem, Mem::Buffer(_) | Mem::Scratch);
-            }
-        };
-        s.exprs().into_iter().for_each(|e| e.visit(&mut note));
-    }
-    reads == 2 && !others
+    let (arrays, memory): (Vec<usize>, Vec<usize>) = body.iter().map(reads).unzip();
+    body.iter().all(computes) && arrays.iter().sum::<usize>() == 2 && memory.iter().sum::<usize>() == 0
 }
 
 /// How many loads from device memory a loop with this body begins in each iteration, where it spends its time on them and they can
 /// be under way at once: it has no loops of its own, and nothing in it keeps later loads from being begun, as lanes do that meet
 /// around stores to an array (`apart` says that they do not).
 pub(super) fn loads(body: &[Stmt], apart: bool) -> usize {
-    let mut loads = 0;
-    for s in body {
-        let values = matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. });
-        if !(values || matches!(s, Stmt::Store { to, .. } if apart || matches!(to.mem, Mem::Buffer(_)))) {
-            return 0;
+    let stores = |s: &Stmt| matches!(s, Stmt::Store { to, .. } if apart || matches!(to.mem, Mem::Buffer(_)));
+    let goes_on = body.iter().all(|s| computes(s) || stores(s));
+    if goes_on { body.iter().map(|s| reads(s).1).sum() } else { 0 }
+}
+
+/// Whether a statement does nothing but compute a value.
+fn computes(s: &Stmt) -> bool {
+    matches!(s, Stmt::Let { .. } | Stmt::Reg { .. } | Stmt::Set { .. })
+}
+
+/// How many numbers a statement itself loads: from arrays of the group or the team, and from device memory.
+fn reads(s: &Stmt) -> (usize, usize) {
+    let (mut arrays, mut memory) = (0, 0);
+    let mut note = |e: &Expr| {
+        if let Expr::Load(a) | Expr::LoadPack(a) = e {
+            match a.mem {
+                Mem::Local(_) | Mem::Shared(_) => arrays += 1,
+                Mem::Buffer(_) | Mem::Scratch => memory += 1,
+            }
         }
-        let mut note = |e: &Expr| {
-            let from = if let Expr::Load(a) | Expr::LoadPack(a) = e { Some(a.mem) } else { None };
-            loads += usize::from(matches!(from, Some(Mem::Buffer(_) | Mem::Scratch)));
-        };
-        s.exprs().into_iter().for_each(|e| e.visit(&mut note));
-    }
-    loads
+    };
+    s.exprs().into_iter().for_each(|e| e.visit(&mut note));
+    (arrays, memory)
 }
 
 impl Printer<'_> {
