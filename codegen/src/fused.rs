@@ -17,6 +17,9 @@ pub const FILE: &str = "fused.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
+    /// What the two are called, where it is not said by their names: a kernel may be in several pairs, for other sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The kernel that writes. It has the schedule that is listed for the same `most`.
     pub producer: String,
     /// Sizes of the producer up to which the two are one launch.
@@ -33,7 +36,7 @@ pub struct Pair {
 impl Pair {
     /// Name of the two as one.
     pub fn name(&self) -> String {
-        format!("{}_{}", self.producer, self.consumer)
+        self.name.clone().unwrap_or_else(|| format!("{}_{}", self.producer, self.consumer))
     }
 }
 

@@ -26,9 +26,9 @@ mod tests {
 
     #[test]
     fn a_few_letters_may_differ() {
-        let names = ["bias", "rmsnorm", "rope_neox", "rope_norm"];
+        let names = ["bias", "rmsnorm", "weigh", "weigh_q8k"];
         let of = |name| nearest(name, names.into_iter());
-        assert_eq!((of("bais"), of("rope_nor"), of("rmsnrm")), (Some("bias"), Some("rope_norm"), Some("rmsnorm")));
+        assert_eq!((of("bais"), of("weigh_q8"), of("rmsnrm")), (Some("bias"), Some("weigh_q8k"), Some("rmsnorm")));
         assert_eq!((of("softmax"), of("")), (None, None));
     }
 }

@@ -19,6 +19,8 @@ pub struct Statement<'p> {
     pub text: &'p str,
     /// Its line in the PTX, from 1.
     pub line: usize,
+    /// Whether it stands in the source as assembly.
+    pub assembly: bool,
     /// Where it comes from: a place, the place where its function was inlined, and so on outwards.
     pub places: Vec<Place>,
 }
@@ -48,8 +50,13 @@ impl<'p> Statement<'p> {
 pub fn parse(ptx: &str) -> Parsed<'_> {
     let mut parsed = Parsed::default();
     let (mut places, mut inlined) = (Vec::new(), HashMap::new());
-    let mut in_comment = false;
+    let (mut in_comment, mut assembly) = (false, false);
     for (index, line) in ptx.lines().enumerate() {
+        match line.trim() {
+            "// begin inline asm" => assembly = true,
+            "// end inline asm" => assembly = false,
+            _ => {}
+        }
         for code in code(line, &mut in_comment) {
             let words: Vec<&str> = code.split_whitespace().collect();
             match words[..] {
@@ -69,6 +76,7 @@ pub fn parse(ptx: &str) -> Parsed<'_> {
                     parsed.statements.extend(texts.map(|text| Statement {
                         text,
                         line: index + 1,
+                        assembly,
                         places: places.clone(),
                     }));
                 }

@@ -68,19 +68,19 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 fn sources_need_no_compiler() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("new/kernels");
-    let output = build(&out, &["bias", "rope_neox", "--source-only"]);
+    let output = build(&out, &["bias", "unpair", "--source-only"]);
     assert!(output.status.success() && output.stdout.is_empty(), "{}", err(&output));
     assert!(err(&output).starts_with("2 kernels, sources only, in "), "{}", err(&output));
     let files = files(&out);
     let expected =
-        ["cuda/bias.cu", "cuda/rope_neox.cu", "manifest.json", "rust/avx2.rs", "rust/avx512.rs", "rust/scalar.rs"];
+        ["cuda/bias.cu", "cuda/unpair.cu", "manifest.json", "rust/avx2.rs", "rust/avx512.rs", "rust/scalar.rs"];
     let schedules = ["schedules/avx2.json", "schedules/avx512.json", "schedules/scalar.json", "schedules/sm_90.json"];
     assert_eq!(files.keys().map(String::as_str).collect::<Vec<_>>(), [&expected[..], &schedules[..]].concat());
     let manifest = manifest(&files);
-    assert_eq!((&manifest["nvrtc"], &manifest["kernels"]), (&Value::Null, &serde_json::json!(["bias", "rope_neox"])));
+    assert_eq!((&manifest["nvrtc"], &manifest["kernels"]), (&Value::Null, &serde_json::json!(["bias", "unpair"])));
     let text = |path: &str| String::from_utf8(files[path].clone()).expect("UTF-8");
-    assert!(text("rust/avx2.rs").contains("fn rope_neox") && !text("rust/avx2.rs").contains("fn rmsnorm"));
-    assert!(text("cuda/rope_neox.cu").contains("\"/kgen/kernels/rope.rs\"\n"), "{}", text("cuda/rope_neox.cu"));
+    assert!(text("rust/avx2.rs").contains("fn unpair") && !text("rust/avx2.rs").contains("fn rmsnorm"));
+    assert!(text("cuda/unpair.cu").contains("\"/kgen/kernels/rope.rs\"\n"), "{}", text("cuda/unpair.cu"));
     assert!(text("schedules/sm_90.json").contains("\"split\""));
     assert_eq!(names(out.parent().expect("it has one")), std::slice::from_ref(&out), "nothing is left beside it");
 }
@@ -160,7 +160,7 @@ fn code_is_compiled_audited_and_the_same_everywhere() {
     let folder = tempfile::tempdir().expect("a folder");
     let outs = ["one", "elsewhere/two"].map(|name| folder.path().join(name));
     for (out, place) in outs.iter().zip([Path::new("/"), folder.path()]) {
-        let args = ["build", "rope_neox", "embed_row_f16", "--arch", "90a,sm_80,sm_120,80", "--out"];
+        let args = ["build", "unpair", "embed_row_f16", "--arch", "90a,sm_80,sm_120,80", "--out"];
         let output = kgen(&args).arg(out).current_dir(place).output().expect("kgen runs");
         assert!(output.status.success(), "{}", err(&output));
         assert!(
@@ -175,7 +175,7 @@ fn code_is_compiled_audited_and_the_same_everywhere() {
     assert_eq!(manifest["archs"], serde_json::json!(["sm_80", "sm_90a", "sm_120"]));
     assert!(manifest["nvrtc"].is_string() && manifest["options"].to_string().contains("--fmad=false"));
     for arch in ["sm_80", "sm_90a", "sm_120"] {
-        let ptx = String::from_utf8(one[&format!("ptx/{arch}/rope_neox.ptx")].clone()).expect("UTF-8");
+        let ptx = String::from_utf8(one[&format!("ptx/{arch}/unpair.ptx")].clone()).expect("UTF-8");
         assert!(ptx.contains(&format!(".target {arch}\n")) && ptx.contains("\"/kgen/kernels/rope.rs\""), "{ptx}");
         assert_eq!(one[&format!("cubin/{arch}/embed_row_f16.cubin")][..4], *b"\x7fELF");
     }

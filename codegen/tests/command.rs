@@ -38,7 +38,7 @@ fn broken(folder: &Path) -> String {
 #[test]
 fn list_names_kernels_with_shapes_and_places() {
     let list = ok(&["list"]);
-    assert!(list.contains("rmsnorm<T, K>  ") && list.contains("kernels/rmsnorm.rs:4"), "{list}");
+    assert!(list.contains("rmsnorm<T, K>  ") && list.contains("kernels/rmsnorm.rs:59"), "{list}");
     assert!(list.contains("  in  x: f32[T, K]") && list.contains("  out y: f32[T, K]"), "{list}");
     assert!(list.contains("  in  eps: f32") && list.contains("  requires pos + T <= C * 64"), "{list}");
     assert!(list.contains("  in  tokens: i32[T] below V"), "{list}");
@@ -191,10 +191,10 @@ fn run_refuses_what_does_not_fit() {
         let shown = fails(1, &[&["run"], args].concat());
         assert!(shown.contains(wanted), "{args:?}: {shown}");
     };
-    let rope = ["rope_norm", "--int", "T=2", "--int", "H=1", "--int", "P=1", "--int", "C=2", "--int", "pos=1"];
-    let data = ["--input", "x=seed:1", "--input", "cos=seed:1", "--input", "sin=seed:1"];
-    failure(&[&rope[..], &data[..]].concat(), "requires pos + T <= C");
-    failure(&[&rope[..], &data[..], &["--via", "loop"]].concat(), "requires pos + T <= C");
+    let weigh = ["weigh", "--int", "T=1", "--int", "K=257", "--int", "G=1"];
+    let data = ["--input", "x=seed:1", "--input", "w=seed:1"];
+    failure(&[&weigh[..], &data[..]].concat(), "requires K <= G * 256");
+    failure(&[&weigh[..], &data[..], &["--via", "loop"]].concat(), "requires K <= G * 256");
     let embed = ["embed_row_f32", "--int", "T=1", "--int", "V=2", "--int", "K=1", "--input", "table=seed:1"];
     failure(&[&embed[..], &["--input", "tokens=values:2"]].concat(), "index 2 is not in 0..2");
     failure(&[&embed[..], &["--input", "tokens=no-such-file"]].concat(), "no-such-file: ");

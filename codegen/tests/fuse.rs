@@ -176,12 +176,14 @@ fn an_item_can_be_as_long_as_a_dim_says() {
 }
 
 #[test]
-fn members_of_a_team_share_the_items_that_theirs_complete() {
+fn members_of_a_team_share_the_items_that_theirs_complete_or_do_them_together() {
     for [t, h, d, r] in SHAPES {
         let kernels = kernels(d, r);
-        for (width, team) in [(1, 3), (4, 2), (16, 5)] {
+        for (width, team, together) in [(1, 3, false), (4, 2, false), (16, 5, false), (1, 3, true), (4, 5, true)] {
             let by_team = |parts| Schedule { team, threads: team * width, ..by_items(width, parts) };
-            let of = |name, parts| fused(&kernels, (name, &by_team(parts)), ("blocks", &blocks(width))).unwrap();
+            let alone = blocks(width);
+            let read = if together { Schedule { team, threads: team * width, ..alone } } else { alone };
+            let of = |name, parts| fused(&kernels, (name, &by_team(parts)), ("blocks", &read)).unwrap();
             let (parts, whole) = (of("merged", Some("c")), of("merged", None));
             let calls = [0, 1, 3, 8].map(|n| call(&kernels, "merged", [t, h, d, r], Some(n)));
             for (func, call) in calls.iter().flat_map(|call| [(&parts, call), (&whole, call)]) {
@@ -351,7 +353,7 @@ fn what_cannot_be_fused_is_refused_with_a_reason() {
     refused(("plain", &plain), ("blocks", &inner), "do not touch `x` in this order");
     refused(("plain", &plain), ("merged", &items), "the workers of merged meet by themselves");
     let team = Schedule { team: 2, threads: 8, ..blocks(4) };
-    refused(("plain", &plain), ("blocks", &team), "the workers of blocks form teams");
+    refused(("plain", &plain), ("blocks", &team), "the teams of blocks have 2 members, those of plain 1");
     let few = Schedule { most: [("T".to_string(), 1)].into(), ..blocks(4) };
     refused(("plain", &plain), ("blocks", &few), "blocks is for all sizes here");
     let scheduled = |name, schedule| Scheduled { kernel: kernel(&kernels, name), schedule };

@@ -128,8 +128,8 @@ fn what_is_wrong_is_said() {
     usage(&["add", "--sizes", "T=1,N=1,B=2"], "no kernel here has `B`; there are N, T");
     usage(&["add", "--sizes", "T=0,N=1"], "--sizes T: 0 is not in 1..=");
     usage(&["add", "--sizes", "T=1,N"], "NAME=VALUE");
-    let rope = ["rope_norm", "--sizes", "T=2,H=1,P=1,C=2,pos=1"];
-    assert!(fails(1, &rope).contains("rope_norm requires pos + T <= C"));
+    let weigh = ["weigh", "--sizes", "T=1,K=257,G=1"];
+    assert!(fails(1, &weigh).contains("weigh requires K <= G * 256"));
 }
 
 #[test]

@@ -4,9 +4,12 @@
 /// `scale` is log2(e) / sqrt(D): scores are powers of two.
 #[kernel(D = [64, 96, 128])]
 #[require(pos + T <= C * 64)]
-fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim>(
-    q: &Ten<f32, T, G, R, D>,
-    kc: &Ten<f16, C, G, D, 64>,
+#[require(pos + T <= P)]
+fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
+    q: &Ten<f32, T, G, R, 2, { D / 2 }>,
+    cos: &Ten<f32, P, { D / 2 }>,
+    sin: &Ten<f32, P, { D / 2 }>,
+    kc: &Ten<f16, C, G, 2, { D / 2 }, 64>,
     vc: &Ten<f16, C, G, 64, D>,
     pos: i32<0, 4194303>,
     scale: f32,
@@ -16,14 +19,25 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim>(
         for r in par(R) {
             for t in par(T) {
                 let len = pos + t + 1;
-                let qs = map(D, |d| q[t][g][r][d] * scale);
+                let qa = map(D / 2, |i| {
+                    let (a, _) = rotate(q[t][g][r][0][i], q[t][g][r][1][i], cos[pos + t][i], sin[pos + t][i]);
+                    a * scale
+                });
+                let qb = map(D / 2, |i| {
+                    let (_, b) = rotate(q[t][g][r][0][i], q[t][g][r][1][i], cos[pos + t][i], sin[pos + t][i]);
+                    b * scale
+                });
                 let start = (-f32::INFINITY, 0.0, map(D, |d| 0.0));
                 let (top, total, out) = merge(
                     0..ceil_div(len, 64),
                     start,
                     |c| {
                         let n = min(64, len - c * 64);
-                        let s = map(n, |j| sum(0..D, chain, |acc, d| fma(qs[d], kc[c][g][d][j].f32(), acc)));
+                        let s = map(n, |j| {
+                            sum(0..D / 2, chain, |acc, i| {
+                                fma(qb[i], kc[c][g][1][i][j].f32(), fma(qa[i], kc[c][g][0][i][j].f32(), acc))
+                            })
+                        });
                         let m = max_of(0..n, |j| s[j]);
                         let p = map(n, |j| exp2(s[j] - m));
                         let l = sum(0..n, lanes(16), |acc, j| acc + p[j]);
@@ -32,8 +46,9 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim>(
                     },
                     |(m, l, o), (mc, lc, oc)| {
                         let top = max(m, mc);
-                        let old = exp2(m - top);
-                        let new = exp2(mc - top);
+                        // The larger of the two keeps its weight: exp2(0) is 1.
+                        let less = exp2(min(m, mc) - top);
+                        let (old, new) = (if m < mc { less } else { 1.0 }, if m < mc { 1.0 } else { less });
                         (top, fma(l, old, lc * new), map(D, |d| fma(o[d], old, oc[d] * new)))
                     },
                 );

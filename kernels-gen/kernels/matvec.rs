@@ -5,7 +5,7 @@
 fn matvec<W: Format, T: Dim, N: Dim, B: Dim>(w: &Ten<W, N, B>, x: &Ten<Q8K, T, B>, y: &mut Ten<f32, T, N>) {
     for n in par(N) {
         for t in par(T) {
-            y[t][n] = sum(0..B, segments(8), |acc, b| w[n][b].dot(x[t][b], acc));
+            y[t][n] = sum(0..B, segments(16), |acc, b| w[n][b].dot(x[t][b], acc));
         }
     }
 }
@@ -15,7 +15,7 @@ fn matvec<W: Format, T: Dim, N: Dim, B: Dim>(w: &Ten<W, N, B>, x: &Ten<Q8K, T, B
 fn matvec_float<W: Float, T: Dim, N: Dim, K: Dim>(w: &Ten<W, N, K>, x: &Ten<f32, T, K>, y: &mut Ten<f32, T, N>) {
     for n in par(N) {
         for t in par(T) {
-            y[t][n] = sum(0..ceil_div(K, 256), segments(8), |acc, g| acc + group_dot(w[n], x[t], g * 256));
+            y[t][n] = sum(0..ceil_div(K, 256), segments(16), |acc, g| acc + group_dot(w[n], x[t], g * 256));
         }
     }
 }

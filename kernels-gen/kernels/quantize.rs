@@ -7,10 +7,7 @@ const TINY: f32 = 7.888609e-31;
 fn quantize_q8k<T: Dim, B: Dim>(x: &Ten<f32, T, B, 256>, y: &mut Ten<Q8K, T, B>) {
     for t in par(T) {
         for b in par(B) {
-            let amax = max_of(0..256, |i| abs(x[t][b][i]));
-            let finite = amax < f32::INFINITY;
-            let usable = finite && TINY <= amax;
-            let inverse = if usable { 127.0 / amax } else { 0.0 };
+            let (inverse, d) = q8k_scales(max_of(0..256, |i| abs(x[t][b][i])));
             let q = map(256, |i| rint(x[t][b][i] * inverse));
             for i in par(256) {
                 y[t][b].q[i] = q[i].int(-127, 127);
@@ -18,7 +15,16 @@ fn quantize_q8k<T: Dim, B: Dim>(x: &Ten<f32, T, B, 256>, y: &mut Ten<Q8K, T, B>)
             for j in par(16) {
                 y[t][b].sums[j] = isum(0..16, |i| q[j * 16 + i].int(-127, 127));
             }
-            y[t][b].d = if usable { amax / 127.0 } else { if finite { 0.0 } else { f32::NAN } };
+            y[t][b].d = d;
         }
     }
+}
+
+/// What a block is multiplied by, and its `d`.
+fn q8k_scales(amax: f32) -> (f32, f32) {
+    let finite = amax < f32::INFINITY;
+    let usable = finite && TINY <= amax;
+    let inverse = if usable { 127.0 / amax } else { 0.0 };
+    let d = if usable { amax / 127.0 } else { if finite { 0.0 } else { f32::NAN } };
+    (inverse, d)
 }

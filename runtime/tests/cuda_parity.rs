@@ -115,7 +115,8 @@ fn faults_in_and_beside_other_launches_are_found_in_decode() {
         "attn_q",
         "attn_k.bias",
         "attn_q.bias",
-        "attn_k.rope",
+        "kv.k",
+        "kv.v",
         "ffn_swiglu",
         "ffn_down",
     ] {

@@ -110,7 +110,7 @@ fn a_fault_without_a_place_is_wrong_usage_that_lists_the_places() {
     let file = model("tiny", Quant::Q4KM);
     let plan = plan(&file);
     for (fault, part) in [
-        ("bit:0:attn_x", "attn_q.rope"),
+        ("bit:0:attn_x", "attn_q.bias"),
         ("bit:2:attn_q", "0 to 1"),
         ("head:2", "0 to 1"),
         ("offset:nothing", "blk.0.ffn_up.weight"),

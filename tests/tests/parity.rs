@@ -118,7 +118,7 @@ fn what_cannot_be_compared_is_refused() {
     let no_model = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     for (args, code, part) in [
         (&["--plant", "swap:1"][..], 2, "bit:LAYER:OP"),
-        (&["--plant", "bit:0:attn_x"], 2, "attn_q.rope"),
+        (&["--plant", "bit:0:attn_x"], 2, "attn_q.bias"),
         (&["--plant", "head:99"], 2, "layers are 0 to"),
         (&["--plant", "offset:nothing"], 2, "token_embd.weight"),
         (&["--bisect=nothing"], 2, "blk.0.attn_q"),
@@ -180,7 +180,7 @@ fn a_gpu_passes_the_gate_once_and_a_damaged_one_never() {
         assert_eq!((run.code, run.out.as_str()), (Some(0), "2 + 2 equals 4.\n"), "{args:?}: {}", run.err);
         assert!(run.err.contains(said), "{args:?}: {}", run.err);
     }
-    for fault in ["bit:1:attn_q.rope", "head:0", "offset:token_embd.weight", "partial:blk.1.ffn_up.weight"] {
+    for fault in ["bit:1:attn_q.bias", "head:0", "offset:token_embd.weight", "partial:blk.1.ffn_up.weight"] {
         let run = on_gpu(cache.path(), &["--plant", fault]);
         assert_eq!((run.code, run.out.as_str()), (Some(4), ""), "{fault}: {}", run.err);
         let heading = "\nPARITY-GATE FAILED: GPU computes a DIFFERENT function than CPU.\n";

@@ -31,6 +31,9 @@ pub enum Fault {
     Foreign,
     /// A float operation from nowhere in the source.
     Nowhere,
+    /// A dot of bytes that the compiler has found. NVRTC 13.0 makes `dp4a` of bytes that are shifted and masked first, and loses
+    /// the shift and the mask.
+    FoundDot,
     /// Memory that another launch may still write, touched before that launch is waited for.
     Early,
     /// A function that is not in this text.
@@ -51,6 +54,7 @@ impl fmt::Display for Fault {
             Fault::Contraction => "fma where the source has none",
             Fault::Foreign => "a float operation that its line of the source does not have",
             Fault::Nowhere => "a float operation that comes from no line of the source",
+            Fault::FoundDot => "a dot of bytes that the compiler has made of other operations, which it may get wrong",
             Fault::Early => "memory is touched before the launch that may still write it is waited for",
             Fault::Unseen => "a function that is not in this PTX",
             Fault::Nothing => "the PTX has no kernel",
@@ -151,6 +155,9 @@ fn fault(statement: &Statement, lines: &[Line], source: &Source) -> Option<Fault
     let mut parts = opcode.split('.');
     let operation = parts.next().unwrap_or_default();
     let parts: Vec<&str> = parts.collect();
+    if ["dp4a", "dp2a"].contains(&operation) && !statement.assembly {
+        return Some(Fault::FoundDot);
+    }
     forbidden(operation, &parts).or_else(|| source.refuses(kind(operation, &parts)?, lines))
 }
 

@@ -11,6 +11,17 @@ fn allowed(text: &str) -> Allowed {
     text.parse().unwrap()
 }
 
+#[test]
+fn dots_of_bytes_are_those_of_the_source() {
+    let dot = "dp4a.u32.s32 %r1, %r2, %r3, %r4;";
+    assert_eq!(of(dot, ALL), Some(Fault::FoundDot));
+    assert_eq!(of("dp2a.lo.s32.u32 %r1, %r2, %r3, %r4;", ALL), Some(Fault::FoundDot));
+    let written = format!(".visible .entry k()\n{{\n\t// begin inline asm\n\t{dot}\n\t// end inline asm\n\tret;\n}}\n");
+    assert_eq!(audit(&written, &allowed(ALL)), Ok(()));
+    let after = format!(".visible .entry k()\n{{\n\t// begin inline asm\n\t// end inline asm\n\t{dot}\n\tret;\n}}\n");
+    assert!(audit(&after, &allowed(ALL)).is_err());
+}
+
 /// What is wrong with an instruction that comes from line 7.
 fn of(instruction: &str, source: &str) -> Option<Fault> {
     let ptx = format!(".visible .entry k()\n{{\n\t.loc 1 7 1\n\t{instruction}\n\tret;\n}}\n.file 1 \"/kgen/k.rs\"\n");

@@ -1,5 +1,5 @@
 //! Two kernels as one function: whoever finishes the last item of the first that an item of the second reads does that one.
-//! Where a team finishes it, its members share those items of the second.
+//! Where a team finishes it, it does those items of the second together, or its members share them.
 //!
 //! Both are lowered and tidied by themselves before, so that nothing of the second moves to before the arrival that it waits for.
 use super::build::arithmetic;
@@ -57,8 +57,9 @@ fn check(first: &Func, then: &Func, edge: (usize, usize)) -> Result<(), String> 
     if first.width != then.width {
         return Err(format!("{} has {} lanes, {} has {}", first.name, first.width, then.name, then.width));
     }
-    if then.team > 1 {
-        return Err(format!("the workers of {} form teams", then.name));
+    if then.team > 1 && then.team != first.team {
+        let (a, b) = (&first.name, &then.name);
+        return Err(format!("the teams of {b} have {} members, those of {a} {}", then.team, first.team));
     }
     if then.scratch.is_some() {
         return Err(format!("the workers of {} meet by themselves", then.name));
@@ -78,8 +79,9 @@ fn lengths((mut a, mut b): (Tile, Tile), dims: u32) -> (Expr, Expr) {
     (a.len(0), b.len(dims))
 }
 
-/// Where an item of the producer is complete, arrives at each item of the consumer that reads of it; the last does that one. The
-/// members of a team take turns in these items, each by itself.
+/// Where an item of the producer is complete, arrives at each item of the consumer that reads of it; the last does that one. Teams
+/// of the consumer are those of the producer: they arrive as one. Else the members of a team take turns in these items, each by
+/// itself.
 fn with_arrivals(
     mut func: Func,
     [mut producer, consumer]: [Items; 2],
@@ -102,13 +104,15 @@ fn with_arrivals(
     let (from, to) = overlapping(item.clone(), &reads, &writes);
     let to = arithmetic(BinOp::Min, to, count);
     let counter = arithmetic(BinOp::Add, own_counters.clone(), item);
-    let arrive = Stmt::Arrive { last, counter, of: arithmetic(BinOp::Sub, to, from), by: Owner::Worker };
+    let by = if consumer.member.is_some() { Owner::Team } else { Owner::Worker };
+    let arrive = Stmt::Arrive { last, counter, of: arithmetic(BinOp::Sub, to, from), by };
     let read = Stmt::If { cond: Expr::Var(last), then: consumer.body, other: Vec::new() };
-    if let Some(member) = producer.member {
+    let mut step = 1;
+    if let (Some(member), None) = (producer.member, consumer.member) {
         place.push(Stmt::Barrier);
         lo = arithmetic(BinOp::Add, lo, Expr::Var(member));
+        step = func.team as i32;
     }
-    let step = func.team as i32;
     place.push(Stmt::For { bind: Bind::Serial, var: consumer.item, lo, hi, step, body: vec![arrive, read] });
     // Where there are counters, there is scratch memory, too.
     let item_bytes = producer.scratch.as_ref().map_or(4, |scratch| scratch.item_bytes);

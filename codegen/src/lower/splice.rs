@@ -63,7 +63,8 @@ impl Items {
     }
 }
 
-/// A function without a body that takes the parameters of both, and what both do in its variables, in the same lanes. Buffer
+/// A function without a body that takes the parameters of both, and what both do in its variables, in the same lanes and
+/// members. Buffer
 /// `edge.1` of the second is `edge.0` of the first.
 pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Result<(Func, [Items; 2]), String> {
     let [first, then] = &funcs;
@@ -73,8 +74,11 @@ pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Resu
     let own = Names { vars: numbers(first, then, false), buffers: (0..count).collect() };
     let mut other = Names { vars: numbers(then, first, true), buffers: (0..then.buffers.len()).map(place).collect() };
     let vars = variables([(first, &own), (then, &other)]);
-    if let (Some(to), Some(from)) = (items[0].lane, items[1].lane) {
-        other.vars[from.0 as usize] = own.var(to);
+    let alike = [(items[0].lane, items[1].lane), (items[0].member, items[1].member)];
+    for (to, from) in alike {
+        if let (Some(to), Some(from)) = (to, from) {
+            other.vars[from.0 as usize] = own.var(to);
+        }
     }
     items[0].rename(&own);
     items[1].rename(&other);

@@ -14,11 +14,15 @@ pub(super) struct Fold<'k> {
 }
 
 impl Fold<'_> {
-    /// What is added to the running value, where that is all that is done with it.
+    /// What is added to the running value, where that is all that is done with it and takes work to compute.
     fn term(&self) -> Option<Block> {
         let Kind::Binary(BinOp::Add, acc, term) = &self.step.value.kind else { return None };
         let block = Block { stmts: self.step.stmts.clone(), value: term.clone() };
         let alone = matches!(acc.kind, Kind::Var(v) if v == self.acc);
+        // To read a number costs less than to hear of it from another member.
+        if matches!(term.kind, Kind::Load(_)) && block.stmts.is_empty() {
+            return None;
+        }
         (alone && !walk::mentioned(&block.stmts, [&block.value]).contains(&self.acc)).then_some(block)
     }
 }

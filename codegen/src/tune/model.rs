@@ -120,10 +120,9 @@ impl Model {
         for layer in 0..self.layers {
             self.layer(&format!("blk.{layer}."), step, &mut needs);
         }
-        needs.add("rmsnorm", &[("T", 1), ("K", self.hidden)], 1);
         if let Some(output) = self.tensor("output.weight").or_else(|| self.tensor("token_embd.weight")) {
             needs.normed(&[output], last);
-            needs.product(output, "", last);
+            needs.after_norm(output, "scaled", last);
             needs.add("argmax", &[("T", 1), ("N", rows(output))], 1);
         }
         needs.0
@@ -133,25 +132,17 @@ impl Model {
         let of = |role: &str| self.tensor(&format!("{layer}{role}"));
         let weights = |roles: &[&str]| roles.iter().filter_map(|role| of(role)).collect::<Vec<_>>();
         let (t, chunks) = (("T", step.tokens), (step.position + step.tokens).div_ceil(CHUNK));
-        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        needs.add("rmsnorm", &[t, ("K", self.hidden)], 2);
         needs.add("add", &[t, ("N", self.hidden)], 2);
         let inputs = weights(&["attn_q.weight", "attn_k.weight", "attn_v.weight"]);
         needs.normed(&inputs, step);
-        let biased = of("attn_q.bias").is_some();
-        inputs.iter().for_each(|weight| needs.product(weight, if biased { "bias" } else { "" }, step));
-        for (heads, width, biases) in [(self.heads, q, 1), (self.kv_heads, kv, 2)] {
-            if biased {
-                needs.add("bias", &[t, ("N", width)], biases);
-            }
-            let (pairs, position) = (("P", self.head_dim / 2), ("pos", step.position));
-            needs.add("rope_neox", &[t, ("H", heads), pairs, ("C", chunks * CHUNK), position], 1);
-        }
-        let cache = [("C", chunks), ("pos", step.position)];
-        let heads = ("G", self.kv_heads);
-        needs.add(format!("kv_write_{}", self.head_dim), &[&[t, heads][..], &cache].concat(), 1);
+        let then = if of("attn_q.bias").is_some() { "bias" } else { "scaled" };
+        inputs.iter().for_each(|weight| needs.after_norm(weight, then, step));
+        let (heads, c, at) = (("G", self.kv_heads), ("C", chunks), ("pos", step.position));
+        let (d, positions) = (self.head_dim, chunks * CHUNK);
+        needs.add("k_write", &[t, heads, ("P", d / 2), c, ("N", positions), at], 1);
+        needs.add("v_write", &[t, heads, ("D", d), c, at], 1);
         let of_group = ("R", self.heads / self.kv_heads);
-        needs.add(format!("attention_{}", self.head_dim), &[&[t, heads, of_group][..], &cache].concat(), 1);
+        needs.add(format!("attention_{}", self.head_dim), &[t, heads, of_group, c, ("P", positions), at], 1);
         for role in ["attn_output.weight", "ffn_down.weight"] {
             needs.quantized(&weights(&[role]), step);
             weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
@@ -160,9 +151,10 @@ impl Model {
         needs.normed(&inner, step);
         inner.iter().for_each(|weight| needs.product(weight, "", step));
         if let [gate, up] = inner[..] {
+            needs.add("rms_scale", &[t, groups(gate)], 1);
             needs.add("swiglu", &[t, ("N", rows(gate))], 1);
             if gate.ty == up.ty && gate.ty.is_quantized() && step.tokens == 1 {
-                needs.add(instance(gate, "gate_up", ""), &[t, ("N", rows(gate)), row(gate)], 1);
+                needs.add(instance(gate, "gate_up", ""), &[t, ("N", rows(gate)), row(gate), groups(gate)], 1);
             }
         }
     }
@@ -184,6 +176,11 @@ fn rows(weight: &Tensor) -> u64 {
 /// The extent of a row: blocks, or numbers.
 fn row(weight: &Tensor) -> (&'static str, u64) {
     if weight.ty.is_quantized() { ("B", width(weight) / weight.ty.block_elements()) } else { ("K", width(weight)) }
+}
+
+/// The groups of 256 elements of a row, whose sums of squares RMSNorm adds up.
+fn groups(weight: &Tensor) -> (&'static str, u64) {
+    ("G", width(weight).div_ceil(256))
 }
 
 /// The instance of a kernel for the type of a weight: of `blocks` for quantized ones, of `numbers` for others.
@@ -213,22 +210,40 @@ impl Needs {
         }
     }
 
-    /// The same after RMSNorm, and the kernel that does both.
+    /// The same of a value under RMSNorm, in each form that one of the weights takes.
     fn normed(&mut self, weights: &[&Tensor], step: Step) {
-        self.quantized(weights, step);
-        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized() && step.tokens == 1) {
-            let sizes = [("T", 1), ("B", width(weight) / weight.ty.block_elements()), ("K", width(weight))];
-            self.add("rmsnorm_q8k", &sizes, 1);
+        let t = ("T", step.tokens);
+        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
+            self.add("weigh_q8k", &[t, row(weight)], 1);
         }
+        if let Some(weight) = weights.iter().find(|weight| !weight.ty.is_quantized()) {
+            self.add("weigh", &[t, row(weight), groups(weight)], 1);
+        }
+    }
+
+    /// A product with a value under RMSNorm, and the operation that takes it.
+    fn after_norm(&mut self, weight: &Tensor, then: &str, step: Step) {
+        let t = ("T", step.tokens);
+        self.add("rms_scale", &[t, groups(weight)], 1);
+        self.add(then, &[t, ("N", rows(weight))], 1);
+        self.inside(weight, then, &[groups(weight)], step);
+        self.product(weight, "", step);
     }
 
     /// A product, and the kernel that computes it with the operation that follows it, where there is one.
     fn product(&mut self, weight: &Tensor, then: &str, step: Step) {
-        let sizes = [("T", step.tokens), ("N", rows(weight)), row(weight)];
-        let kernel = instance(weight, "matvec", "matvec_float");
-        if !then.is_empty() && weight.ty.is_quantized() && step.tokens == 1 {
-            self.add(format!("{kernel}_{then}"), &sizes, 1);
+        if !then.is_empty() {
+            self.inside(weight, then, &[], step);
         }
-        self.add(kernel, &sizes, 1);
+        let sizes = [("T", step.tokens), ("N", rows(weight)), row(weight)];
+        self.add(instance(weight, "matvec", "matvec_float"), &sizes, 1);
+    }
+
+    /// The kernel that computes a product in the operation that follows it, where there is one.
+    fn inside(&mut self, weight: &Tensor, then: &str, more: &[(&'static str, u64)], step: Step) {
+        if weight.ty.is_quantized() && step.tokens == 1 {
+            let sizes = [&[("T", 1), ("N", rows(weight)), row(weight)], more].concat();
+            self.add(format!("{}_{then}", instance(weight, "matvec", "")), &sizes, 1);
+        }
     }
 }

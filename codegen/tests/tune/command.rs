@@ -151,7 +151,7 @@ fn wrong_wishes_are_refused() {
         (2, &["rmsnorm", "--shape", "7b", "--device", "tpu"], "cuda:N"),
         (2, &["rmsnorm", "--shape", "7b", "--plant", "layout"], "no field `layout`"),
         (1, &["rmsnrm", "--shape", "7b"], "did you mean `rmsnorm`?"),
-        (1, &["rope_norm", "--shape", "7b"], "qwen2.5-7b needs no rope_norm"),
+        (1, &["unpair", "--shape", "7b"], "qwen2.5-7b needs no unpair"),
         (1, &["rmsnorm", "--model", "nothing.gguf"], "cannot open the model file"),
     ] {
         let output = tune(&journal, args);

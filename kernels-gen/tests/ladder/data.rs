@@ -39,7 +39,7 @@ pub struct Case {
 
 /// A size for each parameter, chosen so that no loop comes out even.
 fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
-    let chunked = kernel.starts_with("attention") || kernel.starts_with("kv_write");
+    let chunked = kernel.starts_with("attention") || kernel.ends_with("_write");
     match name {
         // Attention costs the interpreter T * G * R * positions * head_dim steps.
         "T" if chunked => 1 + rng.below(3) as i32,
@@ -51,6 +51,9 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "K" => [7, 256, 300, 544, 2100][rng.below(5)],
         "pos" if chunked => rng.below(150) as i32,
         "pos" => rng.below(6) as i32,
+        // Positions in the tables.
+        "P" if kernel.starts_with("attention") => 3 * 64,
+        "N" if kernel == "k_write" => 3 * 64,
         "P" => [5, 32, 48][rng.below(3)],
         "G" | "R" | "H" => 1 + rng.below(3) as i32,
         "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") => [1, 5, 11][rng.below(3)],
@@ -68,6 +71,9 @@ pub fn case(kernel: &Kernel, wild: bool, rng: &mut Rng) -> Case {
     let place = |dim: &str| kernel.dims.iter().position(|v| name(v) == dim);
     if let (Some(blocks), Some(numbers)) = (place("B"), place("K")) {
         ints[numbers] = 256 * ints[blocks];
+    }
+    if let (Some(groups), Some(numbers)) = (place("G"), place("K")) {
+        ints[groups] = (ints[numbers] + 255) / 256;
     }
     filled(kernel, ints, wild, rng)
 }

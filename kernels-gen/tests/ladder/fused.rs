@@ -11,24 +11,18 @@ fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
         "attention_64_quantize_q8k" => &[[2, 2, 1], [4, 3, 3], [1, 28, 7]],
         "attention_96_quantize_q8k" => &[[2, 4, 3], [1, 8, 3]],
         "attention_128_quantize_q8k" => &[[1, 2, 1], [2, 3, 3]],
-        "rmsnorm_quantize_q8k" => return rows(rng),
-        "gate_up_q4k_quantize_q8k" => return weights(rng),
+        name if name.starts_with("gate_up") => return weights(rng, &[3]),
+        name if name.contains("_add_weigh_q8k") => return weights(rng, &[]),
         other => panic!("the ladder has no sizes for {other}"),
     };
     let [groups, of_group, blocks] = heads[rng.below(heads.len())];
-    [vec![1, groups, of_group, 3, rng.below(3 * 64) as i32], vec![1, blocks]]
+    [vec![1, groups, of_group, 3, 3 * 64, rng.below(3 * 64) as i32], vec![1, blocks]]
 }
 
-/// Rows of a whole number of blocks, and one of which only all together are.
-fn rows(rng: &mut Rng) -> [Vec<i32>; 2] {
-    let [t, k, tokens, blocks] = [[1, 3584, 1, 14], [5, 512, 5, 2], [2, 384, 1, 3], [4, 64, 1, 1]][rng.below(4)];
-    [vec![t, k], vec![tokens, blocks]]
-}
-
-/// Rows of weights, of some blocks, and the blocks that all results fill.
-fn weights(rng: &mut Rng) -> [Vec<i32>; 2] {
+/// Rows of weights, of some blocks, and the blocks that all results fill; the producer has more sizes after these.
+fn weights(rng: &mut Rng, more: &[i32]) -> [Vec<i32>; 2] {
     let [n, of_row, blocks] = [[256, 1, 1], [512, 3, 2], [768, 9, 3]][rng.below(3)];
-    [vec![1, n, of_row], vec![1, blocks]]
+    [[&[1, n, of_row], more].concat(), vec![1, blocks]]
 }
 
 #[test]

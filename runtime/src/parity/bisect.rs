@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error,
     exec::Executor,
-    plan::{BoundStage, BufferId, CHUNK, Plan, Step},
+    plan::{BoundStage, BufferId, CHUNK, Plan, Role, Step},
 };
 use serde::Serialize;
 
@@ -115,18 +115,28 @@ fn activations(
 ) -> Result<Vec<f32>, Error> {
     let inputs: Vec<BufferId> = stages[number].reads().map(|arg| arg.buffer).collect();
     let quantizes = |stage: &BoundStage| {
-        stage.kernel.name == "quantize_q8k" && stage.writes().any(|arg| inputs.contains(&arg.buffer))
+        let quantizing = ["quantize_q8k", "weigh_q8k"].contains(&stage.kernel.name);
+        quantizing && stage.writes().any(|arg| inputs.contains(&arg.buffer))
     };
-    let quantize = stages[..number].iter().rposition(quantizes);
-    let source = quantize.and_then(|at| Some((at, stages[at].reads().next()?.buffer)));
-    let (quantize, id) =
-        source.ok_or_else(|| Error::Failure(format!("{} has no quantized input", stages[number].name)))?;
+    let Some(quantize) = stages[..number].iter().rposition(quantizes) else {
+        return Err(Error::Failure(format!("{} has no quantized input", stages[number].name)));
+    };
     reference.begin(tokens, 0, 1)?;
     (0..quantize).try_for_each(|stage| reference.stage(stage))?;
     let step = Step { tokens: tokens.len(), outputs: 1, position: 0, chunks: reference.limits().chunks };
-    let (row, end) = (plan.buffer(id).row_bytes(&step).unwrap_or(0), plan.buffer(id).bytes(&step).unwrap_or(0));
-    let bytes = reference.read(id, end - row..end)?;
-    Ok(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect())
+    // The last row of all that it reads, each as long as the first: the activations, and what weighs them.
+    let mut rows = stages[quantize].reads().map(|arg| {
+        let buffer = plan.buffer(arg.buffer);
+        let end = buffer.bytes(&step).unwrap_or(0);
+        let row = if matches!(buffer.role, Role::Weight) { end } else { buffer.row_bytes(&step).unwrap_or(0) };
+        let bytes = reference.read(arg.buffer, end - row..end)?;
+        Ok::<Vec<f32>, Error>(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect())
+    });
+    let mut x = rows.next().unwrap_or_else(|| Ok(Vec::new()))?;
+    for weights in rows {
+        x.iter_mut().zip(weights?).for_each(|(x, weight)| *x *= weight);
+    }
+    Ok(x)
 }
 
 /// Both products of an executor that [`one_product`]'s plan was made for.

@@ -1,5 +1,5 @@
 //! Which neighbouring units can be one launch: a placement of the edge between them, not another forward pass.
-use super::{BoundStage, PlanSchedule, Size, Unit};
+use super::{BoundStage, PlanSchedule, Size, Step, Unit};
 use kernels_gen::Fused;
 
 /// Two units that can be one launch: the groups that finish what the second one reads do that, too.
@@ -24,17 +24,27 @@ pub fn pairs(units: &[Unit], fused: &'static [Fused], schedule: PlanSchedule) ->
         let [Unit { bound: first, .. }, Unit { bound: then, .. }] = two else { unreachable!("windows are of two") };
         let free = found.last().is_none_or(|pair| pair.producer + 1 < producer);
         let taken = free && schedule.joins(units[producer].last());
-        let Some(fused) = fused.iter().find(|fused| taken && can_be_one(first, then, fused)) else { continue };
         let dims = [first, then].map(|stage| stage.kernel.dims);
+        let ints = |fused: &Fused| fused.ints((&first.ints, dims[0]), (&then.ints, dims[1]));
+        // Two kernels may be one launch in several ways, for other sizes.
+        let can = |fused: &&Fused| can_be_one(first, then, fused) && fits_a_token(fused, &ints(fused));
+        let Some(fused) = fused.iter().filter(|_| taken).find(can) else { continue };
         found.push(Pair {
             producer,
             fused,
-            ints: fused.ints((&first.ints, dims[0]), (&then.ints, dims[1])),
+            ints: ints(fused),
             dims: dims[0] + dims[1],
             floats: fused.floats(&first.floats, &then.floats),
         });
     }
     found
+}
+
+/// Whether a launch is for the sizes of a step of one token.
+fn fits_a_token(fused: &Fused, ints: &[Size]) -> bool {
+    let step = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
+    let ints: Vec<i32> = ints.iter().map(|size| i32::try_from(step.get(*size)).unwrap_or(i32::MAX)).collect();
+    (fused.cuda.fits)(&ints)
 }
 
 /// Whether the stages have these kernels, hand on the edge, and else share no memory that one of them writes.

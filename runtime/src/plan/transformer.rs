@@ -22,35 +22,35 @@ pub fn transformer(model: &Model) -> Plan {
         x = b.add(&format!("blk.{layer}.ffn_residual"), x, ffn);
     }
     let x = b.outputs_only(x);
-    let x = b.rmsnorm("output_norm", &weights.output_norm, x, config.norm_eps);
-    let logits = b.linear(LOGITS, &weights.output, x);
+    let mut x = b.norm("output_norm", &weights.output_norm, x, config.norm_eps);
+    let product = b.normed_product("output", &weights.output, &mut x);
+    let logits = b.scaled(LOGITS, product);
     b.argmax(logits);
     b.plan
 }
 
 fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables: RopeTables, x: Value) -> Value {
     let name = |part: &str| format!("blk.{layer}.{part}");
-    let x = b.rmsnorm(&name("attn_norm"), &w.attn_norm, x, c.norm_eps);
-    let mut q = b.linear(&name("attn_q"), &w.attn_q, x);
-    let mut k = b.linear(&name("attn_k"), &w.attn_k, x);
-    let mut v = b.linear(&name("attn_v"), &w.attn_v, x);
-    if let Some([q_bias, k_bias, v_bias]) = &w.qkv_bias {
-        q = b.bias(&name("attn_q.bias"), q_bias, q);
-        k = b.bias(&name("attn_k.bias"), k_bias, k);
-        v = b.bias(&name("attn_v.bias"), v_bias, v);
-    }
-    let q = b.rope(&name("attn_q.rope"), q, c.rope.layout, c.head_dim, tables);
-    let k = b.rope(&name("attn_k.rope"), k, c.rope.layout, c.head_dim, tables);
-    let kv = b.kv_write(&name("kv"), k, v, c.head_dim);
-    let x = b.attention(&name("attn"), q, kv);
+    let mut x = b.norm(&name("attn_norm"), &w.attn_norm, x, c.norm_eps);
+    let weights = [("attn_q", &w.attn_q), ("attn_k", &w.attn_k), ("attn_v", &w.attn_v)];
+    let products = weights.map(|(part, weight)| (part, b.normed_product(&name(part), weight, &mut x)));
+    let mut biases = w.qkv_bias.iter().flatten();
+    let [q, k, v] = products.map(|(part, product)| match biases.next() {
+        Some(bias) => b.bias(&name(&format!("{part}.bias")), bias, product),
+        None => b.scaled(&name(&format!("{part}.scaled")), product),
+    });
+    let q = b.halves(&name("attn_q.halves"), q, c.rope.layout, c.head_dim);
+    let k = b.halves(&name("attn_k.halves"), k, c.rope.layout, c.head_dim);
+    let kv = b.kv_write(&name("kv"), k, v, c.head_dim, tables);
+    let x = b.attention(&name("attn"), q, kv, tables);
     b.linear(&name("attn_output"), &w.attn_output, x)
 }
 
 fn feed_forward(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, x: Value) -> Value {
     let name = |part: &str| format!("blk.{layer}.{part}");
-    let x = b.rmsnorm(&name("ffn_norm"), &w.ffn_norm, x, c.norm_eps);
-    let gate = b.linear(&name("ffn_gate"), &w.ffn_gate, x);
-    let up = b.linear(&name("ffn_up"), &w.ffn_up, x);
+    let mut x = b.norm(&name("ffn_norm"), &w.ffn_norm, x, c.norm_eps);
+    let gate = b.normed_product(&name("ffn_gate"), &w.ffn_gate, &mut x);
+    let up = b.normed_product(&name("ffn_up"), &w.ffn_up, &mut x);
     let x = b.swiglu(&name("ffn_swiglu"), gate, up);
     b.linear(&name("ffn_down"), &w.ffn_down, x)
 }

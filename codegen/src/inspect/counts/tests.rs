@@ -65,14 +65,13 @@ fn attention_reads_what_lies_before_a_token() {
 
 #[test]
 fn indices_that_wrap_are_followed() {
-    // T, G, C, pos: positions 62, 63 and 64.
-    let counts = count(&kernel("kv_write_64"), &[3, 2, 4, 62]).unwrap();
-    let written = 3 * 2 * 64 * 2;
-    let all = 4 * 64 * 2 * 64 * 2;
-    assert_eq!(bytes(&counts)[2..], [("kc", written, all), ("vc", written, all)]);
-    // T, H, P, C, pos.
-    let counts = count(&kernel("rope_norm"), &[2, 3, 4, 100, 7]).unwrap();
-    assert_eq!(bytes(&counts)[..2], [("x", 2 * 3 * 4 * 2 * 4, 192), ("cos", 2 * 4 * 4, 1600)]);
+    // T, G, P, C, N, pos: positions 62, 63 and 64.
+    let counts = count(&kernel("k_write"), &[3, 2, 32, 4, 100, 62]).unwrap();
+    let (written, all) = (3 * 2 * 64 * 2, 4 * 64 * 2 * 64 * 2);
+    assert_eq!(bytes(&counts)[3..], [("kc", written, all)]);
+    assert_eq!(bytes(&counts)[1..2], [("cos", 3 * 32 * 4, 100 * 32 * 4)]);
+    let counts = count(&kernel("v_write"), &[3, 2, 64, 4, 62]).unwrap();
+    assert_eq!(bytes(&counts)[1..], [("vc", written, all)]);
 }
 
 #[test]

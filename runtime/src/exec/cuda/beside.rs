@@ -14,7 +14,7 @@ use cudarc::driver::sys::CUfunction;
 use kernels_gen::Cuda;
 use kgen::{nvrtc::Compiler, text::hex};
 use sha2::{Digest, Sha256};
-use std::{ops::Range, rc::Rc};
+use std::{ops::Range, ptr, rc::Rc};
 
 /// The most units of a launch.
 const MOST: usize = 4;
@@ -28,7 +28,7 @@ pub struct Beside {
 
 /// The code of such a launch.
 struct Code {
-    entries: Vec<&'static str>,
+    parts: Vec<&'static Cuda>,
     module: Module,
     hash: String,
 }
@@ -55,11 +55,11 @@ pub fn load(
     alone: impl Fn(usize) -> bool,
 ) -> Result<Vec<Beside>, CudaError> {
     let found = ranges(units, step, schedule, alone);
-    let all: Vec<Vec<&Cuda>> =
+    let all: Vec<Vec<&'static Cuda>> =
         found.iter().map(|range| units[range.clone()].iter().map(|unit| code(unit, step)).collect()).collect();
     let mut distinct: Vec<&[&'static Cuda]> = Vec::new();
     for own in &all {
-        if !distinct.iter().any(|other| entries(other) == entries(own)) {
+        if !distinct.iter().any(|other| same(other, own)) {
             distinct.push(own);
         }
     }
@@ -70,9 +70,9 @@ pub fn load(
     for ((codes, job), cubin) in distinct.iter().zip(&jobs).zip(&cubins) {
         let shape = (most(codes, |code| code.threads), most(codes, |code| code.shared));
         let module = kernels::module(gpu, &job.entry, shape, cubin)?;
-        loaded.push(Rc::new(Code { entries: entries(codes), module, hash: hex(&Sha256::digest(cubin)) }));
+        loaded.push(Rc::new(Code { parts: codes.to_vec(), module, hash: hex(&Sha256::digest(cubin)) }));
     }
-    let of = |own: &[&'static Cuda]| loaded.iter().find(|code| code.entries == entries(own)).cloned();
+    let of = |own: &[&Cuda]| loaded.iter().find(|code| same(&code.parts, own)).cloned();
     Ok(found.into_iter().zip(&all).filter_map(|(units, own)| Some(Beside { units, code: of(own)? })).collect())
 }
 
@@ -101,8 +101,9 @@ fn code(unit: &Unit, step: &Step) -> &'static Cuda {
     unit.bound.cuda(&ints(&unit.bound.ints, step))
 }
 
-fn entries(codes: &[&'static Cuda]) -> Vec<&'static str> {
-    codes.iter().map(|code| code.entry).collect()
+/// Whether these are the same codes. Those of a kernel for other sizes have the same name.
+fn same(a: &[&Cuda], b: &[&Cuda]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| ptr::eq(*a, *b))
 }
 
 /// Whether neither writes what the other one touches.
@@ -211,7 +212,7 @@ mod tests {
                 pairs(&units, FUSED, schedule).iter().flat_map(|pair| [pair.producer, pair.producer + 1]).collect();
             for range in ranges(&units, &ONE, schedule, |unit| !paired.contains(&unit)) {
                 let codes: Vec<&Cuda> = units[range].iter().map(|unit| code(unit, &ONE)).collect();
-                if !all.iter().any(|other| entries(other) == entries(&codes)) {
+                if !all.iter().any(|other| same(other, &codes)) {
                     all.push(codes);
                 }
             }

@@ -85,8 +85,8 @@ mod tests {
             &all.next().unwrap().kernel.cuda[0]
         };
         let (q4k, q6k) = (first("matvec_q4k_bias"), first("matvec_q6k_bias"));
-        let rope = &kernels_gen::kernel("rope_neox").unwrap().cuda[0];
-        jobs.extend([vec![q4k, q4k, q6k], vec![rope, rope]].iter().map(|codes| Job::new(codes).unwrap()));
+        let bias = &kernels_gen::kernel("bias").unwrap().cuda[0];
+        jobs.extend([vec![q4k, q4k, q6k], vec![bias, bias]].iter().map(|codes| Job::new(codes).unwrap()));
         for arch in ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
             let cubins = compile(&compiler, &jobs, &arch.parse().unwrap()).unwrap();
             assert!(cubins.iter().all(|cubin| cubin.starts_with(b"\x7fELF")), "{arch}");
