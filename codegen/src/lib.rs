@@ -55,6 +55,7 @@ pub mod nvrtc;
 pub mod places;
 mod ptx;
 pub mod random;
+pub mod recomputed;
 pub mod schedule;
 pub mod syntax;
 pub mod table;

@@ -4,13 +4,14 @@ use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::fused::{self, Fused};
 use crate::inlined::Inlined;
-use crate::ir::inline::Sources;
+use crate::ir::inline::{self, Sources};
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
 use crate::library::{Library, LibraryError};
 use crate::loop_ir::Func;
 use crate::lower::{Illegal, MOST_ELEMENTS};
 use crate::places::Places;
+use crate::recomputed::{self, Recomputed};
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
@@ -44,8 +45,11 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         memory.push(on_cuda);
         entries.push(entry(kernel, &memory, &cpu, &cuda));
     }
+    // Those with more in them are tried first.
+    let rows = library.recomputed()?;
+    let rows = rows.iter().map(|rows| recomputed_entry(library, rows, &places));
     let inlined = library.inlined.iter().map(|inlined| inlined_entry(library, inlined, &places));
-    let inlined = inlined.collect::<Result<Vec<_>, _>>()?;
+    let inlined = rows.chain(inlined).collect::<Result<Vec<_>, _>>()?;
     let fused = library.fused()?;
     let fused = fused.iter().map(|fused| fused_entry(fused, &places)).collect::<Result<Vec<_>, _>>()?;
     let tokens = quote! {
@@ -107,11 +111,33 @@ fn on_cuda(
 /// A kernel with others in it. It has no code for CPUs.
 fn inlined_entry(library: &Library, inlined: &Inlined, places: &Places) -> Result<TokenStream, LibraryError> {
     library.check_layouts(inlined)?;
-    let kernel = &inlined.result.kernel;
-    let (cuda, memory) = on_cuda(library, kernel, places)?;
+    let on_cuda = on_cuda(library, &inlined.result.kernel, places)?;
+    let edges = inlined.edges.iter().enumerate().map(|(k, (read, written))| ((0, *read), (k + 1, *written)));
+    of_several(library, (&inlined.kernels, &inlined.result), (false, edges.collect()), &inlined.spec.most, on_cuda)
+}
+
+/// A kernel with rows of another one.
+fn recomputed_entry(library: &Library, rows: &Recomputed, places: &Places) -> Result<TokenStream, LibraryError> {
+    let illegal = |e: Illegal| LibraryError(format!("schedules/{}: {e}", recomputed::FILE));
+    let kernel = &rows.result.kernel;
+    let fits = sizes(kernel, &rows.spec.most)?;
+    let cuda = cuda_entry(&rows.func, rows.schedule.threads, &fits, &rows.allowed(places), places).map_err(illegal)?;
+    let memory = in_memory(kernel, &[(rows.schedule.clone(), rows.func.clone())])?;
+    of_several(library, (&rows.kernels, &rows.result), (true, rows.edges.clone()), &rows.spec.most, (vec![cuda], memory))
+}
+
+/// A kernel that is made of others: of each edge, the reader and its buffer, then the writer and its own.
+fn of_several(
+    library: &Library,
+    (names, result): (&[String], &inline::Inlined),
+    (rows, edges): (bool, Vec<((usize, usize), (usize, usize))>),
+    most: &BTreeMap<String, i32>,
+    (cuda, memory): (Vec<TokenStream>, TokenStream),
+) -> Result<TokenStream, LibraryError> {
+    let kernel = &result.kernel;
     let none = vec![quote!(&[]); Isa::ALL.len()];
     let entry = entry(kernel, &vec![memory; Isa::ALL.len() + 1], &none, &cuda);
-    let kernels = inlined.kernels.iter().map(|name| library.kernel(name)).collect::<Result<Vec<_>, _>>()?;
+    let kernels = names.iter().map(|name| library.kernel(name)).collect::<Result<Vec<_>, _>>()?;
     let is_int = |k: usize, s: usize| matches!(kernels[k].vars[kernels[k].scalars[s].0 as usize].ty, Ty::Int { .. });
     // Among the integers or the floats of its kernel.
     let scalar = |&(k, s): &(usize, usize)| {
@@ -119,7 +145,7 @@ fn inlined_entry(library: &Library, inlined: &Inlined, places: &Places) -> Resul
         (k, if is_int(k, s) { kernels[k].dims.len() + before } else { before })
     };
     let (int_scalars, floats): (Vec<&Sources>, Vec<&Sources>) =
-        inlined.result.scalars.iter().partition(|from| is_int(from[0].0, from[0].1));
+        result.scalars.iter().partition(|from| is_int(from[0].0, from[0].1));
     let list = |sources: Vec<Vec<(usize, usize)>>| {
         let lists = sources.iter().map(|from| {
             let (kernels, numbers) = (from.iter().map(|(k, _)| *k), from.iter().map(|(_, n)| *n));
@@ -128,15 +154,18 @@ fn inlined_entry(library: &Library, inlined: &Inlined, places: &Places) -> Resul
         quote!(&[#(#lists),*])
     };
     let scalars = |all: &[&Sources]| all.iter().map(|from| from.iter().map(scalar).collect()).collect::<Vec<Vec<_>>>();
-    let ints = list(inlined.result.dims.iter().cloned().chain(scalars(&int_scalars)).collect());
-    let (floats, buffers) = (list(scalars(&floats)), list(inlined.result.buffers.clone()));
-    let (names, fits) = (&inlined.kernels, all(&sizes(kernel, &inlined.spec.most)?));
-    let edges = inlined.edges.iter().map(|(read, written)| quote!((#read, #written)));
+    let ints = list(result.dims.iter().cloned().chain(scalars(&int_scalars)).collect());
+    let (floats, buffers) = (list(scalars(&floats)), list(result.buffers.clone()));
+    let fits = all(&sizes(kernel, most)?);
+    let edges = edges.iter().map(|((reader, read), (writer, written))| {
+        quote!(crate::Edge { reader: (#reader, #read), writer: (#writer, #written) })
+    });
     Ok(quote! {
         crate::Inlined {
             kernel: #entry,
             kernels: &[#(#names),*],
             fits: #fits,
+            rows: #rows,
             edges: &[#(#edges),*],
             ints: #ints,
             floats: #floats,
@@ -160,7 +189,7 @@ fn kernel_on_cuda(
 /// Two kernels in one launch. The dims of the first come first among its integers.
 fn fused_entry(f: &Fused, places: &Places) -> Result<TokenStream, LibraryError> {
     let illegal = |e: Illegal| LibraryError(format!("schedules/{}: {e}", fused::FILE));
-    let [producer, consumer] = f.kernels;
+    let [producer, consumer] = &f.kernels;
     let mut fits = sizes(producer, &f.pair.most)?;
     let shape = producer.buffers[f.edge.0].shape.iter().map(|e| size(e, &producer.dims));
     fits.push(quote!(1u64 #(.saturating_mul((#shape) as u64))* <= #MOST_ELEMENTS as u64));

@@ -9,18 +9,29 @@ use crate::Kernel;
 pub struct Inlined {
     /// How it is called. It has no code for CPUs.
     pub kernel: Kernel,
-    /// Names of the kernels in it: the one that reads, then those that write.
+    /// Names of the kernels in it: the one that is done last, then those whose results are handed on.
     pub kernels: &'static [&'static str],
     /// Whether it is for these integers.
     pub fits: fn(&[i32]) -> bool,
-    /// For each of those that write: the buffer of the first that reads it, and its own that it writes, by their numbers.
-    pub edges: &'static [(usize, usize)],
+    /// Whether the last of them is cheap enough to be computed in several kernels, each for itself.
+    pub rows: bool,
+    /// What is handed on. A reader comes before the writer in `kernels`.
+    pub edges: &'static [Edge],
     /// Where each integer comes from,
     pub ints: &'static [Sources],
     /// each float,
     pub floats: &'static [Sources],
     /// and each buffer.
     pub buffers: &'static [Sources],
+}
+
+/// What one of the kernels hands on to another: which of them and the number of its buffer, on both ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    /// Who reads it.
+    pub reader: (usize, usize),
+    /// Who would write it.
+    pub writer: (usize, usize),
 }
 
 /// Where a parameter comes from: which of the kernels, and the number of the integer, float or buffer there. A call is

@@ -12,7 +12,7 @@ mod generated {
 pub use float_mode::float_mode_is_ieee;
 pub use fused::Fused;
 pub use generated::{FUSED, INLINED, KERNELS};
-pub use inlined::{Inlined, Sources};
+pub use inlined::{Edge, Inlined, Sources};
 pub use kgen::{cpu::Isa, layout::Layout, target::Target};
 pub use launch::{Buf, Extent, Launch, LaunchError, check_call, check_indices};
 

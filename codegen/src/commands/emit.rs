@@ -51,6 +51,12 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     if let Some(pair) = library.pairs()?.into_iter().find(|pair| pair.name() == args.kernel) {
         return pair_of_kernels(args, &library, &pair, out);
     }
+    if let Some(spec) = library.recomputed_specs()?.into_iter().find(|spec| spec.name == args.kernel) {
+        let rows = library.recompute(spec)?;
+        let places = Places::new(&library.sources);
+        let parts = [&rows.spec.consumer, &rows.spec.producer].map(String::as_str);
+        return of_two(args, parts, (rows.schedule.threads, &rows.func), &rows.allowed(&places), &places, out);
+    }
     let kernel = library.kernel(&args.kernel)?;
     if let Form::Ir = args.form {
         return Ok(write!(out, "{}", ir::print::kernel(kernel))?);
@@ -76,22 +82,34 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     Ok(())
 }
 
-/// Two kernels in one launch, which only CUDA has.
+/// Two kernels in one launch.
 fn pair_of_kernels(args: &Args, library: &Library, pair: &Pair, out: &mut impl Write) -> Done {
-    let Pair { producer, consumer, .. } = pair;
+    let fused = library.fuse(pair.clone())?;
+    let places = Places::new(&library.sources);
+    let parts = [&pair.producer, &pair.consumer].map(String::as_str);
+    of_two(args, parts, (fused.threads, &fused.func), &fused.allowed(&places), &places, out)
+}
+
+/// A function of two kernels with its threads, which only CUDA has.
+fn of_two(
+    args: &Args,
+    [first, then]: [&str; 2],
+    func: (usize, &Func),
+    allowed: &Allowed,
+    places: &Places,
+    out: &mut impl Write,
+) -> Done {
     if let Form::Ir | Form::Rust = args.form {
         let only = "it is a launch of two kernels, with the forms loop, cuda and ptx";
-        return Err(Failure::Failed(format!("{}: {only}; see {producer} and {consumer}", args.kernel)));
+        return Err(Failure::Failed(format!("{}: {only}; see {first} and {then}", args.kernel)));
     }
     if args.schedule.is_some() {
         return Err(Failure::Usage("--schedule is for a kernel by itself".into()));
     }
-    let fused = library.fuse(pair.clone())?;
     if let Form::Loop = args.form {
-        return Ok(write!(out, "{}", loop_ir::print::func(&fused.func))?);
+        return Ok(write!(out, "{}", loop_ir::print::func(func.1))?);
     }
-    let places = Places::new(&library.sources);
-    gpu(args, [(fused.threads, &fused.func)].into_iter(), &fused.allowed(&places), &places, out)
+    gpu(args, [func].into_iter(), allowed, places, out)
 }
 
 /// The code for a GPU of functions with their threads; PTX is audited after it was written, since the text is of use even where it is

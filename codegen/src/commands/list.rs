@@ -2,9 +2,11 @@
 use super::{Done, open};
 use kgen::diagnostic::place;
 use kgen::fused::Pair;
+use kgen::recomputed::Spec;
 use kgen::ir::{Buffer, Kernel, Ty, Var, print};
 use kgen::{library::Library, target::Target, text};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -21,6 +23,7 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let library = open(folder)?;
     if args.json {
         let mut kernels: Vec<Value> = library.kernels_on(Target::Cuda).map(|k| record(&library, k)).collect();
+        kernels.extend(library.recomputed_specs()?.iter().map(|r| json!({"name": r.name, "rows": r})));
         kernels.extend(library.pairs()?.iter().map(|p| json!({"name": p.name(), "pair": p})));
         serde_json::to_writer_pretty(&mut *out, &kernels).map_err(std::io::Error::from)?;
         return Ok(writeln!(out)?);
@@ -31,14 +34,22 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
         }
         write_kernel(&library, kernel, out)?;
     }
+    for Spec { name, consumer, producer, most, .. } in library.recomputed_specs()? {
+        writeln!(out, "\n{name}\n  {consumer}, of which each team computes its rows by {producer}")?;
+        writeln!(out, "  one launch on CUDA{}", sizes(&most))?;
+    }
     for pair in library.pairs()? {
         let Pair { producer, consumer, edge: [from, to], .. } = &pair;
         writeln!(out, "\n{}\n  {producer}, then {consumer}, whose {to} is {from}", pair.name())?;
-        let sizes: Vec<String> = pair.most.iter().map(|(size, most)| format!("{size} <= {most}")).collect();
-        let when = if sizes.is_empty() { String::new() } else { format!(" where {}", sizes.join(", ")) };
-        writeln!(out, "  one launch on CUDA{when}")?;
+        writeln!(out, "  one launch on CUDA{}", sizes(&pair.most))?;
     }
     Ok(())
+}
+
+/// The sizes up to which something is used.
+fn sizes(most: &BTreeMap<String, i32>) -> String {
+    let sizes: Vec<String> = most.iter().map(|(size, most)| format!("{size} <= {most}")).collect();
+    if sizes.is_empty() { String::new() } else { format!(" where {}", sizes.join(", ")) }
 }
 
 fn write_kernel(library: &Library, k: &Kernel, out: &mut impl Write) -> Done {

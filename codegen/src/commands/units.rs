@@ -7,6 +7,7 @@ use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{Arch, Compiled, Compiler};
 use kgen::places::Places;
+use kgen::recomputed::{self, Recomputed};
 use kgen::target::Target;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -42,20 +43,26 @@ pub struct Chosen<'l> {
     pub inlined: Vec<&'l Inlined>,
     /// Likewise.
     pub fused: Vec<Fused<'l>>,
+    /// Kernels with rows of others.
+    pub recomputed: Vec<Recomputed<'l>>,
 }
 
 impl<'l> Chosen<'l> {
     /// Those of these names; all, where none is named.
     pub fn new(library: &'l Library, names: &[String]) -> Result<Chosen<'l>, Failure> {
-        let pairs = library.pairs()?;
-        for name in names.iter().filter(|name| !pairs.iter().any(|pair| pair.name() == **name)) {
+        let (pairs, rows) = (library.pairs()?, library.recomputed_specs()?);
+        let other = |name: &String| {
+            pairs.iter().any(|pair| pair.name() == *name) || rows.iter().any(|spec| spec.name == *name)
+        };
+        for name in names.iter().filter(|name| !other(name)) {
             library.kernel(name)?;
         }
         let wanted = |name: &String| names.is_empty() || names.contains(name);
         let kernels = library.kernels_on(Target::Cuda).filter(|k| wanted(&k.name)).collect();
         let inlined = library.inlined.iter().filter(|inlined| wanted(&inlined.spec.name)).collect();
         let fused = library.fused()?.into_iter().filter(|f| wanted(&f.pair.name())).collect();
-        Ok(Chosen { kernels, inlined, fused })
+        let recomputed = library.recomputed()?.into_iter().filter(|r| wanted(&r.spec.name)).collect();
+        Ok(Chosen { kernels, inlined, fused, recomputed })
     }
 
     /// The kernels that have code for a target.
@@ -66,7 +73,8 @@ impl<'l> Chosen<'l> {
 
     /// Their names.
     pub fn names(&self) -> Vec<String> {
-        self.kernels.iter().map(|k| k.name.clone()).chain(self.fused.iter().map(|f| f.pair.name())).collect()
+        let rows = self.recomputed.iter().map(|r| r.spec.name.clone());
+        self.kernels.iter().map(|k| k.name.clone()).chain(rows).chain(self.fused.iter().map(|f| f.pair.name())).collect()
     }
 
     /// Their code.
@@ -86,6 +94,12 @@ impl<'l> Chosen<'l> {
                     threads,
                 });
             }
+        }
+        for r in &self.recomputed {
+            let threads = r.schedule.threads;
+            let source = kgen::cuda::emit(&r.func, threads, &places).map_err(illegal(recomputed::FILE))?;
+            let (of, most) = (r.spec.name.clone(), r.spec.most.clone());
+            units.push(Unit { source, allowed: r.allowed(&places), of, most, threads });
         }
         for f in &self.fused {
             let source = kgen::cuda::emit(&f.func, f.threads, &places).map_err(illegal(fused::FILE))?;

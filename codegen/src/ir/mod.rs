@@ -11,7 +11,7 @@ pub mod inline;
 pub mod interp;
 pub mod operators;
 pub mod print;
-mod rewrite;
+pub(crate) mod rewrite;
 mod scalar;
 pub mod sum_order;
 pub mod walk;

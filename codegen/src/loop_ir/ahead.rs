@@ -1,9 +1,10 @@
-//! Loads that are iterations ahead: what a loop reads of weights in its next iterations is under way while it computes this one.
+//! Loads that are iterations ahead: what a loop reads of weights in its next iterations is under way while it computes this one, and
+//! what is computed once at most has its weights loaded before.
 use super::{Access, Bind, Expr, Func, Mem, Stmt, Ty, Var, VarInfo};
 use crate::ir::BinOp;
 use std::collections::{HashMap, HashSet};
 
-/// Changes every innermost loop that loads numbers of packed weights, one a lane, in each iteration: they are loaded `depth`
+/// Changes every innermost loop, and every branch that has no other side, that loads numbers of packed weights, one a lane, in each iteration: they are loaded `depth`
 /// iterations before they are needed, the first ones before members of a team copy rows and meet. A loop stays as it is where
 /// what it loads, or from where, depends on what it changes itself.
 pub fn load_ahead(func: &mut Func, depth: usize) {
@@ -42,6 +43,11 @@ impl Pass {
                     begin_early(stmts, first);
                     stmts.push(rotated);
                 }
+                Stmt::If { cond, then, other } if other.is_empty() && then.iter().all(plain) => {
+                    let (first, then) = self.lifted(&cond, then);
+                    begin_early(stmts, first);
+                    stmts.push(Stmt::If { cond, then, other });
+                }
                 s => stmts.push(s),
             }
         }
@@ -52,20 +58,15 @@ impl Pass {
     fn rotated(&mut self, l: Loop) -> (Vec<Stmt>, Stmt) {
         let weights: Vec<(Var, Expr)> = l.body.iter().filter_map(|s| self.weights(s)).collect();
         let slice = slice(&l.body, weights.iter().map(|(var, _)| *var).collect());
-        if weights.is_empty() || !self.is_constant(&l, &slice) {
+        if weights.is_empty() || !self.is_constant(&l.body, slice.iter().map(|(_, value)| value).chain([&l.hi])) {
             let Loop { var, lo, hi, body } = l;
             return (Vec::new(), Stmt::For { bind: Bind::Serial, var, lo, hi, step: 1, body });
         }
         let (mut first, mut body) = (Vec::new(), Vec::new());
         let base = self.like(l.var);
         for k in 0..self.depth {
-            let mut registers: HashMap<Var, Var> = HashMap::new();
-            for (var, zero) in &weights {
-                let info = self.vars[var.0 as usize].clone();
-                let register = self.var(VarInfo { name: "next".into(), ..info });
-                registers.insert(*var, register);
-                first.push(Stmt::Reg { var: register, init: zero.clone() });
-            }
+            let (new, registers) = self.registers(&weights);
+            first.extend(new);
             first.push(self.fill(&l, &slice, &registers, plus(l.lo.clone(), k)));
             let index = plus(Expr::Var(base), k);
             let iteration = self.iteration(&l, &slice, &registers, index.clone());
@@ -77,11 +78,43 @@ impl Pass {
         (first, Stmt::For { bind: Bind::Serial, var: base, lo: l.lo, hi: l.hi, step: self.depth, body })
     }
 
+    /// What fills registers with the loads of a branch, under its condition, and the branch, which uses them.
+    fn lifted(&mut self, cond: &Expr, mut then: Vec<Stmt>) -> (Vec<Stmt>, Vec<Stmt>) {
+        let weights: Vec<(Var, Expr)> = then.iter().filter_map(|s| self.weights(s)).collect();
+        let slice = slice(&then, weights.iter().map(|(var, _)| *var).collect());
+        if weights.is_empty() || !self.is_constant(&then, slice.iter().map(|(_, value)| value).chain([cond])) {
+            return (Vec::new(), then);
+        }
+        let (mut first, registers) = self.registers(&weights);
+        let loads = self.loads(&slice, HashMap::new(), &registers);
+        first.push(Stmt::If { cond: cond.clone(), then: loads, other: Vec::new() });
+        for s in &mut then {
+            if let Stmt::Let { var, value } = s
+                && let Some(register) = registers.get(var)
+            {
+                *value = Expr::Var(*register);
+            }
+        }
+        (first, then)
+    }
+
+    /// A register for each load, by the variable that it is loaded into.
+    fn registers(&mut self, weights: &[(Var, Expr)]) -> (Vec<Stmt>, HashMap<Var, Var>) {
+        let (mut first, mut registers) = (Vec::new(), HashMap::new());
+        for (var, zero) in weights {
+            let info = self.vars[var.0 as usize].clone();
+            let register = self.var(VarInfo { name: "next".into(), ..info });
+            registers.insert(*var, register);
+            first.push(Stmt::Reg { var: register, init: zero.clone() });
+        }
+        (first, registers)
+    }
+
     /// Loads for the iteration of an index, where there is one.
     fn fill(&mut self, l: &Loop, slice: &[(Var, Expr)], registers: &HashMap<Var, Var>, index: Expr) -> Stmt {
         let var = self.like(l.var);
         let mut then = vec![Stmt::Let { var, value: index.clone() }];
-        then.extend(self.loads(slice, (l.var, var), registers));
+        then.extend(self.loads(slice, HashMap::from([(l.var, var)]), registers));
         Stmt::If { cond: below(index, &l.hi), then, other: Vec::new() }
     }
 
@@ -132,11 +165,11 @@ impl Pass {
         self.packed[*buffer].then_some((*var, zero))
     }
 
-    /// Whether a slice of the loop, and its end, give the same an iteration early: they depend on no register that the loop
-    /// changes, and on no memory that anything changes.
-    fn is_constant(&self, l: &Loop, slice: &[(Var, Expr)]) -> bool {
-        let changed = |var: &Var| l.body.iter().any(|s| matches!(s, Stmt::Set { var: set, .. } if set == var));
-        slice.iter().map(|(_, value)| value).chain([&l.hi]).all(|e| {
+    /// Whether these give the same before statements: they depend on no register that those change, and on no memory that
+    /// anything changes.
+    fn is_constant<'e>(&self, stmts: &[Stmt], mut exprs: impl Iterator<Item = &'e Expr>) -> bool {
+        let changed = |var: &Var| stmts.iter().any(|s| matches!(s, Stmt::Set { var: set, .. } if set == var));
+        exprs.all(|e| {
             let mut same = true;
             e.visit(&mut |e| match e {
                 Expr::Var(var) => same &= !changed(var),
@@ -149,9 +182,13 @@ impl Pass {
         })
     }
 
-    /// A slice of a loop for another index: it loads numbers into the registers.
-    fn loads(&mut self, slice: &[(Var, Expr)], (var, index): (Var, Var), registers: &HashMap<Var, Var>) -> Vec<Stmt> {
-        let mut names = HashMap::from([(var, index)]);
+    /// A slice under other names, such as that of another index: it loads numbers into the registers.
+    fn loads(
+        &mut self,
+        slice: &[(Var, Expr)],
+        mut names: HashMap<Var, Var>,
+        registers: &HashMap<Var, Var>,
+    ) -> Vec<Stmt> {
         let mut out = Vec::new();
         for (var, value) in slice {
             let mut value = value.clone();

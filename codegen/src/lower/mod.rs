@@ -17,6 +17,7 @@ mod overrun;
 mod own;
 mod pack;
 mod parts;
+mod recompute;
 mod reduce;
 mod rows;
 mod splice;
@@ -28,8 +29,9 @@ mod team;
 mod tile;
 mod value;
 
-pub use fuse::{MOST_ELEMENTS, Scheduled, fuse};
+pub use fuse::{MOST_ELEMENTS, Scheduled, fuse, fuse_lowered};
 pub use nest::{merge_axes, outer_axes, reductions};
+pub use recompute::recompute;
 
 use crate::ir::{self, Kernel};
 use crate::layout::Layout;

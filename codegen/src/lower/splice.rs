@@ -64,13 +64,13 @@ impl Items {
 }
 
 /// A function without a body that takes the parameters of both, and what both do in its variables, in the same lanes and
-/// members. Buffer
-/// `edge.1` of the second is `edge.0` of the first.
-pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Result<(Func, [Items; 2]), String> {
+/// members. Of each edge, buffer `.1` of the second is buffer `.0` of the first.
+pub(super) fn joined(name: &str, funcs: [Func; 2], edges: &[(usize, usize)]) -> Result<(Func, [Items; 2]), String> {
     let [first, then] = &funcs;
     let mut items = [Items::of(first)?, Items::of(then)?];
     let count = first.buffers.len();
-    let place = |i: usize| if i == edge.1 { edge.0 } else { count + i - usize::from(i > edge.1) };
+    let shared = |i: usize| edges.iter().find(|edge| edge.1 == i).map(|edge| edge.0);
+    let place = |i: usize| shared(i).unwrap_or_else(|| count + (0..i).filter(|j| shared(*j).is_none()).count());
     let own = Names { vars: numbers(first, then, false), buffers: (0..count).collect() };
     let mut other = Names { vars: numbers(then, first, true), buffers: (0..then.buffers.len()).map(place).collect() };
     let vars = variables([(first, &own), (then, &other)]);
@@ -82,7 +82,7 @@ pub(super) fn joined(name: &str, funcs: [Func; 2], edge: (usize, usize)) -> Resu
     }
     items[0].rename(&own);
     items[1].rename(&other);
-    let added = (0..then.buffers.len()).filter(|i| *i != edge.1);
+    let added = (0..then.buffers.len()).filter(|i| shared(*i).is_none());
     let buffers = added.clone().map(|i| renamed(&then.buffers[i], then, first));
     let func = Func {
         name: name.into(),

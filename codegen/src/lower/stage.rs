@@ -77,7 +77,7 @@ impl Lower<'_> {
     }
 
     /// The largest value of a size under the schedule.
-    fn most_of(&self, e: &Expr) -> Option<usize> {
+    pub(super) fn most_of(&self, e: &Expr) -> Option<usize> {
         match &e.kind {
             Kind::Int(v) => usize::try_from(*v).ok(),
             Kind::Var(v) => {

@@ -1,9 +1,10 @@
 //! Float sums: chains and segments. Their order is the kernel's own, see [`crate::ir::sum_order`]; here it is only placed.
+use super::axis::give;
 use super::build::{float, int};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::sum_order::Shape;
 use crate::ir::{Axis, BinOp, Block, Kind, Var, walk};
-use crate::loop_ir::{self, Bind};
+use crate::loop_ir::{self, Bind, Expr, Stmt};
 
 /// How a running value takes up an element.
 pub(super) struct Fold<'k> {
@@ -48,14 +49,17 @@ impl Lower<'_> {
 
     /// Folds a range of the axis into registers, in ascending order.
     fn fold(&mut self, into: &[loop_ir::Var], fold: &Fold, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
-        self.serial(fold.axis.var, bounds, envs, |l, envs| {
-            for (env, var) in envs.iter_mut().zip(into) {
-                env.insert(fold.acc, Val::Op(l.read(*var)));
-            }
-            let values = l.block_ops(fold.step, envs)?;
-            into.iter().zip(values).for_each(|(var, value)| l.set(*var, value));
-            Ok(())
-        })
+        self.serial(fold.axis.var, bounds, envs, |l, envs| l.take_up(into, fold, envs))
+    }
+
+    /// An element into registers.
+    fn take_up(&mut self, into: &[loop_ir::Var], fold: &Fold, envs: &mut [Env]) -> Lowered<()> {
+        for (env, var) in envs.iter_mut().zip(into) {
+            env.insert(fold.acc, Val::Op(self.read(*var)));
+        }
+        let values = self.block_ops(fold.step, envs)?;
+        into.iter().zip(values).for_each(|(var, value)| self.set(*var, value));
+        Ok(())
     }
 
     fn chain(&mut self, fold: &Fold, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<Vec<Val>> {
@@ -69,7 +73,7 @@ impl Lower<'_> {
         let len = self.binary(BinOp::Sub, hi.clone(), lo.clone());
         let len = self.binary(BinOp::Max, len, int(0));
         let up = self.binary(BinOp::Add, len, int(n - 1));
-        let size = self.binary(BinOp::Div, up, int(n));
+        let size = if self.at_most(fold.axis, n) { int(1) } else { self.binary(BinOp::Div, up, int(n)) };
         if let Some(member) = self.member() {
             return self.team_segments((n, size, member), fold, (lo, hi), envs);
         }
@@ -89,6 +93,12 @@ impl Lower<'_> {
         Ok(totals.into_iter().map(|v| Val::Op(self.read(v))).collect())
     }
 
+    /// Whether the schedule allows no more than `n` iterations.
+    fn at_most(&self, axis: &Axis, n: i32) -> bool {
+        let from_zero = matches!(axis.lo.kind, Kind::Int(0));
+        from_zero && self.most_of(&axis.hi).is_some_and(|most| most <= n as usize)
+    }
+
     /// The sum of segment `s`, of `size` elements at most.
     pub(super) fn segment(
         &mut self,
@@ -100,11 +110,18 @@ impl Lower<'_> {
     ) -> Lowered<Vec<Op>> {
         let offset = self.binary(BinOp::Mul, s, size.clone());
         let from = self.binary(BinOp::Add, lo, offset);
-        let to = self.binary(BinOp::Add, from.clone(), size);
+        let to = self.binary(BinOp::Add, from.clone(), size.clone());
         let to = self.binary(BinOp::Min, to, hi);
         let spread = self.spread;
         let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
-        self.fold(&into, fold, (from, to), envs)?;
+        if matches!(size.e, Expr::Int(1)) {
+            let there = self.binary(BinOp::Lt, from.clone(), to);
+            give(envs, fold.axis.var, Val::Op(from));
+            let (then, ()) = self.inside(|l| l.take_up(&into, fold, envs))?;
+            self.push(Stmt::If { cond: there.e, then, other: Vec::new() });
+        } else {
+            self.fold(&into, fold, (from, to), envs)?;
+        }
         Ok(into.into_iter().map(|segment| self.read(segment)).collect())
     }
 }

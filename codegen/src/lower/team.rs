@@ -184,11 +184,13 @@ impl Lower<'_> {
         let len = n as usize * envs.len() * if self.spread { self.width() } else { 1 };
         let slots = self.team_array("segments", Scalar::F32, len);
         let team = self.schedule.team as i32;
-        self.each(Bind::Serial, "segment", (member, int(n), team), |l, s| {
+        let one = |l: &mut Self, s: Op| {
             let values = l.apart(|l| l.segment(s.clone(), size, fold, bounds, envs))?;
             l.put(values, (slots, n), &s);
             Ok(())
-        })?;
+        };
+        // Each member has one segment: there is no loop.
+        if team == n { one(self, member)? } else { self.each(Bind::Serial, "segment", (member, int(n), team), one)? }
         self.push(Stmt::Barrier);
         let mut totals = Vec::new();
         for i in 0..envs.len() as i32 {

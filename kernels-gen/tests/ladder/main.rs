@@ -2,6 +2,7 @@
 mod data;
 mod fused;
 mod inlined;
+mod recomputed;
 
 use data::{Case, Rng, case};
 use kernels_gen::{Buf, Isa, Launch, Layout};

@@ -1,7 +1,7 @@
 //! Which stages can be computed where another one reads them: their edges are registers, not memory. A placement again, not
 //! another forward pass.
-use super::{Arg, BEST, BoundStage, BufferId, LOGITS, Plan, PlanSchedule, Role};
-use kernels_gen::Inlined;
+use super::{Arg, BEST, BoundStage, BufferId, LOGITS, Plan, PlanSchedule, Role, Size, Step};
+use kernels_gen::{Edge, Inlined};
 
 /// A stage with those that are computed in it, or a stage by itself.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub struct Unit {
     pub bound: BoundStage,
     /// The numbers of its stages in the plan; the last is the one that reads what the others would write.
     pub stages: Vec<usize>,
+    /// Those that others read as well, which compute them too, or read what a launch of theirs leaves.
+    pub shared: Vec<usize>,
     /// Whether it can be done so with these integers, those of `bound`.
     pub fits: fn(&[i32]) -> bool,
 }
@@ -19,6 +21,13 @@ impl Unit {
     pub fn last(&self) -> usize {
         self.stages[self.stages.len() - 1]
     }
+
+    /// Whether it can be done so in a step of one token.
+    fn fits_a_token(&self) -> bool {
+        let step = Step { tokens: 1, outputs: 1, position: 0, chunks: 1 };
+        let int = |size: &Size| i32::try_from(step.get(*size)).unwrap_or(i32::MAX);
+        (self.fits)(&self.bound.ints.iter().map(int).collect::<Vec<_>>())
+    }
 }
 
 /// All stages of a plan as units, in the order in which they are run, with those in others that the schedule takes.
@@ -27,14 +36,24 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined], sc
     let mut inside = vec![false; stages.len()];
     let mut found: Vec<Unit> = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
-        // A stage is in one unit, and none that has others in it is in another one.
+        // A stage is in one unit, unless it is shared, and none that has others in it is in another one.
         let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
         let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
         let taken = inlined.iter().enumerate().filter(|(way, _)| schedule.inlines(number, *way));
-        let unit = taken.filter_map(|(_, inlined)| finder.unit(number, inlined)).find(free);
-        let unit = unit.unwrap_or_else(|| Unit { bound: stage.clone(), stages: vec![number], fits: |_| true });
-        unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
+        let mut ways: Vec<Unit> = taken.filter_map(|(_, inlined)| finder.unit(number, inlined)).filter(free).collect();
+        let first = ways.iter().position(Unit::fits_a_token).unwrap_or(0);
+        let alone = Unit { bound: stage.clone(), stages: vec![number], shared: Vec::new(), fits: |_| true };
+        let unit = if ways.is_empty() { alone } else { ways.swap_remove(first) };
+        let own = |stage: &&usize| **stage != number && !unit.shared.contains(stage);
+        unit.stages.iter().filter(own).for_each(|stage| inside[*stage] = true);
         found.push(unit);
+    }
+    // What all that read it compute for themselves is nothing to be done.
+    for stage in found.iter().flat_map(|unit| &unit.shared) {
+        let computes = |reader: usize| found.iter().any(|unit| {
+            unit.stages.contains(stage) && unit.stages.contains(&reader)
+        });
+        inside[*stage] = finder.readers(*stage).into_iter().all(computes);
     }
     found.retain(|unit| !inside[unit.last()]);
     found
@@ -46,52 +65,68 @@ struct Finder<'p> {
 }
 
 impl Finder<'_> {
-    /// A stage as the one that reads in a kernel with others in it.
+    /// A stage as the last one of a kernel with others in it.
     fn unit(&self, number: usize, inlined: &'static Inlined) -> Option<Unit> {
-        let consumer = &self.stages[number];
-        if consumer.kernel.name != inlined.kernels[0] {
+        let last = &self.stages[number];
+        if last.kernel.name != inlined.kernels[0] {
             return None;
         }
-        let mut numbers = vec![number];
-        for (&(read, written), kernel) in inlined.edges.iter().zip(&inlined.kernels[1..]) {
-            let arg = consumer.args[read];
-            let producer = (0..number).rev().find(|stage| self.writes(*stage, arg.buffer))?;
+        let mut numbers = vec![None; inlined.kernels.len()];
+        numbers[0] = Some(number);
+        for Edge { reader, writer } in inlined.edges {
+            let from = numbers[reader.0]?;
+            let arg = self.stages[from].args[reader.1];
+            let producer = (0..from).rev().find(|stage| self.writes(*stage, arg.buffer))?;
             let stage = &self.stages[producer];
-            if stage.kernel.name != *kernel || stage.args[written] != arg || !self.only_for(producer, number, arg) {
+            let known = numbers[writer.0].is_none_or(|known| known == producer);
+            if !known || stage.kernel.name != inlined.kernels[writer.0] || stage.args[writer.1] != arg || self.kept(arg)
+            {
                 return None;
             }
-            numbers.push(producer);
+            numbers[writer.0] = Some(producer);
         }
+        let mut numbers: Vec<usize> = numbers.into_iter().collect::<Option<_>>()?;
         let all: Vec<&BoundStage> = numbers.iter().map(|number| &self.stages[*number]).collect();
         let ints = Inlined::pick(inlined.ints, &all.iter().map(|s| &s.ints[..]).collect::<Vec<_>>())?;
         let floats = Inlined::pick(inlined.floats, &all.iter().map(|s| &s.floats[..]).collect::<Vec<_>>())?;
         let args = Inlined::pick(inlined.buffers, &all.iter().map(|s| &s.args[..]).collect::<Vec<_>>())?;
-        let BoundStage { name, turn, .. } = consumer;
+        let BoundStage { name, turn, .. } = last;
         let bound = BoundStage { name: name.clone(), kernel: &inlined.kernel, ints, floats, args, turn: *turn };
-        numbers.sort();
         // What is handed on is in no memory any more: nothing else of the call may read it.
-        let handed = |arg: &Arg| inlined.edges.iter().any(|&(read, _)| consumer.args[read].buffer == arg.buffer);
+        let handed = |arg: &Arg| inlined.edges.iter().any(|e| all[e.writer.0].args[e.writer.1].buffer == arg.buffer);
         let reads_it = bound.args.iter().any(handed);
-        (!reads_it && self.can_wait(&numbers) && apart(&bound)).then_some(Unit {
-            bound,
-            stages: numbers,
-            fits: inlined.fits,
-        })
+        let is_shared = |stage: &usize| self.readers(*stage).iter().any(|reader| !numbers.contains(reader));
+        let shared: Vec<usize> = numbers[1..].iter().copied().filter(is_shared).collect();
+        let rows = inlined.rows.then(|| numbers[numbers.len() - 1]);
+        if reads_it || shared.iter().any(|stage| Some(*stage) != rows) {
+            return None;
+        }
+        numbers.sort();
+        let fits = inlined.fits;
+        (self.can_wait(&numbers) && apart(&bound)).then_some(Unit { bound, stages: numbers, shared, fits })
     }
 
     fn writes(&self, stage: usize, buffer: BufferId) -> bool {
         self.stages[stage].writes().any(|arg| arg.buffer == buffer)
     }
 
-    /// Whether nobody but the consumer reads what a stage writes.
-    fn only_for(&self, producer: usize, consumer: usize, arg: Arg) -> bool {
+    /// Whether what is in a buffer stays there for others than the stages.
+    fn kept(&self, arg: Arg) -> bool {
         let buffer = self.plan.buffer(arg.buffer);
-        let kept = !matches!(buffer.role, Role::Activation) || [LOGITS, BEST].contains(&&*buffer.name);
-        let again = (producer + 1..self.stages.len()).find(|stage| self.writes(*stage, arg.buffer));
-        let reads = |stage: usize| self.stages[stage].reads().any(|read| read.buffer == arg.buffer);
-        // A stage reads before it writes.
-        let until = again.map_or(self.stages.len(), |stage| stage + 1);
-        !kept && (producer + 1..until).all(|stage| stage == consumer || !reads(stage))
+        !matches!(buffer.role, Role::Activation) || [LOGITS, BEST].contains(&&*buffer.name)
+    }
+
+    /// The stages that read what a stage writes.
+    fn readers(&self, producer: usize) -> Vec<usize> {
+        let mut readers = Vec::new();
+        for arg in self.stages[producer].writes() {
+            let again = (producer + 1..self.stages.len()).find(|stage| self.writes(*stage, arg.buffer));
+            let reads = |stage: &usize| self.stages[*stage].reads().any(|read| read.buffer == arg.buffer);
+            // A stage reads before it writes.
+            let until = again.map_or(self.stages.len(), |stage| stage + 1);
+            readers.extend((producer + 1..until).filter(reads));
+        }
+        readers
     }
 
     /// Whether what these stages read is still there when the last of them is run.

@@ -135,7 +135,7 @@ mod tests {
         let ints = kernel.ints.iter().map(|name| if *name == "T" { Size::Tokens } else { Size::Fixed(1) }).collect();
         let args = args.iter().map(arg).collect();
         let bound = BoundStage { name: String::new(), kernel, ints, floats: Vec::new(), args, turn: 0 };
-        Unit { bound, stages: vec![0], fits: |_| true }
+        Unit { bound, stages: vec![0], shared: Vec::new(), fits: |_| true }
     }
 
     /// The first of each range, and how many it has.
