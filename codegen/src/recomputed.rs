@@ -60,10 +60,9 @@ impl Recomputed<'_> {
         Allowed::of(self.pair[0], places).and(Allowed::of(self.pair[1], places))
     }
 
-    /// The number that a buffer of the consumer has here.
-    pub fn buffer(&self, of_consumer: usize) -> Option<usize> {
-        let read = |b: &usize| self.spec.rows.contains_key(&self.pair[0].buffers[*b].name);
-        (!read(&of_consumer)).then(|| (0..of_consumer).filter(|b| !read(b)).count())
+    /// Whether the consumer's buffer of this number is one of the rows, and no buffer here.
+    pub fn is_row(&self, buffer: usize) -> bool {
+        self.spec.rows.contains_key(&self.pair[0].buffers[buffer].name)
     }
 }
 

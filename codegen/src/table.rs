@@ -189,7 +189,7 @@ fn kernel_on_cuda(
 /// Two kernels in one launch. The dims of the first come first among its integers.
 fn fused_entry(f: &Fused, places: &Places) -> Result<TokenStream, LibraryError> {
     let illegal = |e: Illegal| LibraryError(format!("schedules/{}: {e}", fused::FILE));
-    let [producer, consumer] = &f.kernels;
+    let [producer, consumer] = f.kernels;
     let mut fits = sizes(producer, &f.pair.most)?;
     let shape = producer.buffers[f.edge.0].shape.iter().map(|e| size(e, &producer.dims));
     fits.push(quote!(1u64 #(.saturating_mul((#shape) as u64))* <= #MOST_ELEMENTS as u64));

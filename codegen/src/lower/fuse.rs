@@ -29,17 +29,6 @@ pub const MOST_ELEMENTS: i32 = i32::MAX / 2;
 /// It is for calls that both kernels accept, in which the edge has the same number of elements for both, and at most
 /// [`MOST_ELEMENTS`].
 pub fn fuse(name: &str, producer: Scheduled, consumer: Scheduled, edge: (usize, usize)) -> Result<Func, Illegal> {
-    fuse_lowered(name, (producer, edge.0, lower(producer.kernel, producer.schedule)?), consumer, edge)
-}
-
-/// The same with a function that does the items of the producer as its schedule says, with its buffer of this number as the
-/// function's buffer `edge.0`.
-pub fn fuse_lowered(
-    name: &str,
-    (producer, written, first): (Scheduled, usize, Func),
-    consumer: Scheduled,
-    edge: (usize, usize),
-) -> Result<Func, Illegal> {
     let illegal = |reason| Illegal { kernel: name.into(), reason };
     if !consumer.schedule.most.is_empty() {
         return Err(illegal(format!(
@@ -47,10 +36,10 @@ pub fn fuse_lowered(
             consumer.kernel.name
         )));
     }
-    let then = lower(consumer.kernel, consumer.schedule)?;
+    let (first, then) = (lower(producer.kernel, producer.schedule)?, lower(consumer.kernel, consumer.schedule)?);
     check(&first, &then, edge).map_err(illegal)?;
     let map = |s: Scheduled, buffer| tile(s.kernel, s.schedule, buffer).map_err(|e| format!("{}: {e}", s.kernel.name));
-    let tiles = (map(producer, written).map_err(illegal)?, map(consumer, edge.1).map_err(illegal)?);
+    let tiles = (map(producer, edge.0).map_err(illegal)?, map(consumer, edge.1).map_err(illegal)?);
     let lengths = lengths(tiles, first.dims as u32);
     joined(name, [first, then], &[edge]).and_then(|(func, items)| with_arrivals(func, items, lengths)).map_err(illegal)
 }

@@ -29,7 +29,7 @@ mod team;
 mod tile;
 mod value;
 
-pub use fuse::{MOST_ELEMENTS, Scheduled, fuse, fuse_lowered};
+pub use fuse::{MOST_ELEMENTS, Scheduled, fuse};
 pub use nest::{merge_axes, outer_axes, reductions};
 pub use recompute::recompute;
 

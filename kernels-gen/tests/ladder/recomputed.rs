@@ -6,7 +6,7 @@ use kgen::loop_ir::interp::run_at_once;
 use kgen::recomputed::Recomputed;
 
 /// A call for rows of so many blocks: its parameters, and the buffers afterwards.
-pub fn call(rows: &Recomputed, n: i32, blocks: i32, wild: bool, rng: &mut Rng) -> (Case, Vec<Vec<u8>>) {
+fn call(rows: &Recomputed, n: i32, blocks: i32, wild: bool, rng: &mut Rng) -> (Case, Vec<Vec<u8>>) {
     let [consumer, producer] = rows.pair;
     let size = |name: &str| match name {
         "T" => 1,
@@ -27,7 +27,7 @@ pub fn call(rows: &Recomputed, n: i32, blocks: i32, wild: bool, rng: &mut Rng) -
     let expected = meaning(consumer, &then);
     let others = producer.buffers.iter().zip(&first.buffers).filter(|(b, _)| !b.written).map(|(_, bytes)| bytes.clone());
     let own = |all: &[Vec<u8>]| {
-        let kept = all.iter().enumerate().filter(|(b, _)| rows.buffer(*b).is_some());
+        let kept = all.iter().enumerate().filter(|(b, _)| !rows.is_row(*b));
         kept.map(|(_, bytes)| bytes.clone()).chain(others.clone()).collect::<Vec<_>>()
     };
     let (given, expected) = (own(&then.buffers), own(&expected));

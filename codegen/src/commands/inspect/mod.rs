@@ -82,7 +82,7 @@ fn asked(args: &Args, chosen: &Chosen) -> Result<Vec<Asked>, Failure> {
     if args.sizes.is_empty() {
         return Ok(Vec::new());
     }
-    let producers = chosen.fused.iter().map(|f| &f.kernels[0]);
+    let producers = chosen.fused.iter().map(|f| f.kernels[0]);
     let names: Vec<&str> = chosen.kernels.iter().copied().chain(producers).flat_map(arguments::integer_names).collect();
     if let Some(unknown) = args.sizes.iter().find(|given| !names.contains(&given.name.as_str())) {
         let mut names = names;
