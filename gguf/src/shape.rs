@@ -2,11 +2,13 @@
 use crate::TensorType;
 use crate::mixture::{Quant, use_more_bits};
 
-/// The sizes of a Qwen2 model.
+/// The sizes of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Shape {
     pub name: &'static str,
+    /// As in `general.architecture`.
+    pub architecture: &'static str,
     pub hidden: u32,
     pub layers: u32,
     pub heads: u32,
@@ -17,9 +19,17 @@ pub struct Shape {
     pub context: u32,
     /// Whether the output matrix is the token embedding.
     pub tied: bool,
+    /// Whether Q, K and V have a bias.
+    pub qkv_bias: bool,
+    /// Whether each head of Q and K is normed.
+    pub head_norms: bool,
+    /// The base of the rotation's frequencies.
+    pub rope_base: f32,
+    /// How much lower the lowest frequencies are than the base says, for a longer context (Llama 3.1's rule).
+    pub rope_factor: Option<f32>,
 }
 
-/// The shapes by name: two real models, and small ones for tests.
+/// The shapes by name: real models, and small ones for tests.
 pub const SHAPES: &[Shape] = &[
     Shape {
         name: "qwen2.5-7b",
@@ -31,7 +41,7 @@ pub const SHAPES: &[Shape] = &[
         ffn: 18944,
         vocab: 152064,
         context: 32768,
-        tied: false,
+        ..QWEN2
     },
     Shape {
         name: "qwen2.5-1.5b",
@@ -44,16 +54,45 @@ pub const SHAPES: &[Shape] = &[
         vocab: 151936,
         context: 32768,
         tied: true,
+        ..QWEN2
     },
-    Shape { name: "tiny", hidden: 256, layers: 2, heads: 4, kv_heads: 2, head_dim: 64, ffn: 512, ..SMALL },
-    Shape { name: "tiny-hd128", hidden: 512, layers: 2, heads: 4, kv_heads: 1, head_dim: 128, ffn: 768, ..SMALL },
+    Shape {
+        name: "llama-3.1-8b",
+        hidden: 4096,
+        layers: 32,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        ffn: 14336,
+        vocab: 128256,
+        context: 131072,
+        ..LLAMA
+    },
+    Shape {
+        name: "qwen3-8b",
+        hidden: 4096,
+        layers: 36,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        ffn: 12288,
+        vocab: 151936,
+        context: 40960,
+        ..QWEN3
+    },
+    Shape { name: "tiny", ..QWEN2 },
+    Shape { name: "tiny-hd128", hidden: 512, kv_heads: 1, head_dim: 128, ffn: 768, ..QWEN2 },
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
-    Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ffn: 512, ..SMALL },
-    Shape { name: "tiny-tied", hidden: 256, layers: 3, heads: 4, kv_heads: 4, head_dim: 64, tied: true, ..SMALL },
+    Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ..QWEN2 },
+    Shape { name: "tiny-tied", layers: 3, kv_heads: 4, tied: true, ..QWEN2 },
+    Shape { name: "tiny-llama", ..LLAMA },
+    Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
 ];
 
-const SMALL: Shape = Shape {
+/// A small model of Qwen2's kind.
+const QWEN2: Shape = Shape {
     name: "",
+    architecture: "qwen2",
     hidden: 256,
     layers: 2,
     heads: 4,
@@ -63,7 +102,17 @@ const SMALL: Shape = Shape {
     vocab: 512,
     context: 4096,
     tied: false,
+    qkv_bias: true,
+    head_norms: false,
+    rope_base: 1e6,
+    rope_factor: None,
 };
+
+/// The same of Llama 3.1's.
+const LLAMA: Shape = Shape { architecture: "llama", qkv_bias: false, rope_base: 5e5, rope_factor: Some(8.0), ..QWEN2 };
+
+/// The same of Qwen3's.
+const QWEN3: Shape = Shape { architecture: "qwen3", qkv_bias: false, head_norms: true, ..QWEN2 };
 
 /// The shape of this name, or the only one whose name ends so after a hyphen, as `7b`.
 pub fn shape(name: &str) -> Option<&'static Shape> {
@@ -88,12 +137,16 @@ impl Shape {
             let varied = quant.matrix(use_more_bits(layer, layers));
             let mut push = |role: &str, dims: &[u64], ty| out.push((format!("blk.{layer}.{role}"), dims.to_vec(), ty));
             push("attn_norm.weight", &[hidden], TensorType::F32);
-            push("attn_q.weight", &[hidden, q], normal);
-            push("attn_q.bias", &[q], TensorType::F32);
-            push("attn_k.weight", &[hidden, kv], normal);
-            push("attn_k.bias", &[kv], TensorType::F32);
-            push("attn_v.weight", &[hidden, kv], varied);
-            push("attn_v.bias", &[kv], TensorType::F32);
+            for (role, rows, ty) in [("attn_q", q, normal), ("attn_k", kv, normal), ("attn_v", kv, varied)] {
+                push(&format!("{role}.weight"), &[hidden, rows], ty);
+                if self.qkv_bias {
+                    push(&format!("{role}.bias"), &[rows], TensorType::F32);
+                }
+            }
+            if self.head_norms {
+                push("attn_q_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
+                push("attn_k_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
+            }
             push("attn_output.weight", &[q, hidden], normal);
             push("ffn_norm.weight", &[hidden], TensorType::F32);
             push("ffn_gate.weight", &[hidden, ffn], normal);
@@ -101,6 +154,9 @@ impl Shape {
             push("ffn_down.weight", &[ffn, hidden], varied);
         }
         out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
+        if self.rope_factor.is_some() {
+            out.push(("rope_freqs.weight".into(), vec![u64::from(self.head_dim) / 2], TensorType::F32));
+        }
         if !self.tied {
             out.push(("output.weight".into(), vec![hidden, vocab], high));
         }
@@ -120,6 +176,6 @@ mod tests {
             [found("7b"), found("1.5b"), found("tied")],
             [Some("qwen2.5-7b"), Some("qwen2.5-1.5b"), Some("tiny-tied")]
         );
-        assert_eq!([found("5b"), found(""), found("b"), found("9b")], [None; 4]);
+        assert_eq!([found("5b"), found(""), found("b"), found("8b")], [None; 4]);
     }
 }

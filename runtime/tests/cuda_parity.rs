@@ -50,9 +50,14 @@ fn checked(file: &Gguf, gpu: &Gpu, count: u32, fault: Option<&str>) -> Report {
 #[test]
 fn a_healthy_gpu_is_equal_in_every_step() {
     let Some(gpu) = gpu() else { return };
-    for (name, quant) in
-        [("tiny", Quant::Q4KM), ("tiny-hd128", Quant::Q4KM), ("tiny-gqa7", Quant::Q4KM), ("tiny", Quant::Bf16)]
-    {
+    for (name, quant) in [
+        ("tiny", Quant::Q4KM),
+        ("tiny-hd128", Quant::Q4KM),
+        ("tiny-gqa7", Quant::Q4KM),
+        ("tiny", Quant::Bf16),
+        ("tiny-llama", Quant::Q4KM),
+        ("tiny-qwen3", Quant::Q4KM),
+    ] {
         let report = checked(&model(name, quant), &gpu, 120, None);
         assert!(report.equal && report.steps.len() == 3 + 4, "{name} {quant:?}: {:?}", report.findings());
     }

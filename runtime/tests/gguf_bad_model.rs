@@ -80,6 +80,10 @@ fn what_is_no_supported_model_is_refused() {
     refused(other("split.count", 3u16.into()), Fault::Unsupported, "split.count");
     refused(other("general.quantization_version", 1u32.into()), Fault::Unsupported, "general.quantization_version");
     refused(other("qwen2.rope.scaling.type", "yarn".into()), Fault::Unsupported, "qwen2.rope.scaling.type");
+    refused(other("qwen2.rope.scaling.factor", f32::NAN.into()), Fault::Metadata, "qwen2.rope.scaling.factor");
+    refused(other("qwen2.attention.sliding_window", 64u32.into()), Fault::Unsupported, "sliding_window");
+    load(&other("qwen2.rope.scaling.factor", 4.0f32.into())).expect("linear scaling is supported");
+    load(&other("qwen2.attention.sliding_window", 128u32.into())).expect("the window is the whole context");
 }
 
 #[test]

@@ -51,3 +51,13 @@ fn qwen2_tiny() {
 fn qwen2_hd128() {
     compare("qwen2-hd128");
 }
+
+#[test]
+fn llama_tiny() {
+    compare("llama-tiny");
+}
+
+#[test]
+fn qwen3_tiny() {
+    compare("qwen3-tiny");
+}

@@ -20,7 +20,7 @@ fn logits(folder: &Path, model: &str) -> Vec<f32> {
 #[test]
 fn small_shapes_run_in_every_quantization() {
     let folder = tempfile::tempdir().unwrap();
-    for shape in ["tiny", "tiny-hd128", "tiny-gqa7", "tiny-tied"] {
+    for shape in ["tiny", "tiny-hd128", "tiny-gqa7", "tiny-tied", "tiny-llama", "tiny-qwen3"] {
         for quant in ["q4_k_m", "f16", "bf16", "f32"] {
             let model = written(folder.path(), &[shape, "--seed", "3", "--quant", quant]);
             let logits = logits(folder.path(), &model);

@@ -15,6 +15,7 @@ const MOST: u64 = 1 << 17;
 pub struct Model {
     /// Of the shape, or of the file.
     pub name: String,
+    architecture: String,
     layers: u32,
     hidden: u64,
     heads: u64,
@@ -59,6 +60,7 @@ impl Model {
             [shape.hidden, shape.heads, shape.kv_heads, shape.head_dim].map(u64::from);
         Model {
             name: shape.name.into(),
+            architecture: shape.architecture.into(),
             layers: shape.layers,
             hidden,
             heads,
@@ -97,6 +99,7 @@ impl Model {
             kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
             head_dim: number("attention.key_length")?.unwrap_or((hidden / heads).max(1)),
             tensors: tensors.collect(),
+            architecture,
         })
     }
 
@@ -140,12 +143,17 @@ impl Model {
         needs.normed(&inputs, step);
         let biased = of("attn_q.bias").is_some();
         inputs.iter().for_each(|weight| needs.product(weight, if biased { "bias" } else { "" }, step));
+        // Llama's files have the elements that are turned together as pairs.
+        let rope = if self.architecture == "llama" { "rope_norm" } else { "rope_neox" };
         for (heads, width, biases) in [(self.heads, q, 1), (self.kv_heads, kv, 2)] {
             if biased {
                 needs.add("bias", &[t, ("N", width)], biases);
             }
+            if of("attn_q_norm.weight").is_some() {
+                needs.add("rmsnorm_heads", &[t, ("H", heads), ("K", self.head_dim)], 1);
+            }
             let (pairs, position) = (("P", self.head_dim / 2), ("pos", step.position));
-            needs.add("rope_neox", &[t, ("H", heads), pairs, ("C", chunks * CHUNK), position], 1);
+            needs.add(rope, &[t, ("H", heads), pairs, ("C", chunks * CHUNK), position], 1);
         }
         let cache = [("C", chunks), ("pos", step.position)];
         let heads = ("G", self.kv_heads);

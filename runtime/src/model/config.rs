@@ -13,6 +13,9 @@ const MOST_CONTEXT: u64 = 1 << 24;
 /// Head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u64; 3] = [64, 96, 128];
 
+/// The tensor of what each frequency of the rotation is divided by.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 /// Which two elements of a head a rotation turns together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
@@ -29,12 +32,20 @@ pub struct Rope {
     pub base: f32,
     /// Which elements are turned together.
     pub layout: RopeLayout,
+    /// What positions are divided by, so that a longer context has the angles of the one that was trained (linear scaling); 1
+    /// changes nothing.
+    pub scale: f32,
+    /// Whether the file has a factor for each frequency, `rope_freqs.weight`, that the frequency is divided by (Llama 3.1).
+    pub factors: bool,
 }
 
 /// What distinguishes an architecture from its relatives in this family of decoders.
 pub(super) struct Traits {
     pub(super) rope_layout: RopeLayout,
     pub(super) qkv_bias: bool,
+    pub(super) head_norms: bool,
+    /// Whether its files may have `rope_freqs.weight`.
+    pub(super) rope_factors: bool,
 }
 
 /// The configuration of a dense decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
@@ -65,6 +76,8 @@ pub struct Config {
     pub norm_eps: f32,
     /// Whether Q, K and V have a bias.
     pub qkv_bias: bool,
+    /// Whether each head of Q and K is normed before it is rotated.
+    pub head_norms: bool,
     /// Whether the output matrix is the token embedding.
     pub tied_output: bool,
 }
@@ -106,9 +119,15 @@ impl Config {
             ffn: keys.count("feed_forward_length", MOST_FFN)?,
             vocab: vocab(gguf, &keys)?,
             context_length: keys.count("context_length", MOST_CONTEXT)?,
-            rope: Rope { base: rope_base(&keys)?, layout: traits.rope_layout },
+            rope: Rope {
+                base: rope_base(&keys)?,
+                layout: traits.rope_layout,
+                scale: rope_scale(&keys)?,
+                factors: traits.rope_factors && gguf.tensor(ROPE_FACTORS).is_some(),
+            },
             norm_eps: norm_eps(&keys)?,
             qkv_bias: traits.qkv_bias,
+            head_norms: traits.head_norms,
             tied_output: gguf.tensor("output.weight").is_none(),
         })
     }
@@ -149,13 +168,13 @@ fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
         let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
         return Err(ModelError::unsupported(message, "use a dense model"));
     }
-    let scaling = keys.key("rope.scaling.type");
-    if let Some(kind) = keys.metadata.opt_str(&scaling)?
-        && kind != "none"
+    let window = keys.key("attention.sliding_window");
+    let context = keys.metadata.opt_u64(&keys.key("context_length"))?.unwrap_or(0);
+    if let Some(positions) = keys.metadata.opt_u64(&window)?
+        && (1..context).contains(&positions)
     {
-        let message =
-            format!("scaled rotary positions (`{scaling}` = `{}`) are not supported", crate::gguf::shown(kind));
-        return Err(ModelError::unsupported(message, "use a file of the model without an extended context"));
+        let message = format!("attention to the last {positions} positions only (`{window}`) is not supported");
+        return Err(ModelError::unsupported(message, "use a model that attends to its whole context"));
     }
     Ok(())
 }
@@ -215,6 +234,30 @@ fn rope_base(keys: &Keys<'_>) -> Result<f32, ModelError> {
         true => Ok(base),
         false => Err(keys.wrong(name, format!("{base} is no plausible base (1 to 1e12)"))),
     }
+}
+
+/// ggml's loader takes a factor without a type for a linear one, and the older key for the newer.
+fn rope_scale(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let kind = keys.key("rope.scaling.type");
+    match keys.metadata.opt_str(&kind)? {
+        None | Some("linear") => (),
+        Some("none") => return Ok(1.0),
+        Some(other) => {
+            let other = crate::gguf::shown(other);
+            return Err(ModelError::unsupported(
+                format!("scaled rotary positions of type `{other}` (`{kind}`) are not supported"),
+                "supported types: none, linear; use a file of the model without an extended context",
+            ));
+        }
+    }
+    for name in ["rope.scaling.factor", "rope.scale_linear"] {
+        match keys.metadata.opt_f32(&keys.key(name))? {
+            None | Some(0.0) => (),
+            Some(factor) if (1e-3..=1e6).contains(&factor) => return Ok(factor),
+            Some(factor) => return Err(keys.wrong(name, format!("{factor} is no plausible factor (0.001 to 1e6)"))),
+        }
+    }
+    Ok(1.0)
 }
 
 fn norm_eps(keys: &Keys<'_>) -> Result<f32, ModelError> {

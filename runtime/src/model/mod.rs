@@ -2,7 +2,9 @@
 
 mod config;
 mod finite;
+mod llama;
 mod qwen2;
+mod qwen3;
 mod weights;
 
 pub use config::{Config, Rope, RopeLayout};
@@ -15,7 +17,7 @@ use crate::gguf::{Gguf, ModelError, Tensor, shown};
 pub const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// The architectures that run, by their names in a file.
-pub const ARCHITECTURES: &[&str] = &["qwen2"];
+pub const ARCHITECTURES: &[&str] = &["llama", "qwen2", "qwen3"];
 
 /// A model in an open file.
 #[derive(Debug)]
@@ -33,7 +35,9 @@ impl<'a> Model<'a> {
     pub fn load(gguf: &'a Gguf) -> Result<Self, ModelError> {
         check_general(gguf)?;
         let config = match gguf.metadata().str(ARCHITECTURE_KEY)? {
+            "llama" => llama::config(gguf)?,
             "qwen2" => qwen2::config(gguf)?,
+            "qwen3" => qwen3::config(gguf)?,
             other => {
                 return Err(ModelError::unsupported(
                     format!("the architecture `{}` is not supported", shown(other)),

@@ -1,6 +1,6 @@
 //! A decoder's tensors by role, each found by name and checked for type and shape.
 
-use super::{Config, check_finite};
+use super::{Config, check_finite, config::ROPE_FACTORS};
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
 
 /// The types a matrix may have.
@@ -19,6 +19,8 @@ pub struct Weights<'a> {
     pub layers: Vec<LayerWeights<'a>>,
     /// `[hidden]`, f32.
     pub output_norm: Tensor<'a>,
+    /// `[head_dim / 2]`, f32: what the frequencies of the rotation are divided by, in files that say so.
+    pub rope_factors: Option<Tensor<'a>>,
     /// `[hidden, vocab]`; the token embedding if the model is tied.
     pub output: Tensor<'a>,
 }
@@ -36,6 +38,8 @@ pub struct LayerWeights<'a> {
     pub attn_v: Tensor<'a>,
     /// The biases of Q `[q_rows]`, K and V `[kv_rows]`, f32, in architectures that have them.
     pub qkv_bias: Option<[Tensor<'a>; 3]>,
+    /// The norms of a head of Q and of K, `[head_dim]` each, f32, in architectures that have them.
+    pub head_norms: Option<[Tensor<'a>; 2]>,
     /// `[q_rows, hidden]`.
     pub attn_output: Tensor<'a>,
     /// `[hidden]`, f32.
@@ -67,8 +71,13 @@ impl<'a> Weights<'a> {
             true => token_embd,
             false => matrix(gguf, "output.weight", config.hidden, config.vocab)?,
         };
+        let rope_factors = match config.rope.factors {
+            true => Some(rope_factors(gguf, config.head_dim)?),
+            false => None,
+        };
         let weights = Self {
             token_embd,
+            rope_factors,
             layers: (0..config.n_layers).map(|i| LayerWeights::bind(gguf, config, i)).collect::<Result<_, _>>()?,
             output_norm: vector(gguf, "output_norm.weight", config.hidden)?,
             output,
@@ -82,7 +91,7 @@ impl<'a> Weights<'a> {
         let tied = self.output.name == self.token_embd.name;
         let layers = self.layers.iter().flat_map(LayerWeights::tensors);
         let output = (!tied).then_some(self.output);
-        [self.token_embd, self.output_norm].into_iter().chain(output).chain(layers)
+        [self.token_embd, self.output_norm].into_iter().chain(self.rope_factors).chain(output).chain(layers)
     }
 
     /// A tensor that no role asks for would be left out of the computation in silence.
@@ -110,20 +119,25 @@ impl<'a> LayerWeights<'a> {
         let &Config { hidden, ffn, .. } = config;
         let (q_rows, kv_rows) = (config.q_rows(), config.kv_rows());
         let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), k, n);
-        let norm = |role: &str| vector(gguf, &format!("blk.{layer}.{role}.weight"), hidden);
+        let norm = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.weight"), n);
         let bias = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.bias"), n);
         let qkv_bias = match config.qkv_bias {
             true => Some([bias("attn_q", q_rows)?, bias("attn_k", kv_rows)?, bias("attn_v", kv_rows)?]),
             false => None,
         };
+        let head_norms = match config.head_norms {
+            true => Some([norm("attn_q_norm", config.head_dim)?, norm("attn_k_norm", config.head_dim)?]),
+            false => None,
+        };
         Ok(Self {
-            attn_norm: norm("attn_norm")?,
+            attn_norm: norm("attn_norm", hidden)?,
             attn_q: matrix("attn_q", hidden, q_rows)?,
             attn_k: matrix("attn_k", hidden, kv_rows)?,
             attn_v: matrix("attn_v", hidden, kv_rows)?,
             qkv_bias,
+            head_norms,
             attn_output: matrix("attn_output", q_rows, hidden)?,
-            ffn_norm: norm("ffn_norm")?,
+            ffn_norm: norm("ffn_norm", hidden)?,
             ffn_gate: matrix("ffn_gate", hidden, ffn)?,
             ffn_up: matrix("ffn_up", hidden, ffn)?,
             ffn_down: matrix("ffn_down", ffn, hidden)?,
@@ -133,7 +147,8 @@ impl<'a> LayerWeights<'a> {
     fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
         let attention = [self.attn_norm, self.attn_q, self.attn_k, self.attn_v, self.attn_output];
         let ffn = [self.ffn_norm, self.ffn_gate, self.ffn_up, self.ffn_down];
-        attention.into_iter().chain(self.qkv_bias.into_iter().flatten()).chain(ffn)
+        let of_heads = self.qkv_bias.into_iter().flatten().chain(self.head_norms.into_iter().flatten());
+        attention.into_iter().chain(of_heads).chain(ffn)
     }
 }
 
@@ -167,6 +182,15 @@ fn matrix<'a>(gguf: &'a Gguf, name: &str, k: usize, n: usize) -> Result<Tensor<'
         ));
     }
     Ok(tensor)
+}
+
+/// The factors of the rotation's frequencies: each is divided by.
+fn rope_factors(gguf: &Gguf, head_dim: usize) -> Result<Tensor<'_>, ModelError> {
+    let tensor = vector(gguf, ROPE_FACTORS, head_dim / 2)?;
+    match tensor.data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes) > 0.0) {
+        true => Ok(tensor),
+        false => Err(ModelError::tensor(ROPE_FACTORS, "a factor is not positive")),
+    }
 }
 
 /// A vector of `n` finite f32 values.

@@ -83,6 +83,16 @@ impl Builder {
         y
     }
 
+    /// RMSNorm of each head by itself; a head is as long as the norm's weight.
+    pub(super) fn rmsnorm_heads(&mut self, name: &str, w: &Tensor, x: Value, eps: f32) -> Value {
+        let head_dim = width(w);
+        let w = self.weight(w);
+        let y = self.output(name, x.width, x.rows);
+        let stage = self.stage(name, "rmsnorm_heads").int("T", x.rows).fixed("H", x.width / head_dim);
+        stage.fixed("K", head_dim).float("eps", eps).arg("x", x.arg).arg("w", w).arg("y", y.arg);
+        y
+    }
+
     /// The product with a weight. K-quants take quantized activations.
     pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
         let y = self.output(name, rows(w), x.rows);

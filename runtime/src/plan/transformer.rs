@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     math,
-    model::{Config, LayerWeights, Model},
+    model::{Config, LayerWeights, Model, Weights},
 };
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub fn transformer(model: &Model) -> Plan {
     let (config, weights) = (&model.config, &model.weights);
     let mut b = Builder::default();
-    let tables = rope_tables(&mut b, config);
+    let tables = rope_tables(&mut b, config, weights);
     let mut x = b.embed(&weights.token_embd);
     for (layer, weights) in weights.layers.iter().enumerate() {
         let attention = attention(&mut b, config, layer, weights, tables, x);
@@ -39,6 +39,10 @@ fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables
         k = b.bias(&name("attn_k.bias"), k_bias, k);
         v = b.bias(&name("attn_v.bias"), v_bias, v);
     }
+    if let Some([q_norm, k_norm]) = &w.head_norms {
+        q = b.rmsnorm_heads(&name("attn_q_norm"), q_norm, q, c.norm_eps);
+        k = b.rmsnorm_heads(&name("attn_k_norm"), k_norm, k, c.norm_eps);
+    }
     let q = b.rope(&name("attn_q.rope"), q, c.rope.layout, c.head_dim, tables);
     let k = b.rope(&name("attn_k.rope"), k, c.rope.layout, c.head_dim, tables);
     let kv = b.kv_write(&name("kv"), k, v, c.head_dim);
@@ -55,10 +59,13 @@ fn feed_forward(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, x: 
     b.linear(&name("ffn_down"), &w.ffn_down, x)
 }
 
-/// Cosines and sines of `position * base^(-2 i / head_dim)`, in float64 without libm, rounded once.
-fn rope_tables(b: &mut Builder, config: &Config) -> RopeTables {
-    let (base, head_dim) = (f64::from(config.rope.base), config.head_dim);
-    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / head_dim as f64);
+/// Cosines and sines of `position * base^(-2 i / head_dim) / scale`, over factor i where there are factors, in float64 without libm,
+/// rounded once.
+fn rope_tables(b: &mut Builder, config: &Config, weights: &Weights) -> RopeTables {
+    let (base, scale, head_dim) = (f64::from(config.rope.base), f64::from(config.rope.scale), config.head_dim);
+    let factors = weights.rope_factors.map_or(&[][..], |tensor| tensor.data.as_chunks().0);
+    let factor = |i: usize| factors.get(i).map_or(1.0, |bytes| f64::from(f32::from_le_bytes(*bytes)));
+    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / head_dim as f64) / scale / factor(i);
     let frequencies: Arc<[f64]> = (0..head_dim / 2).map(frequency).collect();
     let table = |pick: fn((f64, f64)) -> f64| -> RowFn {
         let frequencies = frequencies.clone();

@@ -5,6 +5,7 @@ use half::{bf16, f16};
 use super::random::Stream;
 use super::{Options, Shape};
 use crate::gguf::{TensorSpec, TensorType};
+use crate::math;
 
 /// How much larger the outliers are than the rest.
 pub(super) const OUTLIER: f32 = 26.0;
@@ -29,6 +30,8 @@ enum Kind {
     Norm { outliers: Vec<usize> },
     /// A bias; of every head's elements, every 32nd is an outlier if asked for.
     Bias { outlier_every: Option<usize> },
+    /// What the frequencies of the rotation are divided by.
+    Frequencies { factors: Vec<f32> },
 }
 
 /// How one tensor is drawn.
@@ -40,6 +43,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(spec: &TensorSpec, shape: &Shape, options: &Options) -> Self {
         let kind = match spec.name.as_str() {
+            "rope_freqs.weight" => Kind::Frequencies { factors: frequency_factors(shape) },
             name if name.ends_with(".bias") => Kind::Bias { outlier_every: options.outliers.then_some(32) },
             _ if spec.dims.len() == 1 => Kind::Norm { outliers: outlier_channels(shape, options) },
             _ => Kind::Matrix { std: (1.0 / (spec.dims[0] as f64).sqrt()) as f32 },
@@ -60,6 +64,9 @@ impl Plan {
         let first = index * PER_BLOCK;
         let std = match &self.kind {
             Kind::Matrix { std } => *std,
+            Kind::Frequencies { factors } => {
+                return plain(self.ty, out, |i| factors[index as usize * PLAIN + i]);
+            }
             Kind::Norm { outliers } => {
                 return plain(self.ty, out, |i| {
                     let channel = index as usize * PLAIN + i;
@@ -82,6 +89,20 @@ impl Plan {
             ty => plain(ty, out, |i| std * 1.732_050_8 * stream.symmetric(first + i as u64)),
         }
     }
+}
+
+/// Llama 3.1's factors: 1 for waves that come round in less than a quarter of the context of the first training (8192 positions),
+/// the shape's factor for those that do not come round in it, and what is between these two in between.
+fn frequency_factors(shape: &Shape) -> Vec<f32> {
+    const CONTEXT: f64 = 8192.0;
+    let (base, factor) = (f64::from(shape.rope_base), f64::from(shape.rope_factor.unwrap_or(1.0)));
+    let of = |i: u32| {
+        let frequency = math::pow(base, -2.0 * f64::from(i) / f64::from(shape.head_dim));
+        let rounds = CONTEXT * frequency / std::f64::consts::TAU;
+        let smooth = ((rounds - 1.0) / (4.0 - 1.0)).clamp(0.0, 1.0);
+        (1.0 / ((1.0 - smooth) / factor + smooth)) as f32
+    };
+    (0..shape.head_dim / 2).map(of).collect()
 }
 
 /// The same few channels in every norm of a model, about one in 512.
