@@ -215,17 +215,19 @@ impl Needs {
 
     /// The activations that all of these weights are multiplied with, in blocks where one of them is.
     fn quantized(&mut self, weights: &[&Tensor], step: Step) {
-        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
-            let blocks = ("B", width(weight) / weight.ty.block_elements());
-            self.add("quantize_q8k", &[("T", step.tokens), blocks], 1);
+        for (kernel, elements) in [("quantize_q8k", 256), ("quantize_q8", 32)] {
+            if let Some(weight) = weights.iter().find(|weight| weight.ty.block_elements() == elements) {
+                self.add(kernel, &[("T", step.tokens), ("B", width(weight) / elements)], 1);
+            }
         }
     }
 
     /// The same after RMSNorm, and the kernel that does both.
     fn normed(&mut self, weights: &[&Tensor], step: Step) {
         self.quantized(weights, step);
-        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized() && step.tokens == 1) {
-            let sizes = [("T", 1), ("B", width(weight) / weight.ty.block_elements()), ("K", width(weight))];
+        let large = |weight: &&&Tensor| weight.ty.block_elements() == 256;
+        if let Some(weight) = weights.iter().find(large).filter(|_| step.tokens == 1) {
+            let sizes = [("T", 1), ("B", width(weight) / 256), ("K", width(weight))];
             self.add("rmsnorm_q8k", &sizes, 1);
         }
     }
