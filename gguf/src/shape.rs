@@ -57,6 +57,18 @@ pub const SHAPES: &[Shape] = &[
         ..QWEN2
     },
     Shape {
+        name: "qwen2.5-0.5b",
+        hidden: 896,
+        layers: 24,
+        heads: 14,
+        kv_heads: 2,
+        ffn: 4864,
+        vocab: 151936,
+        context: 32768,
+        tied: true,
+        ..QWEN2
+    },
+    Shape {
         name: "llama-3.1-8b",
         hidden: 4096,
         layers: 32,
@@ -85,6 +97,8 @@ pub const SHAPES: &[Shape] = &[
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
     Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ..QWEN2 },
     Shape { name: "tiny-tied", layers: 3, kv_heads: 4, tied: true, ..QWEN2 },
+    // Rows that are no multiple of 256, as those of the 0.5B model.
+    Shape { name: "tiny-odd", hidden: 448, heads: 7, kv_heads: 1, ffn: 608, tied: true, ..QWEN2 },
     Shape { name: "tiny-llama", ..LLAMA },
     Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
 ];
@@ -130,14 +144,16 @@ impl Shape {
         let [hidden, ffn, vocab] = [self.hidden, self.ffn, self.vocab].map(u64::from);
         let q = u64::from(self.heads * self.head_dim);
         let kv = u64::from(self.kv_heads * self.head_dim);
-        let (normal, high) = (quant.matrix(false), quant.matrix(true));
-        let embedding = if self.tied { high } else { normal };
+        let matrix = |row| quant.matrix(false, row);
+        let embedding = if self.tied { quant.output(hidden) } else { matrix(hidden) };
         let mut out = vec![("token_embd.weight".into(), vec![hidden, vocab], embedding)];
         for layer in 0..layers {
-            let varied = quant.matrix(use_more_bits(layer, layers));
+            let varied = |row| quant.matrix(use_more_bits(layer, layers), row);
             let mut push = |role: &str, dims: &[u64], ty| out.push((format!("blk.{layer}.{role}"), dims.to_vec(), ty));
             push("attn_norm.weight", &[hidden], TensorType::F32);
-            for (role, rows, ty) in [("attn_q", q, normal), ("attn_k", kv, normal), ("attn_v", kv, varied)] {
+            for (role, rows, ty) in
+                [("attn_q", q, matrix(hidden)), ("attn_k", kv, matrix(hidden)), ("attn_v", kv, varied(hidden))]
+            {
                 push(&format!("{role}.weight"), &[hidden, rows], ty);
                 if self.qkv_bias {
                     push(&format!("{role}.bias"), &[rows], TensorType::F32);
@@ -147,18 +163,18 @@ impl Shape {
                 push("attn_q_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
                 push("attn_k_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
             }
-            push("attn_output.weight", &[q, hidden], normal);
+            push("attn_output.weight", &[q, hidden], matrix(q));
             push("ffn_norm.weight", &[hidden], TensorType::F32);
-            push("ffn_gate.weight", &[hidden, ffn], normal);
-            push("ffn_up.weight", &[hidden, ffn], normal);
-            push("ffn_down.weight", &[ffn, hidden], varied);
+            push("ffn_gate.weight", &[hidden, ffn], matrix(hidden));
+            push("ffn_up.weight", &[hidden, ffn], matrix(hidden));
+            push("ffn_down.weight", &[ffn, hidden], varied(ffn));
         }
         out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
         if self.rope_factor.is_some() {
             out.push(("rope_freqs.weight".into(), vec![u64::from(self.head_dim) / 2], TensorType::F32));
         }
         if !self.tied {
-            out.push(("output.weight".into(), vec![hidden, vocab], high));
+            out.push(("output.weight".into(), vec![hidden, vocab], quant.output(hidden)));
         }
         out
     }

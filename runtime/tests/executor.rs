@@ -60,6 +60,14 @@ fn k_quants_give_the_same_bits_every_way() {
 }
 
 #[test]
+fn every_quantized_format_gives_the_same_bits_every_way() {
+    for quant in <Quant as clap::ValueEnum>::value_variants() {
+        same_bits_every_way(&model("tiny", *quant), 9);
+    }
+    same_bits_every_way(&model("tiny-odd", Quant::Q4KM), 9);
+}
+
+#[test]
 fn floats_give_the_same_bits_every_way() {
     for quant in [Quant::F32, Quant::F16, Quant::Bf16] {
         same_bits_every_way(&model("tiny", quant), TWO_CHUNKS);

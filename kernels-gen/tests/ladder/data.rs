@@ -103,29 +103,37 @@ fn element(b: &ir::Buffer, wild: bool, rng: &mut Rng) -> Vec<u8> {
             let x = rng.number(wild);
             kgen::float::to_half(scalar, x).expect("an input is a float or an index").to_le_bytes().to_vec()
         }
-        ("Q8K", _) => activation(wild, rng),
+        ("Q8K", _) => {
+            let (mut block, sums) = activation(256, rng);
+            block.extend(sums.chunks(16).flat_map(|sums| sums.iter().sum::<i16>().to_le_bytes()));
+            block.extend(rng.number(wild).to_le_bytes());
+            padded(block, b)
+        }
+        ("Q8", _) => {
+            let (mut block, sums) = activation(32, rng);
+            block.extend(rng.number(wild).to_le_bytes());
+            block.extend(sums.iter().sum::<i16>().to_le_bytes());
+            padded(block, b)
+        }
         (_, None) => {
             let mut block: Vec<u8> = (0..b.elem_bytes).map(|_| rng.next() as u8).collect();
-            let scales: &[usize] = match b.elem.as_str() {
-                "Q4K" => &[0, 2],
-                "Q6K" => &[208],
-                other => panic!("the ladder has no inputs for {other}"),
-            };
             if !wild {
-                scales.iter().for_each(|at| block[*at..at + 2].copy_from_slice(&half(rng.number(false) * 0.01)));
+                let scales = b.fields.iter().filter(|field| field.scalar == ir::Scalar::F16).map(|field| field.offset);
+                scales.for_each(|at| block[at..at + 2].copy_from_slice(&half(rng.number(false) * 0.01)));
             }
             block
         }
     }
 }
 
-/// A block of activations keeps what its declaration promises: -127..=127, and the sums that belong to them.
-fn activation(wild: bool, rng: &mut Rng) -> Vec<u8> {
+/// Activations keep what their declaration promises: -127..=127. Their bytes, and their values.
+fn activation(count: usize, rng: &mut Rng) -> (Vec<u8>, Vec<i16>) {
     let extreme = rng.below(4) == 0;
-    let q: Vec<i8> = (0..256).map(|_| if extreme { 127 } else { (rng.below(255) as i32 - 127) as i8 }).collect();
-    let sums = q.chunks(16).flat_map(|c| c.iter().map(|v| *v as i16).sum::<i16>().to_le_bytes());
-    let mut block: Vec<u8> = q.iter().map(|v| *v as u8).chain(sums).collect();
-    block.extend(rng.number(wild).to_le_bytes());
-    block.resize(320, 0);
+    let q: Vec<i8> = (0..count).map(|_| if extreme { 127 } else { (rng.below(255) as i32 - 127) as i8 }).collect();
+    (q.iter().map(|v| *v as u8).collect(), q.iter().map(|v| i16::from(*v)).collect())
+}
+
+fn padded(mut block: Vec<u8>, b: &ir::Buffer) -> Vec<u8> {
+    block.resize(b.elem_bytes, 0);
     block
 }

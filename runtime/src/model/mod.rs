@@ -5,10 +5,12 @@ mod finite;
 mod llama;
 mod qwen2;
 mod qwen3;
+mod types;
 mod weights;
 
 pub use config::{Config, Rope, RopeLayout};
 pub use finite::check_finite;
+pub use types::{instance, operand};
 pub use weights::{LayerWeights, Weights};
 
 use crate::gguf::{Gguf, ModelError, Tensor, shown};

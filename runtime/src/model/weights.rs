@@ -1,14 +1,7 @@
 //! A decoder's tensors by role, each found by name and checked for type and shape.
 
-use super::{Config, check_finite, config::ROPE_FACTORS};
+use super::{Config, check_finite, config::ROPE_FACTORS, types};
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
-
-/// The types a matrix may have.
-const MATRIX_TYPES: [TensorType; 5] =
-    [TensorType::Q4_K, TensorType::Q6_K, TensorType::F16, TensorType::BF16, TensorType::F32];
-
-/// Rows are whole groups of this many elements: the unit of the quantized formats and of the reductions.
-const GROUP: u64 = 256;
 
 /// All tensors of a model. Dimensions are in ggml's order: a matrix of n rows of k elements has dims `[k, n]`.
 #[derive(Clone, Debug)]
@@ -166,19 +159,10 @@ fn find<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, Mo
 /// A matrix of `n` rows of `k` elements.
 fn matrix<'a>(gguf: &'a Gguf, name: &str, k: usize, n: usize) -> Result<Tensor<'a>, ModelError> {
     let tensor = find(gguf, name, &[k, n])?;
-    if !MATRIX_TYPES.contains(&tensor.ty) {
+    if types::product(tensor.ty).is_none() {
         return Err(ModelError::unsupported(
             format!("tensor `{}` has type {}, which is not supported", shown(name), tensor.ty),
-            format!(
-                "supported types: {}; use a Q4_K_M, F16, BF16 or F32 file",
-                MATRIX_TYPES.map(TensorType::name).join(", ")
-            ),
-        ));
-    }
-    if !(k as u64).is_multiple_of(GROUP) {
-        return Err(ModelError::unsupported(
-            format!("tensor `{}` has rows of {k} elements, which is no multiple of {GROUP}", shown(name)),
-            format!("supported models have hidden, attention and feed-forward sizes that are multiples of {GROUP}"),
+            format!("supported types: {}", types::names()),
         ));
     }
     Ok(tensor)

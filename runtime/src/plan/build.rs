@@ -1,12 +1,11 @@
 //! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
 use super::{Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage};
-use crate::{gguf::Tensor, model::RopeLayout};
+use crate::{
+    gguf::Tensor,
+    model::{RopeLayout, instance, operand},
+};
+use kernels_gen::BufferInfo;
 use std::{collections::HashMap, f64::consts::LOG2_E};
-
-/// Elements in a super-block, and in a block of quantized activations.
-const BLOCK: usize = 256;
-/// Bytes of a Q8_K block of activations: 256 bytes, 16 sums of 16 bits, the scale, padding to a cache line.
-const Q8K_BYTES: usize = 320;
 
 /// The cache of a layer, and how attention divides its heads.
 #[derive(Clone, Copy)]
@@ -36,8 +35,8 @@ pub(super) struct Value {
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) plan: Plan,
-    /// The quantized form of a value, as long as that is not written again.
-    quantized: HashMap<BufferId, Arg>,
+    /// The blocks of a value, by their format, as long as that is not written again.
+    quantized: HashMap<(BufferId, &'static str), Arg>,
 }
 
 impl Stage {
@@ -68,8 +67,10 @@ impl Builder {
         let tokens = self.buffer("tokens", Role::Input, 4, &[Size::Tokens]);
         let w = self.weight(table);
         let y = self.output("token_embd", width, Size::Tokens);
-        let stage =
-            self.stage("token_embd", &instance(table, "embed", "embed_row")).int("T", Size::Tokens).fixed("V", vocab);
+        let stage = self
+            .stage("token_embd", &instance(table.ty, "embed", "embed_row"))
+            .int("T", Size::Tokens)
+            .fixed("V", vocab);
         row_extent(stage, table).arg("table", w).arg("tokens", tokens).arg("y", y.arg);
         y
     }
@@ -93,12 +94,13 @@ impl Builder {
         y
     }
 
-    /// The product with a weight. K-quants take quantized activations.
+    /// The product with a weight. Quantized ones take activations in the blocks that their format asks for.
     pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
         let y = self.output(name, rows(w), x.rows);
-        let input = if w.ty.is_quantized() { self.quantize(name, x) } else { x.arg };
+        let blocks = operand(w.ty, "x").filter(|blocks| blocks.elements > 1);
+        let input = blocks.map_or(x.arg, |blocks| self.quantize(name, x, blocks));
         let weight = self.weight(w);
-        let stage = self.stage(name, &instance(w, "matvec", "matvec_float")).int("T", x.rows).fixed("N", y.width);
+        let stage = self.stage(name, &instance(w.ty, "matvec", "matvec_float")).int("T", x.rows).fixed("N", y.width);
         row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
         y
     }
@@ -191,17 +193,18 @@ impl Builder {
         y
     }
 
-    /// The activations as Q8_K, once for all that use them.
-    fn quantize(&mut self, name: &str, x: Value) -> Arg {
-        if let Some(&done) = self.quantized.get(&x.arg.buffer) {
+    /// The activations as blocks, once for all that use them.
+    fn quantize(&mut self, name: &str, x: Value, blocks: &'static BufferInfo) -> Arg {
+        let key = (x.arg.buffer, blocks.elem);
+        if let Some(&done) = self.quantized.get(&key) {
             return done;
         }
-        let blocks = x.width / BLOCK;
-        let y = format!("{}.q8k", self.plan.buffer(x.arg.buffer).name);
-        let y = self.buffer(&y, Role::Activation, Q8K_BYTES, &[x.rows, Size::Fixed(blocks)]);
-        let stage = self.stage(&format!("{name}.q8k"), "quantize_q8k").int("T", x.rows).fixed("B", blocks);
-        stage.arg("x", x.arg).arg("y", y);
-        self.quantized.insert(x.arg.buffer, y);
+        let (format, count) = (blocks.elem.to_lowercase(), x.width / blocks.elements);
+        let y = format!("{}.{format}", self.plan.buffer(x.arg.buffer).name);
+        let y = self.buffer(&y, Role::Activation, blocks.elem_bytes, &[x.rows, Size::Fixed(count)]);
+        let stage = self.stage(&format!("{name}.{format}"), &format!("quantize_{format}")).int("T", x.rows);
+        stage.fixed("B", count).arg("x", x.arg).arg("y", y);
+        self.quantized.insert(key, y);
         y
     }
 
@@ -216,7 +219,7 @@ impl Builder {
     fn output(&mut self, stage: &str, width: usize, rows: Size) -> Value {
         let name = stage.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(stage, |(_, name)| name);
         let arg = self.buffer(name, Role::Activation, 4, &[rows, Size::Fixed(width)]);
-        self.quantized.remove(&arg.buffer);
+        self.quantized.retain(|(buffer, _), _| *buffer != arg.buffer);
         Value { arg, width, rows }
     }
 
@@ -248,14 +251,8 @@ fn rows(weight: &Tensor) -> usize {
     weight.dims[1..].iter().product::<u64>() as usize
 }
 
-/// The instance of a kernel for the type of a weight: of `blocks` for quantized ones, of `floats` for others.
-fn instance(weight: &Tensor, blocks: &str, floats: &str) -> String {
-    let name = if weight.ty.is_quantized() { blocks } else { floats };
-    format!("{name}_{}", weight.ty.name().replace('_', "").to_lowercase())
-}
-
 /// The extent of a weight's row: blocks or elements.
 fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
-    let width = width(weight);
-    if weight.ty.is_quantized() { stage.fixed("B", width / BLOCK) } else { stage.fixed("K", width) }
+    let blocks = width(weight) / weight.ty.block_elements() as usize;
+    stage.fixed(if weight.ty.is_quantized() { "B" } else { "K" }, blocks)
 }

@@ -86,6 +86,7 @@ impl Plan {
             TensorType::Q4_K => q4_k(stream, first, std / Q4_K_STD, out),
             TensorType::Q6_K => q6_k(stream, first, std / Q6_K_STD, out),
             // A uniform number in -a..a has the standard deviation a / sqrt(3).
+            ty if ty.is_quantized() => random_block(ty, stream, first, std, out),
             ty => plain(ty, out, |i| std * 1.732_050_8 * stream.symmetric(first + i as u64)),
         }
     }
@@ -119,6 +120,33 @@ fn plain(ty: TensorType, out: &mut [u8], value: impl Fn(usize) -> f32) {
             TensorType::BF16 => bytes.copy_from_slice(&bf16::from_f32(value(i)).to_le_bytes()),
             _ => bytes.copy_from_slice(&value(i).to_le_bytes()),
         }
+    }
+}
+
+/// A block of random bits, but for its scales. Their sign is random where the format has no minimum; else the minimum is so large
+/// that the mean is 0.
+fn random_block(ty: TensorType, stream: &Stream, first: u64, std: f32, out: &mut [u8]) {
+    random_bits(stream, first, out);
+    // Where the scale is, where that of the minimum is and how large it is against the scale, and the standard deviation of a
+    // weight with a scale of 1: the root of the mean square over all bits, times that of the factor on the scale.
+    let (at, min, of_one) = match ty {
+        TensorType::Q2_K => (80, Some((82, 1.5)), 14.01),
+        TensorType::Q3_K => (108, None, 43.79),
+        TensorType::Q5_K => (0, Some((2, 15.5)), 532.4),
+        TensorType::IQ4_XS => (0, None, 1259.2),
+        TensorType::IQ4_NL => (0, None, 68.14),
+        TensorType::Q8_0 => (0, None, 74.67),
+        TensorType::Q5_1 => (0, Some((2, -15.5)), 9.33),
+        TensorType::Q5_0 => (0, None, 9.35),
+        TensorType::Q4_1 => (0, Some((2, -7.5)), 4.66),
+        _ => (0, None, 4.69),
+    };
+    let d = varied(stream, first + 31, std / of_one);
+    let negative = min.is_none() && stream.at(first + 30) & 1 == 1;
+    let mut put = |at: usize, x: f32| out[at..at + 2].copy_from_slice(&f16::from_f32(x).to_le_bytes());
+    put(at, if negative { -d } else { d });
+    if let Some((at, times)) = min {
+        put(at, times * d);
     }
 }
 
