@@ -27,6 +27,8 @@ pub struct Shape {
     pub rope_base: f32,
     /// How much lower the lowest frequencies are than the base says, for a longer context (Llama 3.1's rule).
     pub rope_factor: Option<f32>,
+    /// Experts in the place of each feed-forward network, whose inner width is `ffn`, and how many a token uses.
+    pub experts: Option<(u32, u32)>,
 }
 
 /// The shapes by name: real models, and small ones for tests.
@@ -92,6 +94,19 @@ pub const SHAPES: &[Shape] = &[
         context: 40960,
         ..QWEN3
     },
+    Shape {
+        name: "qwen3-30b-a3b",
+        hidden: 2048,
+        layers: 48,
+        heads: 32,
+        kv_heads: 4,
+        head_dim: 128,
+        ffn: 768,
+        vocab: 151936,
+        context: 40960,
+        experts: Some((128, 8)),
+        ..QWEN3MOE
+    },
     Shape { name: "tiny", ..QWEN2 },
     Shape { name: "tiny-hd128", hidden: 512, kv_heads: 1, head_dim: 128, ffn: 768, ..QWEN2 },
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
@@ -101,6 +116,7 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "tiny-odd", hidden: 448, heads: 7, kv_heads: 1, ffn: 608, tied: true, ..QWEN2 },
     Shape { name: "tiny-llama", ..LLAMA },
     Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
+    Shape { name: "tiny-qwen3moe", ffn: 256, experts: Some((10, 3)), ..QWEN3MOE },
 ];
 
 /// A small model of Qwen2's kind.
@@ -120,6 +136,7 @@ const QWEN2: Shape = Shape {
     head_norms: false,
     rope_base: 1e6,
     rope_factor: None,
+    experts: None,
 };
 
 /// The same of Llama 3.1's.
@@ -127,6 +144,9 @@ const LLAMA: Shape = Shape { architecture: "llama", qkv_bias: false, rope_base: 
 
 /// The same of Qwen3's.
 const QWEN3: Shape = Shape { architecture: "qwen3", qkv_bias: false, head_norms: true, ..QWEN2 };
+
+/// The same of its mixtures of experts.
+const QWEN3MOE: Shape = Shape { architecture: "qwen3moe", ..QWEN3 };
 
 /// The shape of this name, or the only one whose name ends so after a hyphen, as `7b`.
 pub fn shape(name: &str) -> Option<&'static Shape> {
@@ -165,9 +185,17 @@ impl Shape {
             }
             push("attn_output.weight", &[q, hidden], matrix(q));
             push("ffn_norm.weight", &[hidden], TensorType::F32);
-            push("ffn_gate.weight", &[hidden, ffn], matrix(hidden));
-            push("ffn_up.weight", &[hidden, ffn], matrix(hidden));
-            push("ffn_down.weight", &[ffn, hidden], varied(ffn));
+            let (suffix, experts) = match self.experts {
+                Some((count, _)) => ("_exps", vec![u64::from(count)]),
+                None => ("", Vec::new()),
+            };
+            if let [count] = experts[..] {
+                push("ffn_gate_inp.weight", &[hidden, count], TensorType::F32);
+            }
+            let inner = [("gate", [hidden, ffn], matrix(hidden)), ("up", [hidden, ffn], matrix(hidden))];
+            for (role, dims, ty) in inner.into_iter().chain([("down", [ffn, hidden], varied(ffn))]) {
+                push(&format!("ffn_{role}{suffix}.weight"), &[&dims[..], &experts].concat(), ty);
+            }
         }
         out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
         if self.rope_factor.is_some() {

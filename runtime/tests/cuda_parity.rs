@@ -66,6 +66,9 @@ fn a_healthy_gpu_is_equal_in_every_step() {
         ("tiny", Quant::Q40),
         ("tiny-llama", Quant::Q4KM),
         ("tiny-qwen3", Quant::Q4KM),
+        ("tiny-qwen3moe", Quant::Q4KM),
+        ("tiny-qwen3moe", Quant::Q80),
+        ("tiny-qwen3moe", Quant::F16),
     ] {
         let report = checked(&model(name, quant), &gpu, 120, None);
         assert!(report.equal && report.steps.len() == 3 + 4, "{name} {quant:?}: {:?}", report.findings());

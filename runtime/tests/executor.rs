@@ -54,7 +54,7 @@ fn same_bits_every_way(gguf: &Gguf, count: u32) {
 fn k_quants_give_the_same_bits_every_way() {
     // The last is large, and needs no second chunk to show what it is for.
     let small = [("tiny", TWO_CHUNKS), ("tiny-hd128", TWO_CHUNKS), ("tiny-tied", 12), ("tiny-gqa7", 9)];
-    for (name, count) in small.into_iter().chain([("tiny-llama", 12), ("tiny-qwen3", 12)]) {
+    for (name, count) in small.into_iter().chain([("tiny-llama", 12), ("tiny-qwen3", 12), ("tiny-qwen3moe", 12)]) {
         same_bits_every_way(&model(name, Quant::Q4KM), count);
     }
 }
@@ -63,6 +63,7 @@ fn k_quants_give_the_same_bits_every_way() {
 fn every_quantized_format_gives_the_same_bits_every_way() {
     for quant in <Quant as clap::ValueEnum>::value_variants() {
         same_bits_every_way(&model("tiny", *quant), 9);
+        same_bits_every_way(&model("tiny-qwen3moe", *quant), 5);
     }
     same_bits_every_way(&model("tiny-odd", Quant::Q4KM), 9);
 }

@@ -30,6 +30,7 @@ const SHAPE: Shape = Shape {
     head_norms: false,
     rope_base: 1e6,
     rope_factor: None,
+    experts: None,
 };
 
 /// How byte-level BPE writes each byte.

@@ -52,3 +52,8 @@ fn llama_tiny() {
 fn qwen3_tiny() {
     compare("qwen3-tiny");
 }
+
+#[test]
+fn qwen3moe_tiny() {
+    compare("qwen3moe-tiny");
+}

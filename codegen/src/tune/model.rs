@@ -10,6 +10,10 @@ const CHUNK: u64 = 64;
 /// The most of anything that is counted in a file.
 const MOST: u64 = 1 << 17;
 
+/// The matrices of a mixture of experts.
+const EXPERTS: [&str; 4] =
+    ["ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"];
+
 /// The sizes of a decoder.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -21,6 +25,8 @@ pub struct Model {
     heads: u64,
     kv_heads: u64,
     head_dim: u64,
+    /// Experts that a token uses; 0 without any.
+    used: u64,
     tensors: Vec<Tensor>,
 }
 
@@ -66,6 +72,7 @@ impl Model {
             heads,
             kv_heads,
             head_dim,
+            used: shape.experts.map_or(0, |(_, used)| u64::from(used)),
             tensors: tensors.map(|(name, dims, ty)| Tensor { name, dims, ty }).collect(),
         }
     }
@@ -98,6 +105,7 @@ impl Model {
             heads,
             kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
             head_dim: number("attention.key_length")?.unwrap_or((hidden / heads).max(1)),
+            used: number("expert_used_count")?.unwrap_or(0),
             tensors: tensors.collect(),
             architecture,
         })
@@ -164,6 +172,19 @@ impl Model {
             needs.quantized(&weights(&[role]), step);
             weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
         }
+        if let [router, gate, up, down] = weights(&EXPERTS)[..] {
+            needs.normed(&[gate, up], step);
+            needs.product(router, "", step);
+            let (count, used) = (("E", rows(router)), ("S", self.used));
+            needs.add("route", &[t, count, used], 1);
+            for (weight, inputs) in [(gate, 1), (up, 1), (down, self.used)] {
+                let sizes = [t, count, used, ("X", inputs), ("N", rows(weight) / rows(router)), row(weight)];
+                needs.add(instance(weight, "expert", "expert_float"), &sizes, 1);
+            }
+            needs.add("swiglu", &[t, ("N", self.used * rows(gate) / rows(router))], 1);
+            needs.blocks(&[down], self.used, step);
+            needs.add("mix", &[t, used, ("N", self.hidden)], 1);
+        }
         let inner = weights(&["ffn_gate.weight", "ffn_up.weight"]);
         needs.normed(&inner, step);
         inner.iter().for_each(|weight| needs.product(weight, "", step));
@@ -215,9 +236,14 @@ impl Needs {
 
     /// The activations that all of these weights are multiplied with, in blocks where one of them is.
     fn quantized(&mut self, weights: &[&Tensor], step: Step) {
+        self.blocks(weights, 1, step);
+    }
+
+    /// The same for so many rows of a weight in one row of activations.
+    fn blocks(&mut self, weights: &[&Tensor], times: u64, step: Step) {
         for (kernel, elements) in [("quantize_q8k", 256), ("quantize_q8", 32)] {
             if let Some(weight) = weights.iter().find(|weight| weight.ty.block_elements() == elements) {
-                self.add(kernel, &[("T", step.tokens), ("B", width(weight) / elements)], 1);
+                self.add(kernel, &[("T", step.tokens), ("B", times * width(weight) / elements)], 1);
             }
         }
     }

@@ -49,11 +49,17 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "C" => 12,
         "B" => 1 + rng.below(10) as i32,
         "K" => [7, 256, 300, 544, 2100][rng.below(5)],
+        // Experts, those of a token, and the rows of activations of a token.
+        "E" => 3 + rng.below(6) as i32,
+        "S" => 1 + rng.below(3) as i32,
+        "X" => 1 + rng.below(3) as i32,
         "pos" if chunked => rng.below(150) as i32,
         "pos" => rng.below(6) as i32,
         "P" => [5, 32, 48][rng.below(3)],
         "G" | "R" | "H" => 1 + rng.below(3) as i32,
-        "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") => [1, 5, 11][rng.below(3)],
+        "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") || kernel.starts_with("expert") => {
+            [1, 5, 11][rng.below(3)]
+        }
         _ => [1, 5, 11, 37][rng.below(4)],
     }
 }
@@ -99,6 +105,8 @@ fn element(b: &ir::Buffer, wild: bool, rng: &mut Rng) -> Vec<u8> {
     let half = |x: f32| kgen::float::to_half(ir::Scalar::F16, x).expect("a half").to_le_bytes();
     match (b.elem.as_str(), b.scalar) {
         (_, Some(ir::Scalar::F32)) => rng.number(wild).to_le_bytes().to_vec(),
+        // Indices that a kernel bounds itself: some are outside.
+        (_, Some(ir::Scalar::I32)) => (rng.below(12) as i32 - 2).to_le_bytes().to_vec(),
         (_, Some(scalar)) => {
             let x = rng.number(wild);
             kgen::float::to_half(scalar, x).expect("an input is a float or an index").to_le_bytes().to_vec()

@@ -10,6 +10,10 @@ const MOST_FFN: u64 = 1 << 20;
 const MOST_VOCAB: u64 = 1 << 22;
 const MOST_CONTEXT: u64 = 1 << 24;
 
+/// What the kernel that routes tokens takes at most: experts, and experts of a token.
+const MOST_EXPERTS: u64 = 512;
+const MOST_USED: u64 = 32;
+
 /// Head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u64; 3] = [64, 96, 128];
 
@@ -46,10 +50,21 @@ pub(super) struct Traits {
     pub(super) head_norms: bool,
     /// Whether its files may have `rope_freqs.weight`.
     pub(super) rope_factors: bool,
+    /// Whether the feed-forward network is a mixture of experts.
+    pub(super) experts: bool,
 }
 
-/// The configuration of a dense decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
-/// feed-forward network. Every count is positive and small enough that products of any three fit 64 bits.
+/// Experts in the place of a feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many a token is routed to.
+    pub used: usize,
+}
+
+/// The configuration of a decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
+/// feed-forward network, or experts that are such networks. Every count is positive and small enough that products of any three fit 64 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The architecture's name, as in the file.
@@ -64,8 +79,10 @@ pub struct Config {
     pub n_kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
-    /// The inner width of the feed-forward network.
+    /// The inner width of the feed-forward network, or of each expert.
     pub ffn: usize,
+    /// The experts of a mixture; none in a dense model.
+    pub experts: Option<Experts>,
     /// Tokens in the vocabulary.
     pub vocab: usize,
     /// Positions the model was trained for.
@@ -100,7 +117,7 @@ impl Config {
 
     pub(super) fn read(gguf: &Gguf, architecture: &str, traits: Traits) -> Result<Self, ModelError> {
         let keys = Keys { metadata: gguf.metadata(), architecture };
-        refuse_variants(&keys)?;
+        refuse_variants(&keys, &traits)?;
         let n_layers = keys.count("block_count", MOST_LAYERS)?;
         let hidden = keys.count("embedding_length", MOST_HIDDEN)?;
         let n_heads = keys.count("attention.head_count", MOST_HEADS)?;
@@ -116,7 +133,9 @@ impl Config {
             n_heads,
             n_kv_heads,
             head_dim: head_dim(&keys, hidden, n_heads)?,
-            ffn: keys.count("feed_forward_length", MOST_FFN)?,
+            ffn: keys
+                .count(if traits.experts { "expert_feed_forward_length" } else { "feed_forward_length" }, MOST_FFN)?,
+            experts: if traits.experts { Some(experts(&keys)?) } else { None },
             vocab: vocab(gguf, &keys)?,
             context_length: keys.count("context_length", MOST_CONTEXT)?,
             rope: Rope {
@@ -162,9 +181,9 @@ impl Keys<'_> {
 }
 
 /// Variants of the architecture that would need another forward pass.
-fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
+fn refuse_variants(keys: &Keys<'_>, traits: &Traits) -> Result<(), ModelError> {
     let experts = keys.key("expert_count");
-    if keys.metadata.opt_u64(&experts)?.unwrap_or(0) > 0 {
+    if !traits.experts && keys.metadata.opt_u64(&experts)?.unwrap_or(0) > 0 {
         let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
         return Err(ModelError::unsupported(message, "use a dense model"));
     }
@@ -177,6 +196,14 @@ fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
         return Err(ModelError::unsupported(message, "use a model that attends to its whole context"));
     }
     Ok(())
+}
+
+fn experts(keys: &Keys<'_>) -> Result<Experts, ModelError> {
+    let (count, used) = (keys.count("expert_count", MOST_EXPERTS)?, keys.count("expert_used_count", MOST_USED)?);
+    match used <= count {
+        true => Ok(Experts { count, used }),
+        false => Err(keys.wrong("expert_used_count", format!("a token cannot use {used} of {count} experts"))),
+    }
 }
 
 fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, ModelError> {

@@ -5,6 +5,12 @@ use crate::gguf::{Gguf, ModelError};
 
 /// Reads the `llama.*` keys.
 pub(super) fn config(gguf: &Gguf) -> Result<Config, ModelError> {
-    let traits = Traits { rope_layout: RopeLayout::Pairs, qkv_bias: false, head_norms: false, rope_factors: true };
+    let traits = Traits {
+        rope_layout: RopeLayout::Pairs,
+        qkv_bias: false,
+        head_norms: false,
+        rope_factors: true,
+        experts: false,
+    };
     Config::read(gguf, "llama", traits)
 }

@@ -1,7 +1,10 @@
 //! A decoder's tensors by role, each found by name and checked for type and shape.
 
-use super::{Config, check_finite, config::ROPE_FACTORS, types};
+use super::{Config, Experts, check_finite, config::ROPE_FACTORS, types};
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
+
+/// Rows of an expert are whole tiles of at most so many that lie side by side in memory.
+const SIDE_BY_SIDE: usize = 16;
 
 /// All tensors of a model. Dimensions are in ggml's order: a matrix of n rows of k elements has dims `[k, n]`.
 #[derive(Clone, Debug)]
@@ -37,12 +40,21 @@ pub struct LayerWeights<'a> {
     pub attn_output: Tensor<'a>,
     /// `[hidden]`, f32.
     pub ffn_norm: Tensor<'a>,
-    /// `[hidden, ffn]`.
-    pub ffn_gate: Tensor<'a>,
-    /// `[hidden, ffn]`.
-    pub ffn_up: Tensor<'a>,
-    /// `[ffn, hidden]`.
-    pub ffn_down: Tensor<'a>,
+    /// What comes after attention.
+    pub ffn: FeedForward<'a>,
+}
+
+/// The matrices of a gated feed-forward network, or of experts that are such networks.
+#[derive(Clone, Debug)]
+pub struct FeedForward<'a> {
+    /// `[hidden, experts]`, which tells the experts of a token; none in a dense model.
+    pub router: Option<Tensor<'a>>,
+    /// `[hidden, ffn]`, in a mixture one for each expert: `[hidden, ffn, experts]`.
+    pub gate: Tensor<'a>,
+    /// The same.
+    pub up: Tensor<'a>,
+    /// `[ffn, hidden]`, in a mixture `[ffn, hidden, experts]`.
+    pub down: Tensor<'a>,
 }
 
 impl<'a> Weights<'a> {
@@ -59,10 +71,10 @@ impl<'a> Weights<'a> {
                 ),
             ));
         }
-        let token_embd = matrix(gguf, "token_embd.weight", config.hidden, config.vocab)?;
+        let token_embd = matrix(gguf, "token_embd.weight", &[config.hidden, config.vocab])?;
         let output = match config.tied_output {
             true => token_embd,
-            false => matrix(gguf, "output.weight", config.hidden, config.vocab)?,
+            false => matrix(gguf, "output.weight", &[config.hidden, config.vocab])?,
         };
         let rope_factors = match config.rope.factors {
             true => Some(rope_factors(gguf, config.head_dim)?),
@@ -109,9 +121,9 @@ impl<'a> Weights<'a> {
 
 impl<'a> LayerWeights<'a> {
     fn bind(gguf: &'a Gguf, config: &Config, layer: usize) -> Result<Self, ModelError> {
-        let &Config { hidden, ffn, .. } = config;
+        let hidden = config.hidden;
         let (q_rows, kv_rows) = (config.q_rows(), config.kv_rows());
-        let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), k, n);
+        let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), &[k, n]);
         let norm = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.weight"), n);
         let bias = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.bias"), n);
         let qkv_bias = match config.qkv_bias {
@@ -131,17 +143,45 @@ impl<'a> LayerWeights<'a> {
             head_norms,
             attn_output: matrix("attn_output", q_rows, hidden)?,
             ffn_norm: norm("ffn_norm", hidden)?,
-            ffn_gate: matrix("ffn_gate", hidden, ffn)?,
-            ffn_up: matrix("ffn_up", hidden, ffn)?,
-            ffn_down: matrix("ffn_down", ffn, hidden)?,
+            ffn: FeedForward::bind(gguf, config, layer)?,
         })
     }
 
     fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
         let attention = [self.attn_norm, self.attn_q, self.attn_k, self.attn_v, self.attn_output];
-        let ffn = [self.ffn_norm, self.ffn_gate, self.ffn_up, self.ffn_down];
+        let ffn = [self.ffn_norm, self.ffn.gate, self.ffn.up, self.ffn.down].into_iter().chain(self.ffn.router);
         let of_heads = self.qkv_bias.into_iter().flatten().chain(self.head_norms.into_iter().flatten());
         attention.into_iter().chain(of_heads).chain(ffn)
+    }
+}
+
+impl<'a> FeedForward<'a> {
+    fn bind(gguf: &'a Gguf, config: &Config, layer: usize) -> Result<Self, ModelError> {
+        let &Config { hidden, ffn, experts, .. } = config;
+        let named = |role: &str, dims: &[usize]| matrix(gguf, &format!("blk.{layer}.{role}.weight"), dims);
+        let Some(Experts { count, .. }) = experts else {
+            let (gate, up) = (named("ffn_gate", &[hidden, ffn])?, named("ffn_up", &[hidden, ffn])?);
+            return Ok(Self { router: None, gate, up, down: named("ffn_down", &[ffn, hidden])? });
+        };
+        let each = |role: &str, k: usize, n: usize| {
+            let tensor = named(role, &[k, n, count])?;
+            match n.is_multiple_of(SIDE_BY_SIDE) {
+                true => Ok(tensor),
+                false => Err(ModelError::unsupported(
+                    format!(
+                        "an expert of `{}` has {n} rows, which is no multiple of {SIDE_BY_SIDE}",
+                        shown(tensor.name)
+                    ),
+                    "such mixtures of experts are not supported",
+                )),
+            }
+        };
+        Ok(Self {
+            router: Some(named("ffn_gate_inp", &[hidden, count])?),
+            gate: each("ffn_gate_exps", hidden, ffn)?,
+            up: each("ffn_up_exps", hidden, ffn)?,
+            down: each("ffn_down_exps", ffn, hidden)?,
+        })
     }
 }
 
@@ -156,9 +196,9 @@ fn find<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, Mo
     }
 }
 
-/// A matrix of `n` rows of `k` elements.
-fn matrix<'a>(gguf: &'a Gguf, name: &str, k: usize, n: usize) -> Result<Tensor<'a>, ModelError> {
-    let tensor = find(gguf, name, &[k, n])?;
+/// A matrix of these dimensions, or one for each expert.
+fn matrix<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, ModelError> {
+    let tensor = find(gguf, name, dims)?;
     if types::product(tensor.ty).is_none() {
         return Err(ModelError::unsupported(
             format!("tensor `{}` has type {}, which is not supported", shown(name), tensor.ty),

@@ -26,9 +26,9 @@ pub(super) struct RopeTables {
 /// Floats `[rows, width]`.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
-    arg: Arg,
-    width: usize,
-    rows: Size,
+    pub(super) arg: Arg,
+    pub(super) width: usize,
+    pub(super) rows: Size,
 }
 
 /// A plan in the making.
@@ -40,21 +40,21 @@ pub(super) struct Builder {
 }
 
 impl Stage {
-    fn int(&mut self, name: &'static str, size: Size) -> &mut Self {
+    pub(super) fn int(&mut self, name: &'static str, size: Size) -> &mut Self {
         self.ints.push((name, size));
         self
     }
 
-    fn fixed(&mut self, name: &'static str, size: usize) -> &mut Self {
+    pub(super) fn fixed(&mut self, name: &'static str, size: usize) -> &mut Self {
         self.int(name, Size::Fixed(size))
     }
 
-    fn float(&mut self, name: &'static str, value: f32) -> &mut Self {
+    pub(super) fn float(&mut self, name: &'static str, value: f32) -> &mut Self {
         self.floats.push((name, value));
         self
     }
 
-    fn arg(&mut self, name: &'static str, arg: Arg) -> &mut Self {
+    pub(super) fn arg(&mut self, name: &'static str, arg: Arg) -> &mut Self {
         self.args.push((name, arg));
         self
     }
@@ -97,8 +97,7 @@ impl Builder {
     /// The product with a weight. Quantized ones take activations in the blocks that their format asks for.
     pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
         let y = self.output(name, rows(w), x.rows);
-        let blocks = operand(w.ty, "x").filter(|blocks| blocks.elements > 1);
-        let input = blocks.map_or(x.arg, |blocks| self.quantize(name, x, blocks));
+        let input = self.input(name, w, x);
         let weight = self.weight(w);
         let stage = self.stage(name, &instance(w.ty, "matvec", "matvec_float")).int("T", x.rows).fixed("N", y.width);
         row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
@@ -193,6 +192,12 @@ impl Builder {
         y
     }
 
+    /// The activations as the products with a weight take them.
+    pub(super) fn input(&mut self, name: &str, w: &Tensor, x: Value) -> Arg {
+        let blocks = operand(w.ty, "x").filter(|blocks| blocks.elements > 1);
+        blocks.map_or(x.arg, |blocks| self.quantize(name, x, blocks))
+    }
+
     /// The activations as blocks, once for all that use them.
     fn quantize(&mut self, name: &str, x: Value, blocks: &'static BufferInfo) -> Arg {
         let key = (x.arg.buffer, blocks.elem);
@@ -208,7 +213,7 @@ impl Builder {
         y
     }
 
-    fn stage(&mut self, name: &str, kernel: &str) -> &mut Stage {
+    pub(super) fn stage(&mut self, name: &str, kernel: &str) -> &mut Stage {
         let (ints, floats, args) = Default::default();
         self.plan.stages.push(Stage { name: name.into(), kernel: kernel.into(), ints, floats, args });
         // A stage was just pushed.
@@ -216,14 +221,14 @@ impl Builder {
     }
 
     /// The activation that a stage writes. Layers share their buffers: they are named without `blk.N`.
-    fn output(&mut self, stage: &str, width: usize, rows: Size) -> Value {
+    pub(super) fn output(&mut self, stage: &str, width: usize, rows: Size) -> Value {
         let name = stage.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(stage, |(_, name)| name);
         let arg = self.buffer(name, Role::Activation, 4, &[rows, Size::Fixed(width)]);
         self.quantized.retain(|(buffer, _), _| *buffer != arg.buffer);
         Value { arg, width, rows }
     }
 
-    fn buffer(&mut self, name: &str, role: Role, elem_bytes: usize, shape: &[Size]) -> Arg {
+    pub(super) fn buffer(&mut self, name: &str, role: Role, elem_bytes: usize, shape: &[Size]) -> Arg {
         let buffer = self.plan.find(name).unwrap_or_else(|| {
             self.plan.buffers.push(Buffer { name: name.into(), role, elem_bytes, shape: shape.into() });
             BufferId(self.plan.buffers.len() - 1)
@@ -231,7 +236,7 @@ impl Builder {
         Arg { buffer, outputs_only: false }
     }
 
-    fn weight(&mut self, tensor: &Tensor) -> Arg {
+    pub(super) fn weight(&mut self, tensor: &Tensor) -> Arg {
         let block = tensor.ty.block_elements();
         let mut shape: Vec<_> = tensor.dims.iter().rev().map(|&d| Size::Fixed(d as usize)).collect();
         if let Some(Size::Fixed(row)) = shape.last_mut() {
@@ -242,7 +247,7 @@ impl Builder {
 }
 
 /// Elements of a weight's row.
-fn width(weight: &Tensor) -> usize {
+pub(super) fn width(weight: &Tensor) -> usize {
     weight.dims[0] as usize
 }
 
@@ -252,7 +257,7 @@ fn rows(weight: &Tensor) -> usize {
 }
 
 /// The extent of a weight's row: blocks or elements.
-fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
+pub(super) fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
     let blocks = width(weight) / weight.ty.block_elements() as usize;
     stage.fixed(if weight.ty.is_quantized() { "B" } else { "K" }, blocks)
 }

@@ -1,6 +1,7 @@
 //! A model's forward pass as data: stages over named buffers, written once and run by every executor.
 mod bind;
 mod build;
+mod experts;
 mod pairs;
 mod schedule;
 mod transformer;

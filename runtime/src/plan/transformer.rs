@@ -53,10 +53,19 @@ fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables
 fn feed_forward(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, x: Value) -> Value {
     let name = |part: &str| format!("blk.{layer}.{part}");
     let x = b.rmsnorm(&name("ffn_norm"), &w.ffn_norm, x, c.norm_eps);
-    let gate = b.linear(&name("ffn_gate"), &w.ffn_gate, x);
-    let up = b.linear(&name("ffn_up"), &w.ffn_up, x);
+    if let (Some(router), Some(experts)) = (&w.ffn.router, c.experts) {
+        let logits = b.linear(&name("ffn_gate_inp"), router, x);
+        let routed = b.route(&name("ffn_route"), logits, experts.used);
+        let gate = b.expert(&name("ffn_gate_exps"), &w.ffn.gate, x, routed);
+        let up = b.expert(&name("ffn_up_exps"), &w.ffn.up, x, routed);
+        let x = b.swiglu(&name("ffn_swiglu"), gate, up);
+        let x = b.expert(&name("ffn_down_exps"), &w.ffn.down, x, routed);
+        return b.mix(&name("ffn_mix"), x, routed);
+    }
+    let gate = b.linear(&name("ffn_gate"), &w.ffn.gate, x);
+    let up = b.linear(&name("ffn_up"), &w.ffn.up, x);
     let x = b.swiglu(&name("ffn_swiglu"), gate, up);
-    b.linear(&name("ffn_down"), &w.ffn_down, x)
+    b.linear(&name("ffn_down"), &w.ffn.down, x)
 }
 
 /// Cosines and sines of `position * base^(-2 i / head_dim) / scale`, over factor i where there are factors, in float64 without libm,

@@ -68,6 +68,11 @@ pub fn header(shape: &Shape, options: &Options) -> Header {
     set("rope.freq_base", shape.rope_base.into());
     set("rope.dimension_count", shape.head_dim.into());
     set("vocab_size", shape.vocab.into());
+    if let Some((count, used)) = shape.experts {
+        set("expert_count", count.into());
+        set("expert_used_count", used.into());
+        set("expert_feed_forward_length", shape.ffn.into());
+    }
     header.set("tokenizer.ggml.model", "none");
     for (name, dims, ty) in shape.tensors(layers, options.quant) {
         header.tensor(&name, &dims, ty);

@@ -1,0 +1,45 @@
+//! The operations of a mixture of experts.
+use super::{
+    Arg, Role, Size,
+    build::{Builder, Value, row_extent, width},
+};
+use crate::{gguf::Tensor, model::instance};
+
+/// The experts of each token, `[rows, used]`, and their shares.
+#[derive(Clone, Copy)]
+pub(super) struct Routed {
+    experts: Arg,
+    shares: Arg,
+    used: usize,
+}
+
+impl Builder {
+    /// The `used` experts with the largest logits.
+    pub(super) fn route(&mut self, name: &str, logits: Value, used: usize) -> Routed {
+        let shares = self.output(&format!("{name}.shares"), used, logits.rows);
+        let experts = self.buffer("experts", Role::Activation, 4, &[logits.rows, Size::Fixed(used)]);
+        let stage = self.stage(name, "route").int("T", logits.rows).fixed("E", logits.width).fixed("S", used);
+        stage.arg("logits", logits.arg).arg("experts", experts).arg("shares", shares.arg);
+        Routed { experts, shares: shares.arg, used }
+    }
+
+    /// The products of each token with its experts' matrices, side by side. `x` has the activations of the token, or those of
+    /// all its experts.
+    pub(super) fn expert(&mut self, name: &str, w: &Tensor, x: Value, routed: Routed) -> Value {
+        let [n, count] = [w.dims[1], w.dims[2]].map(|size| size as usize);
+        let y = self.output(name, routed.used * n, x.rows);
+        let (input, weight) = (self.input(name, w, x), self.weight(w));
+        let stage = self.stage(name, &instance(w.ty, "expert", "expert_float")).int("T", x.rows).fixed("E", count);
+        let stage = row_extent(stage.fixed("S", routed.used).fixed("X", x.width / width(w)).fixed("N", n), w);
+        stage.arg("w", weight).arg("x", input).arg("experts", routed.experts).arg("y", y.arg);
+        y
+    }
+
+    /// The sum of what a token's experts give, each times its share.
+    pub(super) fn mix(&mut self, name: &str, x: Value, routed: Routed) -> Value {
+        let y = self.output(name, x.width / routed.used, x.rows);
+        let stage = self.stage(name, "mix").int("T", x.rows).fixed("S", routed.used).fixed("N", y.width);
+        stage.arg("x", x.arg).arg("shares", routed.shares).arg("y", y.arg);
+        y
+    }
+}
