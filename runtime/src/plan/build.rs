@@ -1,8 +1,8 @@
 //! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
-use super::{Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage};
+use super::{Activations, Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage, activations::Operands};
 use crate::{
     gguf::Tensor,
-    model::{RopeLayout, instance, operand},
+    model::{RopeLayout, instance},
 };
 use kernels_gen::BufferInfo;
 use std::{collections::HashMap, f64::consts::LOG2_E};
@@ -35,6 +35,7 @@ pub(super) struct Value {
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) plan: Plan,
+    pub(super) activations: Activations,
     /// The blocks of a value, by their format, as long as that is not written again.
     quantized: HashMap<(BufferId, &'static str), Arg>,
 }
@@ -61,6 +62,11 @@ impl Stage {
 }
 
 impl Builder {
+    /// An empty plan.
+    pub(super) fn new(activations: Activations) -> Self {
+        Self { activations, ..Self::default() }
+    }
+
     /// The rows of the tokens in a table.
     pub(super) fn embed(&mut self, table: &Tensor) -> Value {
         let (width, vocab) = (width(table), rows(table));
@@ -96,12 +102,12 @@ impl Builder {
 
     /// The product with a weight. Quantized ones take activations in the blocks that their format asks for.
     pub(super) fn linear(&mut self, name: &str, w: &Tensor, x: Value) -> Value {
-        let y = self.output(name, rows(w), x.rows);
-        let input = self.input(name, w, x);
-        let weight = self.weight(w);
-        let stage = self.stage(name, &instance(w.ty, "matvec", "matvec_float")).int("T", x.rows).fixed("N", y.width);
-        row_extent(stage, w).arg("w", weight).arg("x", input).arg("y", y.arg);
-        y
+        let Operands { kernel, weight, input, rows: t, extent, planes } =
+            self.operands(name, w, x, ("matvec", "matvec_float"));
+        let y = self.product(name, rows(w), x.rows, planes);
+        let stage = self.stage(name, &kernel).int("T", t).fixed("N", y.width).fixed(extent.0, extent.1);
+        stage.arg("w", weight).arg("x", input).arg("y", y.arg);
+        self.joined(name, y, planes)
     }
 
     /// The sum with a bias.
@@ -192,22 +198,19 @@ impl Builder {
         y
     }
 
-    /// The activations as the products with a weight take them.
-    pub(super) fn input(&mut self, name: &str, w: &Tensor, x: Value) -> Arg {
-        let blocks = operand(w.ty, "x").filter(|blocks| blocks.elements > 1);
-        blocks.map_or(x.arg, |blocks| self.quantize(name, x, blocks))
-    }
-
-    /// The activations as blocks, once for all that use them.
-    fn quantize(&mut self, name: &str, x: Value, blocks: &'static BufferInfo) -> Arg {
+    /// The activations as blocks, or as two planes of blocks, once for all that use them.
+    pub(super) fn quantize(&mut self, name: &str, x: Value, blocks: &'static BufferInfo, planes: bool) -> Arg {
         let key = (x.arg.buffer, blocks.elem);
         if let Some(&done) = self.quantized.get(&key) {
             return done;
         }
         let (format, count) = (blocks.elem.to_lowercase(), x.width / blocks.elements);
         let y = format!("{}.{format}", self.plan.buffer(x.arg.buffer).name);
-        let y = self.buffer(&y, Role::Activation, blocks.elem_bytes, &[x.rows, Size::Fixed(count)]);
-        let stage = self.stage(&format!("{name}.{format}"), &format!("quantize_{format}")).int("T", x.rows);
+        let [two, b] = [2, count].map(Size::Fixed);
+        let shape = if planes { vec![x.rows, two, b] } else { vec![x.rows, b] };
+        let y = self.buffer(&y, Role::Activation, blocks.elem_bytes, &shape);
+        let kernel = format!("quantize_{format}{}", if planes { "_planes" } else { "" });
+        let stage = self.stage(&format!("{name}.{format}"), &kernel).int("T", x.rows);
         stage.fixed("B", count).arg("x", x.arg).arg("y", y);
         self.quantized.insert(key, y);
         y
@@ -252,12 +255,12 @@ pub(super) fn width(weight: &Tensor) -> usize {
 }
 
 /// Rows of a weight.
-fn rows(weight: &Tensor) -> usize {
+pub(super) fn rows(weight: &Tensor) -> usize {
     weight.dims[1..].iter().product::<u64>() as usize
 }
 
 /// The extent of a weight's row: blocks or elements.
-pub(super) fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
+fn row_extent<'s>(stage: &'s mut Stage, weight: &Tensor) -> &'s mut Stage {
     let blocks = width(weight) / weight.ty.block_elements() as usize;
     stage.fixed(if weight.ty.is_quantized() { "B" } else { "K" }, blocks)
 }

@@ -1,9 +1,10 @@
 //! The operations of a mixture of experts.
 use super::{
     Arg, Role, Size,
-    build::{Builder, Value, row_extent, width},
+    activations::Operands,
+    build::{Builder, Value, width},
 };
-use crate::{gguf::Tensor, model::instance};
+use crate::gguf::Tensor;
 
 /// The experts of each token, `[rows, used]`, and their shares.
 #[derive(Clone, Copy)]
@@ -27,11 +28,22 @@ impl Builder {
     /// all its experts.
     pub(super) fn expert(&mut self, name: &str, w: &Tensor, x: Value, routed: Routed) -> Value {
         let [n, count] = [w.dims[1], w.dims[2]].map(|size| size as usize);
-        let y = self.output(name, routed.used * n, x.rows);
-        let (input, weight) = (self.input(name, w, x), self.weight(w));
-        let stage = self.stage(name, &instance(w.ty, "expert", "expert_float")).int("T", x.rows).fixed("E", count);
-        let stage = row_extent(stage.fixed("S", routed.used).fixed("X", x.width / width(w)).fixed("N", n), w);
-        stage.arg("w", weight).arg("x", input).arg("experts", routed.experts).arg("y", y.arg);
+        let Operands { kernel, weight, input, rows, extent, planes } =
+            self.operands(name, w, x, ("expert", "expert_float"));
+        let experts = if planes { self.for_planes(name, routed, x.rows) } else { routed.experts };
+        let y = self.product(name, routed.used * n, x.rows, planes);
+        let stage = self.stage(name, &kernel).int("T", rows).fixed("E", count).fixed("S", routed.used);
+        stage.fixed("X", x.width / width(w)).fixed("N", n).fixed(extent.0, extent.1);
+        stage.arg("w", weight).arg("x", input).arg("experts", experts).arg("y", y.arg);
+        self.joined(name, y, planes)
+    }
+
+    /// The experts of each token for both planes.
+    fn for_planes(&mut self, name: &str, routed: Routed, rows: Size) -> Arg {
+        let shape = [rows, Size::Fixed(2), Size::Fixed(routed.used)];
+        let y = self.buffer("experts.planes", Role::Activation, 4, &shape);
+        let stage = self.stage(&format!("{name}.experts"), "for_planes").int("T", rows).fixed("S", routed.used);
+        stage.arg("x", routed.experts).arg("y", y);
         y
     }
 

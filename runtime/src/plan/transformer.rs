@@ -1,6 +1,6 @@
 //! The forward pass of a decoder with grouped-query attention, rotary positions and a gated feed-forward network.
 use super::{
-    LOGITS, Plan, RowFn,
+    Activations, LOGITS, Plan, RowFn,
     build::{Builder, RopeTables, Value},
 };
 use crate::{
@@ -9,10 +9,15 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The plan of a model.
+/// The plan of a model, with activations of 8 bits where weights are quantized.
 pub fn transformer(model: &Model) -> Plan {
+    transformer_with(model, Activations::default())
+}
+
+/// The plan of a model.
+pub fn transformer_with(model: &Model, activations: Activations) -> Plan {
     let (config, weights) = (&model.config, &model.weights);
-    let mut b = Builder::default();
+    let mut b = Builder::new(activations);
     let tables = rope_tables(&mut b, config, weights);
     let mut x = b.embed(&weights.token_embd);
     for (layer, weights) in weights.layers.iter().enumerate() {
