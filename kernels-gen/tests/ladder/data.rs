@@ -44,6 +44,10 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         // Attention costs the interpreter T * G * R * positions * head_dim steps.
         "T" if chunked => 1 + rng.below(3) as i32,
         "G" | "R" if chunked => 1 + rng.below(2) as i32,
+        // The interpreter computes the products of each token with each of its experts.
+        "T" if kernel.starts_with("expert") => 1 + rng.below(2) as i32,
+        "B" if kernel.starts_with("expert") => 1 + rng.below(4) as i32,
+        "K" if kernel.starts_with("expert") => [7, 300][rng.below(2)],
         "T" => 1 + rng.below(6) as i32,
         "C" if chunked => 3,
         "C" => 12,

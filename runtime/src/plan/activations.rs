@@ -10,7 +10,8 @@ use crate::{
 use std::sync::Arc;
 
 /// The activations of products with quantized weights. Float weights take floats in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Activations {
     /// Blocks of 8 bits.
     #[default]
