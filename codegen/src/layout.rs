@@ -11,9 +11,17 @@ use std::collections::BTreeMap;
 pub struct SideBySide {
     /// Rows that lie side by side.
     pub rows: usize,
-    /// Bytes of a row's field that stay together, by the field's name; those of one number where nothing is said.
-    #[serde(default)]
+    /// Bytes of a row's field that stay together, by the field's name; `piece` where nothing is said of a field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pieces: BTreeMap<String, usize>,
+    /// The same of each field of bytes that has a bit of every element of a block, or more; a shorter one is a piece. All others are
+    /// cut into single numbers, and these, too, where this is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub piece: usize,
+}
+
+fn is_zero(piece: &usize) -> bool {
+    *piece == 0
 }
 
 /// Where every byte of a weight lies. A *tile* of `rows` rows takes the place that these rows would take, one tile after the
@@ -57,7 +65,9 @@ impl Layout {
         for field in &buffer.fields {
             let number = field.scalar.bytes();
             let bytes = number * field.len.unwrap_or(1);
-            let piece = wanted.pieces.get(&field.name).copied().unwrap_or(number);
+            let of_all = wanted.piece > 0 && number == 1 && 8 * bytes >= buffer.elements;
+            let usual = if of_all { wanted.piece.min(bytes) } else { number };
+            let piece = wanted.pieces.get(&field.name).copied().unwrap_or(usual);
             if piece == 0 || !piece.is_multiple_of(number) || !bytes.is_multiple_of(piece) {
                 let field = &field.name;
                 return Err(format!("the {bytes} bytes of `{field}` cannot be cut into pieces of {piece}"));

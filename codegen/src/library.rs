@@ -4,7 +4,7 @@ use crate::inlined::{self, Inlined};
 use crate::ir::Kernel;
 use crate::loop_ir::Func;
 use crate::nearest::nearest;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, file};
 use crate::target::Target;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -55,7 +55,8 @@ impl Library {
         })
     }
 
-    /// The schedules of a target's file, by kernel: one, or a list of which the last is for all sizes.
+    /// The schedules of a target's file, by kernel, or by the beginning of kernels' names as `matvec_*`: one, or a list of which the last is
+    /// for all sizes.
     pub fn schedules(&self, target: Target) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
         let path = self.schedule_file(&target.schedule_file());
         let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
@@ -89,8 +90,10 @@ impl Library {
 
     /// The schedules of one kernel, at least one.
     pub fn schedule(&self, kernel: &str, target: Target) -> Result<Vec<Schedule>, LibraryError> {
-        let missing = LibraryError(format!("schedules/{} has no schedule for `{kernel}`", target.schedule_file()));
-        self.schedules(target)?.remove(kernel).ok_or(missing)
+        let mut all = self.schedules(target)?;
+        let missing = || LibraryError(format!("schedules/{} has no schedule for `{kernel}`", target.schedule_file()));
+        let entry = file::entry(all.keys().map(String::as_str), kernel).ok_or_else(missing)?.to_string();
+        all.remove(&entry).ok_or_else(missing)
     }
 
     /// A kernel on a target: what each of its schedules makes of it.

@@ -189,7 +189,8 @@ fn together(name: &str, pair: [&Kernel; 2], edges: &[(usize, usize)], parts: &Pa
         shapes.map(|(a, b)| equal(rewrite[0].expr(a), rewrite[1].expr(b), &vars)).collect::<Vec<_>>()
     });
     let requires = stated.chain(alike).collect();
-    let of_consumer = |sources: &[Sources], k: usize, i: usize| if k == 0 { sources[i].clone() } else { vec![(last, i)] };
+    let of_consumer =
+        |sources: &[Sources], k: usize, i: usize| if k == 0 { sources[i].clone() } else { vec![(last, i)] };
     inline::Inlined {
         dims: dims.iter().map(|(k, d)| of_consumer(&parts.dims, *k, *d)).collect(),
         scalars: scalars.iter().map(|(k, s)| of_consumer(&parts.scalars, *k, *s)).collect(),

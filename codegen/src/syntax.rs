@@ -17,6 +17,8 @@ pub struct Program {
     pub functions: BTreeMap<String, Function>,
     /// Kernels in the order of the source.
     pub kernels: Vec<KernelItem>,
+    /// The formats that formats name, by `Format::Name`: with the file and the place of the name.
+    pub types: BTreeMap<String, (String, Span)>,
     /// Constants by name.
     pub constants: BTreeMap<String, (u32, syn::ItemConst)>,
 }
@@ -81,6 +83,7 @@ pub fn parse(sources: &[Source]) -> (Program, Vec<Diagnostic>) {
             }
         }
     }
+    reader.check_types();
     (reader.program, reader.errors)
 }
 
@@ -157,7 +160,28 @@ impl Reader {
         for item in i.items {
             match item {
                 syn::ImplItem::Fn(f) => self.function(format!("{name}::{}", f.sig.ident), f),
+                syn::ImplItem::Type(t) => self.named_format(&name, &t),
                 other => self.unsupported(&other, "this item in an impl"),
+            }
+        }
+    }
+
+    /// `type Activations = Q8K;`: a format that belongs to this one.
+    fn named_format(&mut self, format: &str, t: &syn::ImplItemType) {
+        let name = format!("{format}::{}", t.ident);
+        let at = span(self.file, &t.ty);
+        if let Some((_, first)) = self.program.types.insert(name.clone(), (text(&t.ty), at)) {
+            self.duplicate(&t.ident, &name, Some(first));
+        }
+    }
+
+    /// Whether what formats name are formats.
+    fn check_types(&mut self) {
+        for (format, at) in self.program.types.values() {
+            if !self.program.formats.contains_key(format) {
+                let d =
+                    Diagnostic::new(Code::UnknownName, *at, format!("there is no format `{format}`"), "unknown name");
+                self.errors.push(d.help("a type in an `impl` is another name of a format"));
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::cuda;
 use crate::fused::{self, Fused};
 use crate::inlined::Inlined;
 use crate::ir::inline::{self, Sources};
-use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Ty, UnOp, Var};
+use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Scalar, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
 use crate::library::{Library, LibraryError};
 use crate::loop_ir::Func;
@@ -123,7 +123,13 @@ fn recomputed_entry(library: &Library, rows: &Recomputed, places: &Places) -> Re
     let fits = sizes(kernel, &rows.spec.most)?;
     let cuda = cuda_entry(&rows.func, rows.schedule.threads, &fits, &rows.allowed(places), places).map_err(illegal)?;
     let memory = in_memory(kernel, &[(rows.schedule.clone(), rows.func.clone())])?;
-    of_several(library, (&rows.kernels, &rows.result), (true, rows.edges.clone()), &rows.spec.most, (vec![cuda], memory))
+    of_several(
+        library,
+        (&rows.kernels, &rows.result),
+        (true, rows.edges.clone()),
+        &rows.spec.most,
+        (vec![cuda], memory),
+    )
 }
 
 /// A kernel that is made of others: of each edge, the reader and its buffer, then the writer and its own.
@@ -311,8 +317,19 @@ fn entry(k: &Kernel, memory: &[TokenStream], cpu: &[TokenStream], cuda: &[TokenS
 }
 
 fn buffer(b: &Buffer) -> TokenStream {
-    let Buffer { name, elem, elem_bytes, written, .. } = b;
-    quote!(crate::BufferInfo { name: #name, elem: #elem, elem_bytes: #elem_bytes, written: #written })
+    let Buffer { name, elem, elem_bytes, elements, written, .. } = b;
+    let halves = b.fields.iter().filter(|field| field.scalar == Scalar::F16);
+    let halves = halves.flat_map(|field| (0..field.len.unwrap_or(1)).map(|i| field.offset + 2 * i));
+    quote! {
+        crate::BufferInfo {
+            name: #name,
+            elem: #elem,
+            elem_bytes: #elem_bytes,
+            elements: #elements,
+            halves: &[#(#halves),*],
+            written: #written,
+        }
+    }
 }
 
 /// A size or condition over the integer parameters, in 64 bits.

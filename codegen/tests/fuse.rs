@@ -205,7 +205,7 @@ fn members_of_a_team_share_the_items_that_theirs_complete_or_do_them_together() 
 
 /// Rows that lanes do, some of them side by side, for one token; the last item is not whole.
 fn across(width: usize, tile: usize, team: usize) -> Schedule {
-    let piece = SideBySide { rows: width, pieces: [("v".to_string(), 4)].into() };
+    let piece = SideBySide { rows: width, piece: 0, pieces: [("v".to_string(), 4)].into() };
     Schedule {
         width,
         team,

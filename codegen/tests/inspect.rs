@@ -114,7 +114,7 @@ fn people_get_a_table() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    assert!(fails(1, &["matvec_q4"]).contains("no kernel `matvec_q4` (did you mean `matvec_q4k`?); there are "));
+    assert!(fails(1, &["matvec_q4kk"]).contains("no kernel `matvec_q4kk` (did you mean `matvec_q4k`?); there are "));
     let usage = |args: &[&str], wanted: &str| {
         let shown = fails(2, args);
         assert!(shown.contains(wanted), "{args:?}: {shown}");

@@ -65,7 +65,7 @@ fn sums(target: Target, width: usize) -> Vec<Schedule> {
 }
 
 fn pieces(of: &[(&str, usize)], rows: usize) -> SideBySide {
-    SideBySide { rows, pieces: of.iter().map(|(name, bytes)| (name.to_string(), *bytes)).collect() }
+    SideBySide { rows, piece: 0, pieces: of.iter().map(|(name, bytes)| (name.to_string(), *bytes)).collect() }
 }
 
 #[test]

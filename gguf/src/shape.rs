@@ -2,11 +2,13 @@
 use crate::TensorType;
 use crate::mixture::{Quant, use_more_bits};
 
-/// The sizes of a Qwen2 model.
+/// The sizes of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Shape {
     pub name: &'static str,
+    /// As in `general.architecture`.
+    pub architecture: &'static str,
     pub hidden: u32,
     pub layers: u32,
     pub heads: u32,
@@ -17,9 +19,19 @@ pub struct Shape {
     pub context: u32,
     /// Whether the output matrix is the token embedding.
     pub tied: bool,
+    /// Whether Q, K and V have a bias.
+    pub qkv_bias: bool,
+    /// Whether each head of Q and K is normed.
+    pub head_norms: bool,
+    /// The base of the rotation's frequencies.
+    pub rope_base: f32,
+    /// How much lower the lowest frequencies are than the base says, for a longer context (Llama 3.1's rule).
+    pub rope_factor: Option<f32>,
+    /// Experts in the place of each feed-forward network, whose inner width is `ffn`, and how many a token uses.
+    pub experts: Option<(u32, u32)>,
 }
 
-/// The shapes by name: two real models, and small ones for tests.
+/// The shapes by name: real models, and small ones for tests.
 pub const SHAPES: &[Shape] = &[
     Shape {
         name: "qwen2.5-7b",
@@ -31,7 +43,7 @@ pub const SHAPES: &[Shape] = &[
         ffn: 18944,
         vocab: 152064,
         context: 32768,
-        tied: false,
+        ..QWEN2
     },
     Shape {
         name: "qwen2.5-1.5b",
@@ -44,16 +56,73 @@ pub const SHAPES: &[Shape] = &[
         vocab: 151936,
         context: 32768,
         tied: true,
+        ..QWEN2
     },
-    Shape { name: "tiny", hidden: 256, layers: 2, heads: 4, kv_heads: 2, head_dim: 64, ffn: 512, ..SMALL },
-    Shape { name: "tiny-hd128", hidden: 512, layers: 2, heads: 4, kv_heads: 1, head_dim: 128, ffn: 768, ..SMALL },
+    Shape {
+        name: "qwen2.5-0.5b",
+        hidden: 896,
+        layers: 24,
+        heads: 14,
+        kv_heads: 2,
+        ffn: 4864,
+        vocab: 151936,
+        context: 32768,
+        tied: true,
+        ..QWEN2
+    },
+    Shape {
+        name: "llama-3.1-8b",
+        hidden: 4096,
+        layers: 32,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        ffn: 14336,
+        vocab: 128256,
+        context: 131072,
+        ..LLAMA
+    },
+    Shape {
+        name: "qwen3-8b",
+        hidden: 4096,
+        layers: 36,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        ffn: 12288,
+        vocab: 151936,
+        context: 40960,
+        ..QWEN3
+    },
+    Shape {
+        name: "qwen3-30b-a3b",
+        hidden: 2048,
+        layers: 48,
+        heads: 32,
+        kv_heads: 4,
+        head_dim: 128,
+        ffn: 768,
+        vocab: 151936,
+        context: 40960,
+        experts: Some((128, 8)),
+        ..QWEN3MOE
+    },
+    Shape { name: "tiny", ..QWEN2 },
+    Shape { name: "tiny-hd128", hidden: 512, kv_heads: 1, head_dim: 128, ffn: 768, ..QWEN2 },
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
-    Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ffn: 512, ..SMALL },
-    Shape { name: "tiny-tied", hidden: 256, layers: 3, heads: 4, kv_heads: 4, head_dim: 64, tied: true, ..SMALL },
+    Shape { name: "tiny-gqa7", hidden: 1792, layers: 1, heads: 28, kv_heads: 4, head_dim: 64, ..QWEN2 },
+    Shape { name: "tiny-tied", layers: 3, kv_heads: 4, tied: true, ..QWEN2 },
+    // Rows that are no multiple of 256, as those of the 0.5B model.
+    Shape { name: "tiny-odd", hidden: 448, heads: 7, kv_heads: 1, ffn: 608, tied: true, ..QWEN2 },
+    Shape { name: "tiny-llama", ..LLAMA },
+    Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
+    Shape { name: "tiny-qwen3moe", ffn: 256, experts: Some((10, 3)), ..QWEN3MOE },
 ];
 
-const SMALL: Shape = Shape {
+/// A small model of Qwen2's kind.
+const QWEN2: Shape = Shape {
     name: "",
+    architecture: "qwen2",
     hidden: 256,
     layers: 2,
     heads: 4,
@@ -63,7 +132,21 @@ const SMALL: Shape = Shape {
     vocab: 512,
     context: 4096,
     tied: false,
+    qkv_bias: true,
+    head_norms: false,
+    rope_base: 1e6,
+    rope_factor: None,
+    experts: None,
 };
+
+/// The same of Llama 3.1's.
+const LLAMA: Shape = Shape { architecture: "llama", qkv_bias: false, rope_base: 5e5, rope_factor: Some(8.0), ..QWEN2 };
+
+/// The same of Qwen3's.
+const QWEN3: Shape = Shape { architecture: "qwen3", qkv_bias: false, head_norms: true, ..QWEN2 };
+
+/// The same of its mixtures of experts.
+const QWEN3MOE: Shape = Shape { architecture: "qwen3moe", ..QWEN3 };
 
 /// The shape of this name, or the only one whose name ends so after a hyphen, as `7b`.
 pub fn shape(name: &str) -> Option<&'static Shape> {
@@ -81,28 +164,45 @@ impl Shape {
         let [hidden, ffn, vocab] = [self.hidden, self.ffn, self.vocab].map(u64::from);
         let q = u64::from(self.heads * self.head_dim);
         let kv = u64::from(self.kv_heads * self.head_dim);
-        let (normal, high) = (quant.matrix(false), quant.matrix(true));
-        let embedding = if self.tied { high } else { normal };
+        let matrix = |row| quant.matrix(false, row);
+        let embedding = if self.tied { quant.output(hidden) } else { matrix(hidden) };
         let mut out = vec![("token_embd.weight".into(), vec![hidden, vocab], embedding)];
         for layer in 0..layers {
-            let varied = quant.matrix(use_more_bits(layer, layers));
+            let varied = |row| quant.matrix(use_more_bits(layer, layers), row);
             let mut push = |role: &str, dims: &[u64], ty| out.push((format!("blk.{layer}.{role}"), dims.to_vec(), ty));
             push("attn_norm.weight", &[hidden], TensorType::F32);
-            push("attn_q.weight", &[hidden, q], normal);
-            push("attn_q.bias", &[q], TensorType::F32);
-            push("attn_k.weight", &[hidden, kv], normal);
-            push("attn_k.bias", &[kv], TensorType::F32);
-            push("attn_v.weight", &[hidden, kv], varied);
-            push("attn_v.bias", &[kv], TensorType::F32);
-            push("attn_output.weight", &[q, hidden], normal);
+            for (role, rows, ty) in
+                [("attn_q", q, matrix(hidden)), ("attn_k", kv, matrix(hidden)), ("attn_v", kv, varied(hidden))]
+            {
+                push(&format!("{role}.weight"), &[hidden, rows], ty);
+                if self.qkv_bias {
+                    push(&format!("{role}.bias"), &[rows], TensorType::F32);
+                }
+            }
+            if self.head_norms {
+                push("attn_q_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
+                push("attn_k_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
+            }
+            push("attn_output.weight", &[q, hidden], matrix(q));
             push("ffn_norm.weight", &[hidden], TensorType::F32);
-            push("ffn_gate.weight", &[hidden, ffn], normal);
-            push("ffn_up.weight", &[hidden, ffn], normal);
-            push("ffn_down.weight", &[ffn, hidden], varied);
+            let (suffix, experts) = match self.experts {
+                Some((count, _)) => ("_exps", vec![u64::from(count)]),
+                None => ("", Vec::new()),
+            };
+            if let [count] = experts[..] {
+                push("ffn_gate_inp.weight", &[hidden, count], TensorType::F32);
+            }
+            let inner = [("gate", [hidden, ffn], matrix(hidden)), ("up", [hidden, ffn], matrix(hidden))];
+            for (role, dims, ty) in inner.into_iter().chain([("down", [ffn, hidden], varied(ffn))]) {
+                push(&format!("ffn_{role}{suffix}.weight"), &[&dims[..], &experts].concat(), ty);
+            }
         }
         out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
+        if self.rope_factor.is_some() {
+            out.push(("rope_freqs.weight".into(), vec![u64::from(self.head_dim) / 2], TensorType::F32));
+        }
         if !self.tied {
-            out.push(("output.weight".into(), vec![hidden, vocab], high));
+            out.push(("output.weight".into(), vec![hidden, vocab], quant.output(hidden)));
         }
         out
     }
@@ -120,6 +220,6 @@ mod tests {
             [found("7b"), found("1.5b"), found("tied")],
             [Some("qwen2.5-7b"), Some("qwen2.5-1.5b"), Some("tiny-tied")]
         );
-        assert_eq!([found("5b"), found(""), found("b"), found("9b")], [None; 4]);
+        assert_eq!([found("5b"), found(""), found("b"), found("8b")], [None; 4]);
     }
 }

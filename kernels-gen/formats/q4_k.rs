@@ -12,6 +12,8 @@ struct Q4K {
 }
 
 impl Q4K {
+    type Activations = Q8K;
+
     fn scale(self, j: int) -> int {
         if j < 4 {
             self.packed[j] & 63

@@ -12,6 +12,8 @@ struct Q6K {
 }
 
 impl Q6K {
+    type Activations = Q8K;
+
     /// Element `at` of a run of 32 in a half, still offset by 32.
     fn q(self, half: int, run: int, at: int) -> int {
         let low = (self.low[half * 64 + run % 2 * 32 + at] >> (run / 2 * 4)) & 15;

@@ -1,14 +1,14 @@
 //! The rows of the embedding table that belong to the tokens.
 
-#[kernel(W = [Q4K, Q6K])]
+#[kernel(W = [has(value)])]
 fn embed<W: Format, T: Dim, V: Dim, B: Dim>(
     table: &Ten<W, V, B>,
     tokens: &Ten<Index<V>, T>,
-    y: &mut Ten<f32, T, B, 256>,
+    y: &mut Ten<f32, T, B, { W::ELEMENTS }>,
 ) {
     for t in par(T) {
         for b in par(B) {
-            for e in par(256) {
+            for e in par(W::ELEMENTS) {
                 y[t][b][e] = table[tokens[t]][b].value(e);
             }
         }

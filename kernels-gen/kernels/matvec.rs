@@ -1,8 +1,12 @@
 //! y = W x for every token. One token is decode, many are prefill: the same bits.
 
-/// Quantized weights against quantized activations.
-#[kernel(W = [Q4K, Q6K])]
-fn matvec<W: Format, T: Dim, N: Dim, B: Dim>(w: &Ten<W, N, B>, x: &Ten<Q8K, T, B>, y: &mut Ten<f32, T, N>) {
+/// Quantized weights against activations in the blocks that the weights' format asks for.
+#[kernel(W = [has(dot)])]
+fn matvec<W: Format, T: Dim, N: Dim, B: Dim>(
+    w: &Ten<W, N, B>,
+    x: &Ten<W::Activations, T, B>,
+    y: &mut Ten<f32, T, N>,
+) {
     for n in par(N) {
         for t in par(T) {
             y[t][n] = sum(0..B, segments(16), |acc, b| w[n][b].dot(x[t][b], acc));

@@ -15,7 +15,7 @@ fn weigh_q8k<T: Dim, B: Dim>(
             let x = map(256, |i| x[t][b][i]);
             let v = map(256, |i| x[i] * w[b][i]);
             squares[t][b] = sum(0..256, lanes(32), |acc, i| fma(x[i], x[i], acc));
-            let (inverse, d) = q8k_scales(max_of(0..256, |i| abs(v[i])));
+            let (inverse, d) = block_scales(max_of(0..256, |i| abs(v[i])));
             let q = map(256, |i| rint(v[i] * inverse));
             for i in par(256) {
                 y[t][b].q[i] = q[i].int(-127, 127);
@@ -55,14 +55,16 @@ fn rms_scale<T: Dim, G: Dim>(squares: &Ten<f32, T, G>, len: f32, eps: f32, y: &m
     }
 }
 
-/// All of it at once, for rows that no matrix follows.
+/// All of it at once, for the heads of queries and keys, each by itself, by weights that all heads share.
 #[kernel]
-fn rmsnorm<T: Dim, K: Dim>(x: &Ten<f32, T, K>, w: &Ten<f32, K>, eps: f32, y: &mut Ten<f32, T, K>) {
+fn rmsnorm<T: Dim, H: Dim, K: Dim>(x: &Ten<f32, T, H, K>, w: &Ten<f32, K>, eps: f32, y: &mut Ten<f32, T, H, K>) {
     for t in par(T) {
-        let squares = sum(0..ceil_div(K, 256), chain, |acc, g| acc + group_square(x[t], g * 256));
-        let scale = 1.0 / sqrt(squares / K.f32() + eps);
-        for k in par(K) {
-            y[t][k] = x[t][k] * scale * w[k];
+        for h in par(H) {
+            let squares = sum(0..ceil_div(K, 256), chain, |acc, g| acc + group_square(x[t][h], g * 256));
+            let scale = 1.0 / sqrt(squares / K.f32() + eps);
+            for k in par(K) {
+                y[t][h][k] = x[t][h][k] * scale * w[k];
+            }
         }
     }
 }

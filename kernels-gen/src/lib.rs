@@ -158,6 +158,10 @@ pub struct BufferInfo {
     pub elem: &'static str,
     /// Bytes of one element.
     pub elem_bytes: usize,
+    /// Elements that a block stands for; 1 where the element is a number.
+    pub elements: usize,
+    /// The bytes of a block at which 16-bit floats begin: its scales.
+    pub halves: &'static [usize],
     /// Whether the kernel writes it; else it reads it.
     pub written: bool,
 }

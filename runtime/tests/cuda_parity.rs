@@ -50,9 +50,26 @@ fn checked(file: &Gguf, gpu: &Gpu, count: u32, fault: Option<&str>) -> Report {
 #[test]
 fn a_healthy_gpu_is_equal_in_every_step() {
     let Some(gpu) = gpu() else { return };
-    for (name, quant) in
-        [("tiny", Quant::Q4KM), ("tiny-hd128", Quant::Q4KM), ("tiny-gqa7", Quant::Q4KM), ("tiny", Quant::Bf16)]
-    {
+    for (name, quant) in [
+        ("tiny", Quant::Q4KM),
+        ("tiny-hd128", Quant::Q4KM),
+        ("tiny-gqa7", Quant::Q4KM),
+        ("tiny", Quant::Bf16),
+        ("tiny-odd", Quant::Q4KM),
+        ("tiny", Quant::Q5KS),
+        ("tiny", Quant::Q3KS),
+        ("tiny", Quant::Q2KS),
+        ("tiny", Quant::Iq4Xs),
+        ("tiny", Quant::Iq4Nl),
+        ("tiny", Quant::Q51),
+        ("tiny", Quant::Q41),
+        ("tiny", Quant::Q40),
+        ("tiny-llama", Quant::Q4KM),
+        ("tiny-qwen3", Quant::Q4KM),
+        ("tiny-qwen3moe", Quant::Q4KM),
+        ("tiny-qwen3moe", Quant::Q80),
+        ("tiny-qwen3moe", Quant::F16),
+    ] {
         let report = checked(&model(name, quant), &gpu, 120, None);
         assert!(report.equal && report.steps.len() == 3 + 4, "{name} {quant:?}: {:?}", report.findings());
     }

@@ -8,7 +8,7 @@ use apr::{
     },
     gguf::Gguf,
     model::Model,
-    plan::{Step, transformer},
+    plan::{Activations, Step, transformer, transformer_with},
     synth::Quant,
 };
 use engine_support::{model, model_bytes};
@@ -17,7 +17,11 @@ use std::cell::RefCell;
 
 /// A session that takes `chunk` tokens at a time.
 fn session(gguf: &Gguf, isa: Isa, threads: usize, chunk: usize) -> Session<'_> {
-    let plan = transformer(&Model::load(gguf).unwrap());
+    session_with(gguf, (isa, threads, chunk), Activations::default())
+}
+
+fn session_with(gguf: &Gguf, (isa, threads, chunk): (Isa, usize, usize), activations: Activations) -> Session<'_> {
+    let plan = transformer_with(&Model::load(gguf).unwrap(), activations);
     let limits = Step { tokens: chunk, outputs: chunk, position: 0, chunks: 2 };
     Session::new(Box::new(Cpu::new(&plan, gguf, Setup { threads, isa, limits }, &|_, _| ()).unwrap()))
 }
@@ -40,12 +44,16 @@ fn tokens(count: u32) -> Vec<u32> {
 }
 
 fn same_bits_every_way(gguf: &Gguf, count: u32) {
+    same_bits_with(gguf, count, Activations::default());
+}
+
+fn same_bits_with(gguf: &Gguf, count: u32, activations: Activations) {
     let tokens = tokens(count);
-    let reference = all_logits(&mut session(gguf, Isa::Scalar, 1, 1), &tokens).unwrap();
+    let reference = all_logits(&mut session_with(gguf, (Isa::Scalar, 1, 1), activations), &tokens).unwrap();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         for (threads, chunk) in [(1, 70), (2, 7), (3, 64), (4, 1)] {
-            let other = all_logits(&mut session(gguf, isa, threads, chunk), &tokens).unwrap();
-            assert!(other == reference, "{isa}, {threads} threads, {chunk} tokens at a time");
+            let other = all_logits(&mut session_with(gguf, (isa, threads, chunk), activations), &tokens).unwrap();
+            assert!(other == reference, "{activations:?} {isa}, {threads} threads, {chunk} tokens at a time");
         }
     }
 }
@@ -53,8 +61,27 @@ fn same_bits_every_way(gguf: &Gguf, count: u32) {
 #[test]
 fn k_quants_give_the_same_bits_every_way() {
     // The last is large, and needs no second chunk to show what it is for.
-    for (name, count) in [("tiny", TWO_CHUNKS), ("tiny-hd128", TWO_CHUNKS), ("tiny-tied", 12), ("tiny-gqa7", 9)] {
+    let small = [("tiny", TWO_CHUNKS), ("tiny-hd128", TWO_CHUNKS), ("tiny-tied", 12), ("tiny-gqa7", 9)];
+    for (name, count) in small.into_iter().chain([("tiny-llama", 12), ("tiny-qwen3", 12), ("tiny-qwen3moe", 12)]) {
         same_bits_every_way(&model(name, Quant::Q4KM), count);
+    }
+}
+
+#[test]
+fn every_quantized_format_gives_the_same_bits_every_way() {
+    for quant in <Quant as clap::ValueEnum>::value_variants() {
+        same_bits_every_way(&model("tiny", *quant), 9);
+        same_bits_every_way(&model("tiny-qwen3moe", *quant), 5);
+    }
+    same_bits_every_way(&model("tiny-odd", Quant::Q4KM), 9);
+}
+
+#[test]
+fn other_activations_give_the_same_bits_every_way() {
+    for activations in [Activations::Q16k, Activations::F32] {
+        for (name, quant) in [("tiny", Quant::Q4KM), ("tiny-odd", Quant::Q4KM), ("tiny-qwen3moe", Quant::Q4KM)] {
+            same_bits_with(&model(name, quant), 9, activations);
+        }
     }
 }
 

@@ -127,7 +127,13 @@ impl<'p> Interpreted<'p> {
 
 #[test]
 fn the_executor_gives_the_bits_of_the_interpreted_plan() {
-    let gguf = model("tiny", Quant::Q4KM);
+    for name in ["tiny", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe"] {
+        executed_as_interpreted(name);
+    }
+}
+
+fn executed_as_interpreted(name: &str) {
+    let gguf = model(name, Quant::Q4KM);
     let plan = transformer(&Model::load(&gguf).unwrap());
     let limits = Step { tokens: 3, outputs: 3, position: 0, chunks: 1 };
     let tokens = [5, 500, 77];
@@ -143,7 +149,7 @@ fn the_executor_gives_the_bits_of_the_interpreted_plan() {
             Ok::<_, ExecError>(())
         });
         all.unwrap();
-        assert!(bits == expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{isa}");
+        assert!(bits == expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{name} {isa}");
     }
 }
 

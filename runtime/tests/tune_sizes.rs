@@ -32,7 +32,7 @@ fn of_tuner(needs: Vec<Need>) -> Needs {
 fn tuned_sizes_are_those_of_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     for shape in SHAPES.iter().filter(|shape| shape.name.starts_with("tiny")) {
-        for quant in [Quant::Q4KM, Quant::F16] {
+        for quant in [Quant::Q4KM, Quant::Q80, Quant::F16] {
             let path = folder.path().join("model.gguf");
             std::fs::write(&path, model_bytes(shape.name, quant)).unwrap();
             let gguf = synthetic(shape.name, quant);

@@ -6,25 +6,40 @@ use apr::{
     },
     gguf::Gguf,
     model::Model,
-    plan::{CHUNK, Step, transformer},
+    plan::{Activations, CHUNK, Step, transformer_with},
 };
 use kernels_gen::Isa;
 use std::path::Path;
 
 /// A session on `model` with room for `positions`, fed at most `tokens` at a time, `outputs` of which get logits.
 pub fn session(file: &Gguf, positions: usize, tokens: usize, outputs: usize) -> Session<'_> {
+    session_with(file, (positions, tokens, outputs), Activations::default())
+}
+
+/// The same with other activations.
+pub fn session_with(
+    file: &Gguf,
+    (positions, tokens, outputs): (usize, usize, usize),
+    activations: Activations,
+) -> Session<'_> {
     let model = Model::load(file).expect("the model is supported");
     let limits = Step { tokens, outputs, position: 0, chunks: positions.div_ceil(CHUNK) };
     let setup = Setup { threads: 2, isa: Isa::best(), limits };
     Session::new(Box::new(
-        Cpu::new(&transformer(&model), file, setup, &|_, _| ()).expect("there is memory for a small model"),
+        Cpu::new(&transformer_with(&model, activations), file, setup, &|_, _| ())
+            .expect("there is memory for a small model"),
     ))
 }
 
 /// The logits of all positions, `[tokens, vocabulary]`, and the size of the vocabulary.
 pub fn logits(model: &Path, tokens: &[u32]) -> (Vec<f32>, usize) {
+    logits_with(model, tokens, Activations::default())
+}
+
+/// The same with other activations.
+pub fn logits_with(model: &Path, tokens: &[u32], activations: Activations) -> (Vec<f32>, usize) {
     let file = Gguf::open(model).expect("the model opens");
-    let mut session = session(&file, tokens.len(), 64, 64);
+    let mut session = session_with(&file, (tokens.len(), 64, 64), activations);
     let mut all = Vec::new();
     let add = |logits: &[f32]| -> Result<(), ExecError> {
         all.extend_from_slice(logits);

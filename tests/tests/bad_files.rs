@@ -16,6 +16,7 @@ use std::{panic::catch_unwind, sync::atomic::AtomicBool};
 
 const SHAPE: Shape = Shape {
     name: "least",
+    architecture: "qwen2",
     hidden: 256,
     layers: 1,
     heads: 4,
@@ -25,6 +26,11 @@ const SHAPE: Shape = Shape {
     vocab: 258,
     context: 128,
     tied: true,
+    qkv_bias: true,
+    head_norms: false,
+    rope_base: 1e6,
+    rope_factor: None,
+    experts: None,
 };
 
 /// How byte-level BPE writes each byte.

@@ -51,3 +51,18 @@ fn qwen2_tiny() {
 fn qwen2_hd128() {
     compare("qwen2-hd128");
 }
+
+#[test]
+fn llama_tiny() {
+    compare("llama-tiny");
+}
+
+#[test]
+fn qwen3_tiny() {
+    compare("qwen3-tiny");
+}
+
+#[test]
+fn qwen3moe_tiny() {
+    compare("qwen3moe-tiny");
+}

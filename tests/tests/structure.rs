@@ -107,12 +107,14 @@ fn features_of_processors_are_named_in_the_tables() {
 /// Names of block formats in a line, however they are written.
 fn names_a_format(line: &str) -> bool {
     let plain: String = line.to_lowercase().chars().filter(|c| *c != '_').collect();
-    ["q2k", "q3k", "q4k", "q5k", "q6k", "q8k", "q40", "q41", "q50", "q51", "q80"].iter().any(|format| {
-        plain.match_indices(format).any(|(at, _)| {
-            let around = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-            !around(plain[..at].chars().next_back()) && !around(plain[at + format.len()..].chars().next())
-        })
-    })
+    ["q2k", "q3k", "q4k", "q5k", "q6k", "q8k", "q40", "q41", "q50", "q51", "q80", "iq4nl", "iq4xs"].iter().any(
+        |format| {
+            plain.match_indices(format).any(|(at, _)| {
+                let around = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+                !around(plain[..at].chars().next_back()) && !around(plain[at + format.len()..].chars().next())
+            })
+        },
+    )
 }
 
 #[test]

@@ -20,8 +20,12 @@ fn logits(folder: &Path, model: &str) -> Vec<f32> {
 #[test]
 fn small_shapes_run_in_every_quantization() {
     let folder = tempfile::tempdir().unwrap();
-    for shape in ["tiny", "tiny-hd128", "tiny-gqa7", "tiny-tied"] {
-        for quant in ["q4_k_m", "f16", "bf16", "f32"] {
+    for shape in
+        ["tiny", "tiny-hd128", "tiny-gqa7", "tiny-tied", "tiny-odd", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe"]
+    {
+        let others = ["q5_k_s", "q3_k_s", "q2_k_s", "iq4_xs", "iq4_nl", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+        let others = if shape == "tiny" { &others[..] } else { &[] };
+        for quant in ["q4_k_m", "f16", "bf16", "f32"].iter().chain(others) {
             let model = written(folder.path(), &[shape, "--seed", "3", "--quant", quant]);
             let logits = logits(folder.path(), &model);
             assert_eq!(logits.len(), 5 * 512, "{shape} {quant}");

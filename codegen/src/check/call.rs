@@ -214,6 +214,7 @@ fn describe(value: &Value) -> String {
         Value::Tuple(t) => format!("a tuple of {}", t.len()),
         Value::View(_) => "a tensor".into(),
         Value::Field(..) => "an array of a block".into(),
+        Value::Table(_) => "a table".into(),
         Value::Range(..) => "a range".into(),
         Value::Unit | Value::Unknown => "nothing".into(),
     }

@@ -107,6 +107,9 @@ impl Checker<'_> {
             "f32::NAN" => return Ok(Value::Expr(float(f32::NAN, span))),
             _ => {}
         }
+        if let Some(format) = name.strip_suffix("::ELEMENTS").and_then(|format| self.format_of(format)) {
+            return Ok(Value::Expr(int(self.program.formats[&format].elements as i64, span)));
+        }
         if let Some((file, constant)) = self.program.constants.get(&name) {
             return self.constant(&name, *file, constant, span);
         }
@@ -120,6 +123,9 @@ impl Checker<'_> {
 
     /// A constant is computed where it is used, from other constants alone.
     fn constant(&mut self, name: &str, file: u32, item: &syn::ItemConst, span: Span) -> Checked<Value> {
+        if let syn::Type::Array(ty) = &*item.ty {
+            return self.table(name, file, (item, ty), span);
+        }
         self.outside(name, file, span, |c| {
             let value = c.number(&item.expr)?;
             if !matches!(value.kind, Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)) {

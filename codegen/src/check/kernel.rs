@@ -43,7 +43,7 @@ fn choices(program: &Program, item: &KernelItem) -> Result<Vec<Choice>, Vec<Diag
     let syn::Meta::List(list) = &attr.meta else { return Ok(vec![None]) };
     let bad = |at: &dyn Fn() -> ir::Span, message: String| {
         let d = Diagnostic::new(Code::Instance, at(), message, "no list of instances");
-        vec![d.help("write `#[kernel]`, `#[kernel(D = [64, 128])]` or `#[kernel(W = [Q4K, f16])]`")]
+        vec![d.help("write `#[kernel]`, `#[kernel(D = [64, 128])]` or `#[kernel(W = [f16, has(value)])]`")]
     };
     let whole = || syntax::span(item.file, attr);
     let assign: syn::ExprAssign = list.parse_args().map_err(|e| bad(&whole, format!("instances: {e}")))?;
@@ -53,6 +53,19 @@ fn choices(program: &Program, item: &KernelItem) -> Result<Vec<Choice>, Vec<Diag
     let name = name.to_token_stream().to_string();
     let mut out = Vec::new();
     for value in &values.elems {
+        if let Some(method) = method_asked_for(value) {
+            let has = |format: &&String| program.functions.contains_key(&format!("{format}::{method}"));
+            let before = out.len();
+            for format in program.formats.keys().filter(has) {
+                let generic = Generic::Elem(Elem::Block(format.clone()));
+                out.push(Some((name.clone(), generic, format.to_lowercase())));
+            }
+            if out.len() == before {
+                let at = || syntax::span(item.file, value);
+                return Err(bad(&at, format!("no format has a method `{method}`")));
+            }
+            continue;
+        }
         let text = value.to_token_stream().to_string();
         let generic = match Scalar::from_name(&text) {
             Some(scalar) => Generic::Elem(Elem::Scalar(scalar, None)),
@@ -68,6 +81,18 @@ fn choices(program: &Program, item: &KernelItem) -> Result<Vec<Choice>, Vec<Diag
         out.push(Some((name.clone(), generic, text.to_lowercase())));
     }
     Ok(out)
+}
+
+/// `has(method)`: all formats with this method, in the order of their names.
+fn method_asked_for(value: &syn::Expr) -> Option<String> {
+    let syn::Expr::Call(call) = value else { return None };
+    let name = |e: &syn::Expr| match e {
+        syn::Expr::Path(p) => p.path.get_ident().map(|name| name.to_string()),
+        _ => None,
+    };
+    let mut args = call.args.iter();
+    let method = name(args.next()?)?;
+    (name(&call.func)? == "has" && args.next().is_none()).then_some(method)
 }
 
 fn instance(program: &Program, item: &KernelItem, choice: Choice) -> Result<ir::Kernel, Vec<Diagnostic>> {
@@ -246,9 +271,9 @@ impl Checker<'_> {
             Elem::Block(f) => (None, self.program.formats[f].bytes, None, f.clone()),
             Elem::Index(below) => (Some(Scalar::I32), 4, Some(below.clone()), "i32".to_string()),
         };
-        let fields = match &elem {
-            Elem::Block(f) => self.program.formats[f].fields.clone(),
-            _ => Vec::new(),
+        let (fields, elements) = match &elem {
+            Elem::Block(f) => (self.program.formats[f].fields.clone(), self.program.formats[f].elements),
+            _ => (Vec::new(), 1),
         };
         self.buffers.push(ir::Buffer {
             name: name.clone(),
@@ -256,6 +281,7 @@ impl Checker<'_> {
             elem: text,
             scalar,
             fields,
+            elements,
             shape,
             written,
             index_below,
@@ -282,6 +308,10 @@ impl Checker<'_> {
         let syn::GenericArgument::Type(syn::Type::Path(p)) = arg else { return None };
         let segment = p.path.segments.last()?;
         let name = segment.ident.to_string();
+        if let Some(of) = p.path.segments.iter().rev().nth(1) {
+            let format = self.format_of(&of.ident.to_string())?;
+            return self.program.types.get(&format!("{format}::{name}")).map(|(format, _)| Elem::Block(format.clone()));
+        }
         if let Some(Generic::Elem(e)) = self.generics.get(&name) {
             return Some(e.clone());
         }
@@ -294,6 +324,15 @@ impl Checker<'_> {
             return Some(Elem::Block(name));
         }
         syntax::scalar_type(segment).map(|(s, range)| Elem::Scalar(s, range))
+    }
+
+    /// The format of this name, or that a generic of this name stands for.
+    pub(super) fn format_of(&self, name: &str) -> Option<String> {
+        match self.generics.get(name) {
+            Some(Generic::Elem(Elem::Block(format))) => Some(format.clone()),
+            Some(_) => None,
+            None => self.program.formats.contains_key(name).then(|| name.to_string()),
+        }
     }
 
     fn extent(&mut self, arg: &syn::GenericArgument) -> Checked<Expr> {

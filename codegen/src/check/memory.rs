@@ -24,6 +24,10 @@ impl Checker<'_> {
                 self.in_bounds(&at, &extent, at.span)?;
                 self.load_field(view, &field, Some(at), span).map(Value::Expr)
             }
+            Value::Table(table) => {
+                self.in_bounds(&at, &int(table.len() as i64, span), at.span)?;
+                self.looked_up(&table, at, span).map(Value::Expr)
+            }
             Value::Expr(e) if matches!(e.ty, Ty::Array { .. }) => {
                 let Kind::Var(array) = e.kind else { unreachable!("arrays are bound to names") };
                 let extent = self.extents[&array].clone();
@@ -33,7 +37,7 @@ impl Checker<'_> {
             _ => self.error(
                 Code::Type,
                 span,
-                "only tensors, arrays and array fields can be indexed",
+                "only tensors, arrays, array fields and tables can be indexed",
                 "cannot be indexed",
             ),
         }

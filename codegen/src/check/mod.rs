@@ -9,6 +9,7 @@ mod call;
 mod convert;
 mod expr;
 mod kernel;
+mod lookup;
 mod memory;
 mod nearest;
 mod races;
@@ -48,6 +49,8 @@ enum Value {
     View(View),
     /// An array field of a block.
     Field(View, Field),
+    /// The elements of a constant table.
+    Table(Rc<[i64]>),
     /// `lo..hi`.
     Range(Expr, Expr),
     Unit,

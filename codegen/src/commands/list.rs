@@ -2,8 +2,8 @@
 use super::{Done, open};
 use kgen::diagnostic::place;
 use kgen::fused::Pair;
-use kgen::recomputed::Spec;
 use kgen::ir::{Buffer, Kernel, Ty, Var, print};
+use kgen::recomputed::Spec;
 use kgen::{library::Library, target::Target, text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

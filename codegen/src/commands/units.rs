@@ -51,9 +51,8 @@ impl<'l> Chosen<'l> {
     /// Those of these names; all, where none is named.
     pub fn new(library: &'l Library, names: &[String]) -> Result<Chosen<'l>, Failure> {
         let (pairs, rows) = (library.pairs()?, library.recomputed_specs()?);
-        let other = |name: &String| {
-            pairs.iter().any(|pair| pair.name() == *name) || rows.iter().any(|spec| spec.name == *name)
-        };
+        let other =
+            |name: &String| pairs.iter().any(|pair| pair.name() == *name) || rows.iter().any(|spec| spec.name == *name);
         for name in names.iter().filter(|name| !other(name)) {
             library.kernel(name)?;
         }
@@ -74,7 +73,12 @@ impl<'l> Chosen<'l> {
     /// Their names.
     pub fn names(&self) -> Vec<String> {
         let rows = self.recomputed.iter().map(|r| r.spec.name.clone());
-        self.kernels.iter().map(|k| k.name.clone()).chain(rows).chain(self.fused.iter().map(|f| f.pair.name())).collect()
+        self.kernels
+            .iter()
+            .map(|k| k.name.clone())
+            .chain(rows)
+            .chain(self.fused.iter().map(|f| f.pair.name()))
+            .collect()
     }
 
     /// Their code.

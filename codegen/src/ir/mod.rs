@@ -56,6 +56,8 @@ pub struct Buffer {
     pub scalar: Option<Scalar>,
     /// Of a block; none where the element is a number.
     pub fields: Vec<Field>,
+    /// Elements that a block stands for; 1 where the element is a number.
+    pub elements: usize,
     /// Extents, expressions over the dims.
     pub shape: Vec<Expr>,
     /// Whether the kernel writes it. A kernel never reads what it writes.

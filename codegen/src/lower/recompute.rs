@@ -52,7 +52,8 @@ fn check(own: &Func, other: &Func, edges: &[(usize, usize)]) -> Result<(), Strin
             return Err(format!("`{}` of {a} is not written as what {b} reads as `{}`", from.name, to.name));
         }
     }
-    if let Some(left) = (0..other.buffers.len()).find(|i| other.buffers[*i].written && edges.iter().all(|e| e.0 != *i)) {
+    if let Some(left) = (0..other.buffers.len()).find(|i| other.buffers[*i].written && edges.iter().all(|e| e.0 != *i))
+    {
         return Err(format!("`{}` of {} would be written by every team", other.buffers[left].name, other.name));
     }
     if own.width != other.width {

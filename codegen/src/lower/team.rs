@@ -190,7 +190,11 @@ impl Lower<'_> {
             Ok(())
         };
         // Each member has one segment: there is no loop.
-        if team == n { one(self, member)? } else { self.each(Bind::Serial, "segment", (member, int(n), team), one)? }
+        if team == n {
+            one(self, member)?
+        } else {
+            self.each(Bind::Serial, "segment", (member, int(n), team), one)?
+        }
         self.push(Stmt::Barrier);
         let mut totals = Vec::new();
         for i in 0..envs.len() as i32 {

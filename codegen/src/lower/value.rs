@@ -178,27 +178,24 @@ impl Lower<'_> {
         if cond.varying {
             return self.illegal("lanes choose differently what only some may compute");
         }
+        let mut sides = Vec::new();
+        for side in [a, b] {
+            sides.push(self.inside(|l| {
+                let value = l.eval(side, env)?;
+                Ok(l.op(value))
+            })?);
+        }
         let zero = match a.ty {
             ir::Ty::Int { .. } => int(0),
             ir::Ty::Bool => truth(false),
             _ => float(0.0),
         };
-        let var = self.register("chosen", zero, false);
-        let mut sides = Vec::new();
-        for side in [a, b] {
-            let (stmts, ()) = self.inside(|l| {
-                let value = l.eval(side, env)?;
-                let value = l.op(value);
-                if value.varying {
-                    return l.illegal("a branch gives one value a lane");
-                }
-                l.set(var, value);
-                Ok(())
-            })?;
-            sides.push(stmts);
-        }
-        let other = sides.pop().expect("two sides");
-        let then = sides.pop().expect("two sides");
+        let var = self.register("chosen", zero, sides.iter().any(|(_, value)| value.varying));
+        let set = |(mut stmts, value): (Vec<loop_ir::Stmt>, Op)| {
+            stmts.push(loop_ir::Stmt::Set { var, value: value.e });
+            stmts
+        };
+        let [then, other] = <[_; 2]>::try_from(sides).expect("two sides").map(set);
         self.push(loop_ir::Stmt::If { cond: cond.e, then, other });
         let value = self.read(var);
         Ok(Val::Op(value))

@@ -77,7 +77,7 @@ fn layouts(kernel: &Kernel, rows: usize, pick: &mut impl FnMut(&[usize]) -> usiz
             let piece = field.scalar.bytes() * pick(&[1, 2, 4, 4, 16]);
             pieces.extend(cut(field, piece).then(|| (field.name.clone(), piece)));
         }
-        layouts.extend((pick(&[0, 1, 1]) == 1).then(|| (buffer.name.clone(), SideBySide { rows, pieces })));
+        layouts.extend((pick(&[0, 1, 1]) == 1).then(|| (buffer.name.clone(), SideBySide { rows, pieces, piece: 0 })));
     }
     layouts
 }

@@ -2,15 +2,23 @@
 use super::Schedule;
 use serde_json::{Map, Value};
 
-/// A file with another schedule in place `entry` of a kernel's list. All else stays.
-pub fn replace(text: &str, kernel: &str, entry: usize, schedule: &Schedule) -> Result<String, String> {
+/// Which of a file's entries a kernel has: that of its name, else of those like `matvec_*` the longest that its name begins with.
+pub fn entry<'n>(names: impl Iterator<Item = &'n str>, kernel: &str) -> Option<&'n str> {
+    let fits = |name: &&str| *name == kernel || name.strip_suffix('*').is_some_and(|start| kernel.starts_with(start));
+    names.filter(fits).max_by_key(|name| (*name == kernel, name.len()))
+}
+
+/// A file with another schedule in place `number` of a kernel's list. All else stays: what it shared with others becomes its own.
+pub fn replace(text: &str, kernel: &str, number: usize, schedule: &Schedule) -> Result<String, String> {
     let mut all: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let list = all.get_mut(kernel).ok_or_else(|| format!("there is no schedule of `{kernel}`"))?;
+    let shared = entry(all.keys().map(String::as_str), kernel).and_then(|name| all.get(name).cloned());
+    let shared = shared.ok_or_else(|| format!("there is no schedule of `{kernel}`"))?;
+    let list = all.entry(kernel).or_insert(shared);
     let place = match list {
-        Value::Array(list) => list.get_mut(entry),
-        one => (entry == 0).then_some(one),
+        Value::Array(list) => list.get_mut(number),
+        one => (number == 0).then_some(one),
     };
-    *place.ok_or_else(|| format!("`{kernel}` has no schedule {entry}"))? = compact(schedule)?;
+    *place.ok_or_else(|| format!("`{kernel}` has no schedule {number}"))? = compact(schedule)?;
     Ok(format(&all))
 }
 
@@ -70,6 +78,14 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_has_its_own_entry_or_the_longest_that_it_begins_with() {
+        let names = ["a_*", "a_b", "a_b*", "a_b_*", "*c"];
+        let found = |kernel| entry(names.into_iter(), kernel);
+        assert_eq!([found("a_b"), found("a_bc"), found("a_b_c")], [Some("a_b"), Some("a_b*"), Some("a_b_*")]);
+        assert_eq!([found("a_c"), found("a"), found("c")], [Some("a_*"), None, None]);
+    }
+
+    #[test]
     fn one_schedule_is_replaced_and_reads_back() {
         let text = "{\n  \"b\": [\n    {\"most\": {\"T\": 1}, \"width\": 4, \"split\": [\"t\"]},\n    {\"width\": 1, \
                     \"split\": []}\n  ],\n  \"a\": {\"width\": 8, \"split\": [\"t\"]}\n}\n";
@@ -81,6 +97,10 @@ mod tests {
         assert_eq!(new, text.replace("    {\"most\": {\"T\": 1}, \"width\": 4, \"split\": [\"t\"]},\n", line));
         let back: Map<String, Value> = serde_json::from_str(&new).unwrap();
         assert_eq!(serde_json::from_value::<Schedule>(back["b"][0].clone()).unwrap(), schedule);
+        let shared = text.replace("\"b\"", "\"b_*\"");
+        let own: Map<String, Value> = serde_json::from_str(&replace(&shared, "b_1", 1, &schedule).unwrap()).unwrap();
+        assert_eq!((&own["b_1"][0], own["b_*"].as_array().map(Vec::len)), (&own["b_*"][0], Some(2)));
+        assert_eq!(serde_json::from_value::<Schedule>(own["b_1"][1].clone()).unwrap(), schedule);
         assert!(replace(text, "c", 0, &schedule).is_err() && replace(text, "a", 1, &schedule).is_err());
         assert!(replace("[", "a", 0, &schedule).is_err());
     }

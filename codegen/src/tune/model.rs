@@ -10,16 +10,23 @@ const CHUNK: u64 = 64;
 /// The most of anything that is counted in a file.
 const MOST: u64 = 1 << 17;
 
+/// The matrices of a mixture of experts.
+const EXPERTS: [&str; 4] =
+    ["ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"];
+
 /// The sizes of a decoder.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Of the shape, or of the file.
     pub name: String,
+    architecture: String,
     layers: u32,
     hidden: u64,
     heads: u64,
     kv_heads: u64,
     head_dim: u64,
+    /// Experts that a token uses; 0 without any.
+    used: u64,
     tensors: Vec<Tensor>,
 }
 
@@ -59,11 +66,13 @@ impl Model {
             [shape.hidden, shape.heads, shape.kv_heads, shape.head_dim].map(u64::from);
         Model {
             name: shape.name.into(),
+            architecture: shape.architecture.into(),
             layers: shape.layers,
             hidden,
             heads,
             kv_heads,
             head_dim,
+            used: shape.experts.map_or(0, |(_, used)| u64::from(used)),
             tensors: tensors.map(|(name, dims, ty)| Tensor { name, dims, ty }).collect(),
         }
     }
@@ -96,7 +105,9 @@ impl Model {
             heads,
             kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
             head_dim: number("attention.key_length")?.unwrap_or((hidden / heads).max(1)),
+            used: number("expert_used_count")?.unwrap_or(0),
             tensors: tensors.collect(),
+            architecture,
         })
     }
 
@@ -141,11 +152,35 @@ impl Model {
         let (d, positions) = (self.head_dim, chunks * CHUNK);
         needs.add("k_write", &[t, heads, ("P", d / 2), c, ("N", positions), at], 1);
         needs.add("v_write", &[t, heads, ("D", d), c, at], 1);
+        for heads in [self.heads, self.kv_heads] {
+            let (h, d) = (("H", heads), self.head_dim);
+            if of("attn_q_norm.weight").is_some() {
+                needs.add("rmsnorm", &[t, h, ("K", d)], 1);
+            }
+            // Llama's files have the elements that are turned together as pairs.
+            if self.architecture == "llama" {
+                needs.add("unpair", &[t, h, ("P", d / 2)], 1);
+            }
+        }
         let of_group = ("R", self.heads / self.kv_heads);
         needs.add(format!("attention_{}", self.head_dim), &[t, heads, of_group, c, ("P", positions), at], 1);
         for role in ["attn_output.weight", "ffn_down.weight"] {
             needs.quantized(&weights(&[role]), step);
             weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
+        }
+        if let [router, gate, up, down] = weights(&EXPERTS)[..] {
+            needs.normed(&[router, gate, up], step);
+            needs.after_norm(router, "scaled", step);
+            let (count, used) = (("E", rows(router)), ("S", self.used));
+            needs.add("route", &[t, count, used], 1);
+            for (weight, inputs) in [(gate, 1), (up, 1), (down, self.used)] {
+                let sizes = [t, count, used, ("X", inputs), ("N", rows(weight) / rows(router)), row(weight)];
+                needs.add(instance(weight, "expert", "expert_float"), &sizes, 1);
+            }
+            needs.add("rms_scale", &[t, groups(gate)], 1);
+            needs.add("swiglu", &[t, ("N", self.used * rows(gate) / rows(router))], 1);
+            needs.blocks(&[down], self.used, step);
+            needs.add("mix", &[t, used, ("N", self.hidden)], 1);
         }
         let inner = weights(&["ffn_gate.weight", "ffn_up.weight"]);
         needs.normed(&inner, step);
@@ -204,20 +239,30 @@ impl Needs {
 
     /// The activations that all of these weights are multiplied with, in blocks where one of them is.
     fn quantized(&mut self, weights: &[&Tensor], step: Step) {
-        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
-            let blocks = ("B", width(weight) / weight.ty.block_elements());
-            self.add("quantize_q8k", &[("T", step.tokens), blocks], 1);
+        self.blocks(weights, 1, step);
+    }
+
+    /// The same for so many rows of a weight in one row of activations.
+    fn blocks(&mut self, weights: &[&Tensor], times: u64, step: Step) {
+        for (kernel, elements) in [("quantize_q8k", 256), ("quantize_q8", 32)] {
+            if let Some(weight) = weights.iter().find(|weight| weight.ty.block_elements() == elements) {
+                self.add(kernel, &[("T", step.tokens), ("B", times * width(weight) / elements)], 1);
+            }
         }
     }
 
     /// The same of a value under RMSNorm, in each form that one of the weights takes.
     fn normed(&mut self, weights: &[&Tensor], step: Step) {
         let t = ("T", step.tokens);
-        if let Some(weight) = weights.iter().find(|weight| weight.ty.is_quantized()) {
+        let with = |elements: u64| weights.iter().find(|weight| weight.ty.block_elements() == elements);
+        if let Some(weight) = with(256) {
             self.add("weigh_q8k", &[t, row(weight)], 1);
         }
-        if let Some(weight) = weights.iter().find(|weight| !weight.ty.is_quantized()) {
-            self.add("weigh", &[t, row(weight), groups(weight)], 1);
+        if let Some(weight) = with(1).or(with(32)) {
+            self.add("weigh", &[t, ("K", width(weight)), groups(weight)], 1);
+        }
+        if let Some(weight) = with(32) {
+            self.add("quantize_q8", &[t, row(weight)], 1);
         }
     }
 

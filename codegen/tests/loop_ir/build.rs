@@ -38,6 +38,7 @@ impl Build {
             elem: scalar.name().into(),
             scalar: Some(scalar),
             fields: Vec::new(),
+            elements: 1,
             shape: Vec::new(),
             written,
             index_below: None,

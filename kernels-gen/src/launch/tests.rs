@@ -15,7 +15,7 @@ unsafe fn code(bufs: &[*mut u8], _ints: &[i32], floats: &[f32], lo: i32, hi: i32
 }
 
 const fn info(name: &'static str, elem: &'static str, written: bool) -> BufferInfo {
-    BufferInfo { name, elem, elem_bytes: 4, written }
+    BufferInfo { name, elem, elem_bytes: 4, elements: 1, halves: &[], written }
 }
 
 static GATHER: Kernel = Kernel {

@@ -44,11 +44,19 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         // Attention costs the interpreter T * G * R * positions * head_dim steps.
         "T" if chunked => 1 + rng.below(3) as i32,
         "G" | "R" if chunked => 1 + rng.below(2) as i32,
+        // The interpreter computes the products of each token with each of its experts.
+        "T" if kernel.starts_with("expert") => 1 + rng.below(2) as i32,
+        "B" if kernel.starts_with("expert") => 1 + rng.below(4) as i32,
+        "K" if kernel.starts_with("expert") => [7, 300][rng.below(2)],
         "T" => 1 + rng.below(6) as i32,
         "C" if chunked => 3,
         "C" => 12,
         "B" => 1 + rng.below(10) as i32,
         "K" => [7, 256, 300, 544, 2100][rng.below(5)],
+        // Experts, those of a token, and the rows of activations of a token.
+        "E" => 3 + rng.below(6) as i32,
+        "S" => 1 + rng.below(3) as i32,
+        "X" => 1 + rng.below(3) as i32,
         "pos" if chunked => rng.below(150) as i32,
         "pos" => rng.below(6) as i32,
         // Positions in the tables.
@@ -56,7 +64,9 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "N" if kernel == "k_write" => 3 * 64,
         "P" => [5, 32, 48][rng.below(3)],
         "G" | "R" | "H" => 1 + rng.below(3) as i32,
-        "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") => [1, 5, 11][rng.below(3)],
+        "N" if kernel.starts_with("matvec") || kernel.starts_with("gate_up") || kernel.starts_with("expert") => {
+            [1, 5, 11][rng.below(3)]
+        }
         _ => [1, 5, 11, 37][rng.below(4)],
     }
 }
@@ -105,33 +115,43 @@ fn element(b: &ir::Buffer, wild: bool, rng: &mut Rng) -> Vec<u8> {
     let half = |x: f32| kgen::float::to_half(ir::Scalar::F16, x).expect("a half").to_le_bytes();
     match (b.elem.as_str(), b.scalar) {
         (_, Some(ir::Scalar::F32)) => rng.number(wild).to_le_bytes().to_vec(),
+        // Indices that a kernel bounds itself: some are outside.
+        (_, Some(ir::Scalar::I32)) => (rng.below(12) as i32 - 2).to_le_bytes().to_vec(),
         (_, Some(scalar)) => {
             let x = rng.number(wild);
             kgen::float::to_half(scalar, x).expect("an input is a float or an index").to_le_bytes().to_vec()
         }
-        ("Q8K", _) => activation(wild, rng),
+        ("Q8K", _) => {
+            let (mut block, sums) = activation(256, rng);
+            block.extend(sums.chunks(16).flat_map(|sums| sums.iter().sum::<i16>().to_le_bytes()));
+            block.extend(rng.number(wild).to_le_bytes());
+            padded(block, b)
+        }
+        ("Q8", _) => {
+            let (mut block, sums) = activation(32, rng);
+            block.extend(rng.number(wild).to_le_bytes());
+            block.extend(sums.iter().sum::<i16>().to_le_bytes());
+            padded(block, b)
+        }
         (_, None) => {
             let mut block: Vec<u8> = (0..b.elem_bytes).map(|_| rng.next() as u8).collect();
-            let scales: &[usize] = match b.elem.as_str() {
-                "Q4K" => &[0, 2],
-                "Q6K" => &[208],
-                other => panic!("the ladder has no inputs for {other}"),
-            };
             if !wild {
-                scales.iter().for_each(|at| block[*at..at + 2].copy_from_slice(&half(rng.number(false) * 0.01)));
+                let scales = b.fields.iter().filter(|field| field.scalar == ir::Scalar::F16).map(|field| field.offset);
+                scales.for_each(|at| block[at..at + 2].copy_from_slice(&half(rng.number(false) * 0.01)));
             }
             block
         }
     }
 }
 
-/// A block of activations keeps what its declaration promises: -127..=127, and the sums that belong to them.
-fn activation(wild: bool, rng: &mut Rng) -> Vec<u8> {
+/// Activations keep what their declaration promises: -127..=127. Their bytes, and their values.
+fn activation(count: usize, rng: &mut Rng) -> (Vec<u8>, Vec<i16>) {
     let extreme = rng.below(4) == 0;
-    let q: Vec<i8> = (0..256).map(|_| if extreme { 127 } else { (rng.below(255) as i32 - 127) as i8 }).collect();
-    let sums = q.chunks(16).flat_map(|c| c.iter().map(|v| *v as i16).sum::<i16>().to_le_bytes());
-    let mut block: Vec<u8> = q.iter().map(|v| *v as u8).chain(sums).collect();
-    block.extend(rng.number(wild).to_le_bytes());
-    block.resize(320, 0);
+    let q: Vec<i8> = (0..count).map(|_| if extreme { 127 } else { (rng.below(255) as i32 - 127) as i8 }).collect();
+    (q.iter().map(|v| *v as u8).collect(), q.iter().map(|v| i16::from(*v)).collect())
+}
+
+fn padded(mut block: Vec<u8>, b: &ir::Buffer) -> Vec<u8> {
+    block.resize(b.elem_bytes, 0);
     block
 }

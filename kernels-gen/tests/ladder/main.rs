@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// Random legal schedules that each kernel is run under.
 const SCHEDULES: usize = 200;
+/// The same of kernels that have no schedules of their own, but share those of others of their kind.
+const SCHEDULES_IF_SHARED: usize = 40;
 /// Schedules in a row that run on the same inputs.
 const SCHEDULES_A_CASE: usize = 8;
 
@@ -108,24 +110,28 @@ fn no_schedule_changes_a_bit() {
                 library.kernels_on(Target::Cuda).skip(part).step_by(2).map(|k| k.name.as_str()).collect();
             scope.spawn(move || {
                 let library = self::library();
-                names.iter().for_each(|name| under_schedules(library.kernel(name).unwrap_or_else(|e| panic!("{e}"))));
+                let own = library.schedules(Target::Cuda).unwrap_or_else(|e| panic!("{e}"));
+                for name in names {
+                    let schedules = if own.contains_key(name) { SCHEDULES } else { SCHEDULES_IF_SHARED };
+                    under_schedules(library.kernel(name).unwrap_or_else(|e| panic!("{e}")), schedules);
+                }
             });
         }
     });
 }
 
-fn under_schedules(kernel: &Kernel) {
+fn under_schedules(kernel: &Kernel, schedules: usize) {
     let mut rng = Rng::new(kernel.name.len() as u64);
     // A kernel with others in it is for CUDA alone.
     let targets = if kernels_gen::kernel(&kernel.name).is_some() { &Target::ALL[..] } else { &[Target::Cuda] };
     let mut drawn = 0;
-    for number in 0..SCHEDULES / SCHEDULES_A_CASE {
+    for number in 0..schedules / SCHEDULES_A_CASE {
         let case = case(kernel, number % 4 == 3, &mut rng);
         let expected = meaning(kernel, &case);
         let mut legal = 0;
         while legal < SCHEDULES_A_CASE {
             drawn += 1;
-            assert!(drawn < 40 * SCHEDULES, "{}: of {drawn} schedules too few are legal", kernel.name);
+            assert!(drawn < 40 * schedules, "{}: of {drawn} schedules too few are legal", kernel.name);
             let target = targets[rng.below(targets.len())];
             let schedule = schedule::draw(kernel, target, |n| rng.below(n));
             if schedule.fits(kernel, &case.ints) && target.legal(kernel, &schedule).is_ok() {

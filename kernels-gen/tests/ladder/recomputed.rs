@@ -25,17 +25,15 @@ fn call(rows: &Recomputed, n: i32, blocks: i32, wild: bool, rng: &mut Rng) -> (C
         then.buffers[read] = done[written].clone();
     }
     let expected = meaning(consumer, &then);
-    let others = producer.buffers.iter().zip(&first.buffers).filter(|(b, _)| !b.written).map(|(_, bytes)| bytes.clone());
+    let others =
+        producer.buffers.iter().zip(&first.buffers).filter(|(b, _)| !b.written).map(|(_, bytes)| bytes.clone());
     let own = |all: &[Vec<u8>]| {
         let kept = all.iter().enumerate().filter(|(b, _)| !rows.is_row(*b));
         kept.map(|(_, bytes)| bytes.clone()).chain(others.clone()).collect::<Vec<_>>()
     };
     let (given, expected) = (own(&then.buffers), own(&expected));
-    let case = Case {
-        ints: [then.ints, first.ints].concat(),
-        floats: [then.floats, first.floats].concat(),
-        buffers: given,
-    };
+    let case =
+        Case { ints: [then.ints, first.ints].concat(), floats: [then.floats, first.floats].concat(), buffers: given };
     (case, expected)
 }
 

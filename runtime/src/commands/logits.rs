@@ -4,7 +4,12 @@ use super::{
     exit_on_interrupt,
     tokens::check_tokens,
 };
-use crate::{Error, exec::Session, model::Model, plan::transformer};
+use crate::{
+    Error,
+    exec::Session,
+    model::Model,
+    plan::{Activations, transformer_with},
+};
 use gguf::{Gguf, aside::beside};
 use std::{
     fs::{self, File},
@@ -31,6 +36,9 @@ pub struct Logits {
     /// Say on standard error which kernels are used, too
     #[arg(long, short)]
     verbose: bool,
+    /// What products with quantized matrices take for activations. Each gives other bits
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    activations: Activations,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -45,7 +53,7 @@ impl Logits {
         let file = Gguf::open(&self.model)?;
         let model = Model::load(&file)?;
         check_tokens(&self.tokens, self.tokens.len(), &model.config)?;
-        let plan = transformer(&model);
+        let plan = transformer_with(&model, self.activations);
         let tokens = self.tokens.len();
         let chunk = tokens.min(self.chunk as usize);
         let size = Size { positions: tokens, tokens: chunk, outputs: chunk };

@@ -3,6 +3,7 @@ mod bench;
 mod bundled;
 mod cpu;
 mod device;
+mod eval;
 mod gate;
 pub mod inspect;
 mod logits;
@@ -44,6 +45,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Bench(bench::Bench),
     #[command(after_help = EXIT_CODES)]
+    Eval(Box<eval::Eval>),
+    #[command(after_help = EXIT_CODES)]
     Inspect(inspect::Args),
     #[command(after_help = EXIT_CODES)]
     Synth(synth::Args),
@@ -63,6 +66,7 @@ impl Cli {
                 parity.run()
             }
             Command::Bench(bench) => bench.run(),
+            Command::Eval(eval) => eval.run(),
             Command::Inspect(args) => Ok(inspect::run(&args, &mut std::io::stdout().lock())?),
             Command::Synth(args) => Ok(synth::run(&args)?),
         }

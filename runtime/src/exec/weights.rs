@@ -59,12 +59,16 @@ impl Weights {
 }
 
 impl Packing {
-    /// Of a weight `[rows, blocks]`; `None` where the buffer is none.
+    /// Of a weight `[rows, blocks]`, or of several whose rows are whole tiles; `None` where the buffer is none.
     fn new(buffer: &Buffer, layout: &'static Layout) -> Option<Packing> {
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: 0 };
         let matrix = matches!(buffer.role, Role::Weight) && buffer.elem_bytes == layout.block_bytes;
         match buffer.shape[..] {
-            [rows, blocks] if matrix => Some(Packing { layout, rows: step.get(rows), blocks: step.get(blocks) }),
+            [ref several @ .., rows, blocks] if matrix => {
+                let (rows, count) = (step.get(rows), several.iter().map(|&size| step.get(size)).product::<usize>());
+                let whole = several.is_empty() || rows.is_multiple_of(layout.rows);
+                whole.then(|| Packing { layout, rows: count * rows, blocks: step.get(blocks) })
+            }
             _ => None,
         }
     }

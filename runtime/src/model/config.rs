@@ -10,8 +10,15 @@ const MOST_FFN: u64 = 1 << 20;
 const MOST_VOCAB: u64 = 1 << 22;
 const MOST_CONTEXT: u64 = 1 << 24;
 
+/// What the kernel that routes tokens takes at most: experts, and experts of a token.
+const MOST_EXPERTS: u64 = 512;
+const MOST_USED: u64 = 32;
+
 /// Head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u64; 3] = [64, 96, 128];
+
+/// The tensor of what each frequency of the rotation is divided by.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// Which two elements of a head a rotation turns together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +36,35 @@ pub struct Rope {
     pub base: f32,
     /// Which elements are turned together.
     pub layout: RopeLayout,
+    /// What positions are divided by, so that a longer context has the angles of the one that was trained (linear scaling); 1
+    /// changes nothing.
+    pub scale: f32,
+    /// Whether the file has a factor for each frequency, `rope_freqs.weight`, that the frequency is divided by (Llama 3.1).
+    pub factors: bool,
 }
 
 /// What distinguishes an architecture from its relatives in this family of decoders.
 pub(super) struct Traits {
     pub(super) rope_layout: RopeLayout,
     pub(super) qkv_bias: bool,
+    pub(super) head_norms: bool,
+    /// Whether its files may have `rope_freqs.weight`.
+    pub(super) rope_factors: bool,
+    /// Whether the feed-forward network is a mixture of experts.
+    pub(super) experts: bool,
 }
 
-/// The configuration of a dense decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
-/// feed-forward network. Every count is positive and small enough that products of any three fit 64 bits.
+/// Experts in the place of a feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many a token is routed to.
+    pub used: usize,
+}
+
+/// The configuration of a decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
+/// feed-forward network, or experts that are such networks. Every count is positive and small enough that products of any three fit 64 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The architecture's name, as in the file.
@@ -53,8 +79,10 @@ pub struct Config {
     pub n_kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
-    /// The inner width of the feed-forward network.
+    /// The inner width of the feed-forward network, or of each expert.
     pub ffn: usize,
+    /// The experts of a mixture; none in a dense model.
+    pub experts: Option<Experts>,
     /// Tokens in the vocabulary.
     pub vocab: usize,
     /// Positions the model was trained for.
@@ -65,6 +93,8 @@ pub struct Config {
     pub norm_eps: f32,
     /// Whether Q, K and V have a bias.
     pub qkv_bias: bool,
+    /// Whether each head of Q and K is normed before it is rotated.
+    pub head_norms: bool,
     /// Whether the output matrix is the token embedding.
     pub tied_output: bool,
 }
@@ -87,7 +117,7 @@ impl Config {
 
     pub(super) fn read(gguf: &Gguf, architecture: &str, traits: Traits) -> Result<Self, ModelError> {
         let keys = Keys { metadata: gguf.metadata(), architecture };
-        refuse_variants(&keys)?;
+        refuse_variants(&keys, &traits)?;
         let n_layers = keys.count("block_count", MOST_LAYERS)?;
         let hidden = keys.count("embedding_length", MOST_HIDDEN)?;
         let n_heads = keys.count("attention.head_count", MOST_HEADS)?;
@@ -103,12 +133,20 @@ impl Config {
             n_heads,
             n_kv_heads,
             head_dim: head_dim(&keys, hidden, n_heads)?,
-            ffn: keys.count("feed_forward_length", MOST_FFN)?,
+            ffn: keys
+                .count(if traits.experts { "expert_feed_forward_length" } else { "feed_forward_length" }, MOST_FFN)?,
+            experts: if traits.experts { Some(experts(&keys)?) } else { None },
             vocab: vocab(gguf, &keys)?,
             context_length: keys.count("context_length", MOST_CONTEXT)?,
-            rope: Rope { base: rope_base(&keys)?, layout: traits.rope_layout },
+            rope: Rope {
+                base: rope_base(&keys)?,
+                layout: traits.rope_layout,
+                scale: rope_scale(&keys)?,
+                factors: traits.rope_factors && gguf.tensor(ROPE_FACTORS).is_some(),
+            },
             norm_eps: norm_eps(&keys)?,
             qkv_bias: traits.qkv_bias,
+            head_norms: traits.head_norms,
             tied_output: gguf.tensor("output.weight").is_none(),
         })
     }
@@ -143,21 +181,29 @@ impl Keys<'_> {
 }
 
 /// Variants of the architecture that would need another forward pass.
-fn refuse_variants(keys: &Keys<'_>) -> Result<(), ModelError> {
+fn refuse_variants(keys: &Keys<'_>, traits: &Traits) -> Result<(), ModelError> {
     let experts = keys.key("expert_count");
-    if keys.metadata.opt_u64(&experts)?.unwrap_or(0) > 0 {
+    if !traits.experts && keys.metadata.opt_u64(&experts)?.unwrap_or(0) > 0 {
         let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
         return Err(ModelError::unsupported(message, "use a dense model"));
     }
-    let scaling = keys.key("rope.scaling.type");
-    if let Some(kind) = keys.metadata.opt_str(&scaling)?
-        && kind != "none"
+    let window = keys.key("attention.sliding_window");
+    let context = keys.metadata.opt_u64(&keys.key("context_length"))?.unwrap_or(0);
+    if let Some(positions) = keys.metadata.opt_u64(&window)?
+        && (1..context).contains(&positions)
     {
-        let message =
-            format!("scaled rotary positions (`{scaling}` = `{}`) are not supported", crate::gguf::shown(kind));
-        return Err(ModelError::unsupported(message, "use a file of the model without an extended context"));
+        let message = format!("attention to the last {positions} positions only (`{window}`) is not supported");
+        return Err(ModelError::unsupported(message, "use a model that attends to its whole context"));
     }
     Ok(())
+}
+
+fn experts(keys: &Keys<'_>) -> Result<Experts, ModelError> {
+    let (count, used) = (keys.count("expert_count", MOST_EXPERTS)?, keys.count("expert_used_count", MOST_USED)?);
+    match used <= count {
+        true => Ok(Experts { count, used }),
+        false => Err(keys.wrong("expert_used_count", format!("a token cannot use {used} of {count} experts"))),
+    }
 }
 
 fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, ModelError> {
@@ -215,6 +261,30 @@ fn rope_base(keys: &Keys<'_>) -> Result<f32, ModelError> {
         true => Ok(base),
         false => Err(keys.wrong(name, format!("{base} is no plausible base (1 to 1e12)"))),
     }
+}
+
+/// ggml's loader takes a factor without a type for a linear one, and the older key for the newer.
+fn rope_scale(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let kind = keys.key("rope.scaling.type");
+    match keys.metadata.opt_str(&kind)? {
+        None | Some("linear") => (),
+        Some("none") => return Ok(1.0),
+        Some(other) => {
+            let other = crate::gguf::shown(other);
+            return Err(ModelError::unsupported(
+                format!("scaled rotary positions of type `{other}` (`{kind}`) are not supported"),
+                "supported types: none, linear; use a file of the model without an extended context",
+            ));
+        }
+    }
+    for name in ["rope.scaling.factor", "rope.scale_linear"] {
+        match keys.metadata.opt_f32(&keys.key(name))? {
+            None | Some(0.0) => (),
+            Some(factor) if (1e-3..=1e6).contains(&factor) => return Ok(factor),
+            Some(factor) => return Err(keys.wrong(name, format!("{factor} is no plausible factor (0.001 to 1e6)"))),
+        }
+    }
+    Ok(1.0)
 }
 
 fn norm_eps(keys: &Keys<'_>) -> Result<f32, ModelError> {

@@ -2,12 +2,17 @@
 
 mod config;
 mod finite;
+mod llama;
 mod qwen2;
+mod qwen3;
+mod qwen3moe;
+mod types;
 mod weights;
 
-pub use config::{Config, Rope, RopeLayout};
+pub use config::{Config, Experts, Rope, RopeLayout};
 pub use finite::check_finite;
-pub use weights::{LayerWeights, Weights};
+pub use types::{instance, operand};
+pub use weights::{FeedForward, LayerWeights, Weights};
 
 use crate::gguf::{Gguf, ModelError, Tensor, shown};
 
@@ -15,7 +20,7 @@ use crate::gguf::{Gguf, ModelError, Tensor, shown};
 pub const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// The architectures that run, by their names in a file.
-pub const ARCHITECTURES: &[&str] = &["qwen2"];
+pub const ARCHITECTURES: &[&str] = &["llama", "qwen2", "qwen3", "qwen3moe"];
 
 /// A model in an open file.
 #[derive(Debug)]
@@ -33,7 +38,10 @@ impl<'a> Model<'a> {
     pub fn load(gguf: &'a Gguf) -> Result<Self, ModelError> {
         check_general(gguf)?;
         let config = match gguf.metadata().str(ARCHITECTURE_KEY)? {
+            "llama" => llama::config(gguf)?,
             "qwen2" => qwen2::config(gguf)?,
+            "qwen3" => qwen3::config(gguf)?,
+            "qwen3moe" => qwen3moe::config(gguf)?,
             other => {
                 return Err(ModelError::unsupported(
                     format!("the architecture `{}` is not supported", shown(other)),

@@ -5,5 +5,12 @@ use crate::gguf::{Gguf, ModelError};
 
 /// Reads the `qwen2.*` keys.
 pub(super) fn config(gguf: &Gguf) -> Result<Config, ModelError> {
-    Config::read(gguf, "qwen2", Traits { rope_layout: RopeLayout::Halves, qkv_bias: true })
+    let traits = Traits {
+        rope_layout: RopeLayout::Halves,
+        qkv_bias: true,
+        head_norms: false,
+        rope_factors: false,
+        experts: false,
+    };
+    Config::read(gguf, "qwen2", traits)
 }

@@ -1,14 +1,10 @@
 //! A decoder's tensors by role, each found by name and checked for type and shape.
 
-use super::{Config, check_finite};
+use super::{Config, Experts, check_finite, config::ROPE_FACTORS, types};
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
 
-/// The types a matrix may have.
-const MATRIX_TYPES: [TensorType; 5] =
-    [TensorType::Q4_K, TensorType::Q6_K, TensorType::F16, TensorType::BF16, TensorType::F32];
-
-/// Rows are whole groups of this many elements: the unit of the quantized formats and of the reductions.
-const GROUP: u64 = 256;
+/// Rows of an expert are whole tiles of at most so many that lie side by side in memory.
+const SIDE_BY_SIDE: usize = 16;
 
 /// All tensors of a model. Dimensions are in ggml's order: a matrix of n rows of k elements has dims `[k, n]`.
 #[derive(Clone, Debug)]
@@ -19,6 +15,8 @@ pub struct Weights<'a> {
     pub layers: Vec<LayerWeights<'a>>,
     /// `[hidden]`, f32.
     pub output_norm: Tensor<'a>,
+    /// `[head_dim / 2]`, f32: what the frequencies of the rotation are divided by, in files that say so.
+    pub rope_factors: Option<Tensor<'a>>,
     /// `[hidden, vocab]`; the token embedding if the model is tied.
     pub output: Tensor<'a>,
 }
@@ -36,16 +34,27 @@ pub struct LayerWeights<'a> {
     pub attn_v: Tensor<'a>,
     /// The biases of Q `[q_rows]`, K and V `[kv_rows]`, f32, in architectures that have them.
     pub qkv_bias: Option<[Tensor<'a>; 3]>,
+    /// The norms of a head of Q and of K, `[head_dim]` each, f32, in architectures that have them.
+    pub head_norms: Option<[Tensor<'a>; 2]>,
     /// `[q_rows, hidden]`.
     pub attn_output: Tensor<'a>,
     /// `[hidden]`, f32.
     pub ffn_norm: Tensor<'a>,
-    /// `[hidden, ffn]`.
-    pub ffn_gate: Tensor<'a>,
-    /// `[hidden, ffn]`.
-    pub ffn_up: Tensor<'a>,
-    /// `[ffn, hidden]`.
-    pub ffn_down: Tensor<'a>,
+    /// What comes after attention.
+    pub ffn: FeedForward<'a>,
+}
+
+/// The matrices of a gated feed-forward network, or of experts that are such networks.
+#[derive(Clone, Debug)]
+pub struct FeedForward<'a> {
+    /// `[hidden, experts]`, which tells the experts of a token; none in a dense model.
+    pub router: Option<Tensor<'a>>,
+    /// `[hidden, ffn]`, in a mixture one for each expert: `[hidden, ffn, experts]`.
+    pub gate: Tensor<'a>,
+    /// The same.
+    pub up: Tensor<'a>,
+    /// `[ffn, hidden]`, in a mixture `[ffn, hidden, experts]`.
+    pub down: Tensor<'a>,
 }
 
 impl<'a> Weights<'a> {
@@ -62,13 +71,18 @@ impl<'a> Weights<'a> {
                 ),
             ));
         }
-        let token_embd = matrix(gguf, "token_embd.weight", config.hidden, config.vocab)?;
+        let token_embd = matrix(gguf, "token_embd.weight", &[config.hidden, config.vocab])?;
         let output = match config.tied_output {
             true => token_embd,
-            false => matrix(gguf, "output.weight", config.hidden, config.vocab)?,
+            false => matrix(gguf, "output.weight", &[config.hidden, config.vocab])?,
+        };
+        let rope_factors = match config.rope.factors {
+            true => Some(rope_factors(gguf, config.head_dim)?),
+            false => None,
         };
         let weights = Self {
             token_embd,
+            rope_factors,
             layers: (0..config.n_layers).map(|i| LayerWeights::bind(gguf, config, i)).collect::<Result<_, _>>()?,
             output_norm: vector(gguf, "output_norm.weight", config.hidden)?,
             output,
@@ -82,7 +96,7 @@ impl<'a> Weights<'a> {
         let tied = self.output.name == self.token_embd.name;
         let layers = self.layers.iter().flat_map(LayerWeights::tensors);
         let output = (!tied).then_some(self.output);
-        [self.token_embd, self.output_norm].into_iter().chain(output).chain(layers)
+        [self.token_embd, self.output_norm].into_iter().chain(self.rope_factors).chain(output).chain(layers)
     }
 
     /// A tensor that no role asks for would be left out of the computation in silence.
@@ -107,33 +121,67 @@ impl<'a> Weights<'a> {
 
 impl<'a> LayerWeights<'a> {
     fn bind(gguf: &'a Gguf, config: &Config, layer: usize) -> Result<Self, ModelError> {
-        let &Config { hidden, ffn, .. } = config;
+        let hidden = config.hidden;
         let (q_rows, kv_rows) = (config.q_rows(), config.kv_rows());
-        let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), k, n);
-        let norm = |role: &str| vector(gguf, &format!("blk.{layer}.{role}.weight"), hidden);
+        let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), &[k, n]);
+        let norm = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.weight"), n);
         let bias = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.bias"), n);
         let qkv_bias = match config.qkv_bias {
             true => Some([bias("attn_q", q_rows)?, bias("attn_k", kv_rows)?, bias("attn_v", kv_rows)?]),
             false => None,
         };
+        let head_norms = match config.head_norms {
+            true => Some([norm("attn_q_norm", config.head_dim)?, norm("attn_k_norm", config.head_dim)?]),
+            false => None,
+        };
         Ok(Self {
-            attn_norm: norm("attn_norm")?,
+            attn_norm: norm("attn_norm", hidden)?,
             attn_q: matrix("attn_q", hidden, q_rows)?,
             attn_k: matrix("attn_k", hidden, kv_rows)?,
             attn_v: matrix("attn_v", hidden, kv_rows)?,
             qkv_bias,
+            head_norms,
             attn_output: matrix("attn_output", q_rows, hidden)?,
-            ffn_norm: norm("ffn_norm")?,
-            ffn_gate: matrix("ffn_gate", hidden, ffn)?,
-            ffn_up: matrix("ffn_up", hidden, ffn)?,
-            ffn_down: matrix("ffn_down", ffn, hidden)?,
+            ffn_norm: norm("ffn_norm", hidden)?,
+            ffn: FeedForward::bind(gguf, config, layer)?,
         })
     }
 
     fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
         let attention = [self.attn_norm, self.attn_q, self.attn_k, self.attn_v, self.attn_output];
-        let ffn = [self.ffn_norm, self.ffn_gate, self.ffn_up, self.ffn_down];
-        attention.into_iter().chain(self.qkv_bias.into_iter().flatten()).chain(ffn)
+        let ffn = [self.ffn_norm, self.ffn.gate, self.ffn.up, self.ffn.down].into_iter().chain(self.ffn.router);
+        let of_heads = self.qkv_bias.into_iter().flatten().chain(self.head_norms.into_iter().flatten());
+        attention.into_iter().chain(of_heads).chain(ffn)
+    }
+}
+
+impl<'a> FeedForward<'a> {
+    fn bind(gguf: &'a Gguf, config: &Config, layer: usize) -> Result<Self, ModelError> {
+        let &Config { hidden, ffn, experts, .. } = config;
+        let named = |role: &str, dims: &[usize]| matrix(gguf, &format!("blk.{layer}.{role}.weight"), dims);
+        let Some(Experts { count, .. }) = experts else {
+            let (gate, up) = (named("ffn_gate", &[hidden, ffn])?, named("ffn_up", &[hidden, ffn])?);
+            return Ok(Self { router: None, gate, up, down: named("ffn_down", &[ffn, hidden])? });
+        };
+        let each = |role: &str, k: usize, n: usize| {
+            let tensor = named(role, &[k, n, count])?;
+            match n.is_multiple_of(SIDE_BY_SIDE) {
+                true => Ok(tensor),
+                false => Err(ModelError::unsupported(
+                    format!(
+                        "an expert of `{}` has {n} rows, which is no multiple of {SIDE_BY_SIDE}",
+                        shown(tensor.name)
+                    ),
+                    "such mixtures of experts are not supported",
+                )),
+            }
+        };
+        Ok(Self {
+            router: Some(named("ffn_gate_inp", &[hidden, count])?),
+            gate: each("ffn_gate_exps", hidden, ffn)?,
+            up: each("ffn_up_exps", hidden, ffn)?,
+            down: each("ffn_down_exps", ffn, hidden)?,
+        })
     }
 }
 
@@ -148,25 +196,25 @@ fn find<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, Mo
     }
 }
 
-/// A matrix of `n` rows of `k` elements.
-fn matrix<'a>(gguf: &'a Gguf, name: &str, k: usize, n: usize) -> Result<Tensor<'a>, ModelError> {
-    let tensor = find(gguf, name, &[k, n])?;
-    if !MATRIX_TYPES.contains(&tensor.ty) {
+/// A matrix of these dimensions, or one for each expert.
+fn matrix<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, ModelError> {
+    let tensor = find(gguf, name, dims)?;
+    if types::product(tensor.ty).is_none() {
         return Err(ModelError::unsupported(
             format!("tensor `{}` has type {}, which is not supported", shown(name), tensor.ty),
-            format!(
-                "supported types: {}; use a Q4_K_M, F16, BF16 or F32 file",
-                MATRIX_TYPES.map(TensorType::name).join(", ")
-            ),
-        ));
-    }
-    if !(k as u64).is_multiple_of(GROUP) {
-        return Err(ModelError::unsupported(
-            format!("tensor `{}` has rows of {k} elements, which is no multiple of {GROUP}", shown(name)),
-            format!("supported models have hidden, attention and feed-forward sizes that are multiples of {GROUP}"),
+            format!("supported types: {}", types::names()),
         ));
     }
     Ok(tensor)
+}
+
+/// The factors of the rotation's frequencies: each is divided by.
+fn rope_factors(gguf: &Gguf, head_dim: usize) -> Result<Tensor<'_>, ModelError> {
+    let tensor = vector(gguf, ROPE_FACTORS, head_dim / 2)?;
+    match tensor.data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes) > 0.0) {
+        true => Ok(tensor),
+        false => Err(ModelError::tensor(ROPE_FACTORS, "a factor is not positive")),
+    }
 }
 
 /// A vector of `n` finite f32 values.

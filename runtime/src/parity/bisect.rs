@@ -1,4 +1,4 @@
-//! One product with a quantized weight, by two definitions on the same bytes: activations quantized to Q8_K, and the weight
+//! One product with a quantized weight, by two definitions on the same bytes: activations quantized to blocks, and the weight
 //! dequantized against float activations. Tells two definitions from two devices that do not agree on one.
 use super::{
     Report,
@@ -115,7 +115,7 @@ fn activations(
 ) -> Result<Vec<f32>, Error> {
     let inputs: Vec<BufferId> = stages[number].reads().map(|arg| arg.buffer).collect();
     let quantizes = |stage: &BoundStage| {
-        let quantizing = ["quantize_q8k", "weigh_q8k"].contains(&stage.kernel.name);
+        let quantizing = stage.kernel.name.starts_with("quantize_") || stage.kernel.name == "weigh_q8k";
         quantizing && stage.writes().any(|arg| inputs.contains(&arg.buffer))
     };
     let Some(quantize) = stages[..number].iter().rposition(quantizes) else {

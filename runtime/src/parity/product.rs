@@ -5,8 +5,6 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Elements of a block.
-const BLOCK: usize = 256;
 /// The buffers in the order of the plan: the weight.
 const WEIGHT: BufferId = BufferId(0);
 /// The rows of the weight that a step dequantizes.
@@ -35,14 +33,15 @@ pub fn one_product(plan: &Plan, stage: &BoundStage, x: Vec<f32>) -> Result<(Plan
     let Size::Fixed(rows) = weight.shape[0] else {
         return Err(Error::Failure(format!("`{}` has no fixed number of rows", weight.name)));
     };
-    let [one, n, k, blocks] = [1, rows, x.len(), x.len() / BLOCK].map(Size::Fixed);
+    let [one, n, k, blocks] = [1, rows, x.len(), x.len() / x_info.elements].map(Size::Fixed);
+    let quantize = format!("quantize_{}", x_info.elem.to_lowercase());
     let x: Arc<[f32]> = x.into();
     let x = Role::Table(Arc::new(move |_, row| row.copy_from_slice(&x)));
     let buffers = vec![
         weight.clone(),
         buffer("rows", Role::Input, 4, &[Size::Tokens]),
         buffer("x", x, 4, &[one, k]),
-        buffer("x.q8k", Role::Activation, x_info.elem_bytes, &[one, blocks]),
+        buffer("x.blocks", Role::Activation, x_info.elem_bytes, &[one, blocks]),
         buffer("product", Role::Activation, 4, &[one, n]),
         buffer("dequantized", Role::Activation, 4, &[Size::Tokens, k]),
         buffer(LOGITS, Role::Activation, 4, &[Size::Tokens]),
@@ -50,7 +49,7 @@ pub fn one_product(plan: &Plan, stage: &BoundStage, x: Vec<f32>) -> Result<(Plan
     ];
     let (name, t) = (stage.name.as_str(), Size::Tokens);
     let stages = vec![
-        call("x.q8k", "quantize_q8k", &[("T", one), ("B", blocks)], &[("x", X), ("y", QUANTIZED)]),
+        call("x.blocks", &quantize, &[("T", one), ("B", blocks)], &[("x", X), ("y", QUANTIZED)]),
         call(
             name,
             stage.kernel.name,

@@ -1,15 +1,19 @@
 //! A model's forward pass as data: stages over named buffers, written once and run by every executor.
+mod activations;
 mod bind;
 mod build;
+mod experts;
+mod norm;
 mod pairs;
 mod schedule;
 mod transformer;
 mod units;
 
+pub use activations::Activations;
 pub use bind::{BoundStage, PlanError};
 pub use pairs::{Pair, pairs};
 pub use schedule::{Placements, PlanSchedule};
-pub use transformer::transformer;
+pub use transformer::{transformer, transformer_with};
 pub use units::{Unit, units};
 
 use std::{fmt, ops::Range, sync::Arc};
@@ -23,6 +27,10 @@ pub enum Size {
     Tokens,
     /// How many of these, counted from the last, get logits.
     Outputs,
+    /// Two for each token: activations in two planes.
+    TwiceTokens,
+    /// Two for each of the outputs.
+    TwiceOutputs,
     /// Position of the step's first token.
     Position,
     /// Chunks of the KV cache.
@@ -54,6 +62,8 @@ impl Step {
             Size::Fixed(n) => n,
             Size::Tokens => self.tokens,
             Size::Outputs => self.outputs,
+            Size::TwiceTokens => self.tokens.saturating_mul(2),
+            Size::TwiceOutputs => self.outputs.saturating_mul(2),
             Size::Position => self.position,
             Size::Chunks => self.chunks,
             Size::Capacity => self.chunks.saturating_mul(CHUNK),

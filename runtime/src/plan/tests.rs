@@ -3,7 +3,7 @@ use super::*;
 use kernels_gen::{BufferInfo, Kernel};
 
 const fn info(name: &'static str, elem_bytes: usize, written: bool) -> BufferInfo {
-    BufferInfo { name, elem: "", elem_bytes, written }
+    BufferInfo { name, elem: "", elem_bytes, elements: 1, halves: &[], written }
 }
 
 const COPY: Kernel = Kernel {

@@ -1,19 +1,25 @@
 //! The forward pass of a decoder with grouped-query attention, rotary positions and a gated feed-forward network.
 use super::{
-    LOGITS, Plan, RowFn,
+    Activations, LOGITS, Plan, RowFn,
     build::{Builder, RopeTables, Value},
+    norm::Source,
 };
 use crate::{
     math,
-    model::{Config, LayerWeights, Model},
+    model::{Config, LayerWeights, Model, Weights},
 };
 use std::sync::Arc;
 
-/// The plan of a model.
+/// The plan of a model, with activations of 8 bits where weights are quantized.
 pub fn transformer(model: &Model) -> Plan {
+    transformer_with(model, Activations::default())
+}
+
+/// The plan of a model.
+pub fn transformer_with(model: &Model, activations: Activations) -> Plan {
     let (config, weights) = (&model.config, &model.weights);
-    let mut b = Builder::default();
-    let tables = rope_tables(&mut b, config);
+    let mut b = Builder::new(activations);
+    let tables = rope_tables(&mut b, config, weights);
     let mut x = b.embed(&weights.token_embd);
     for (layer, weights) in weights.layers.iter().enumerate() {
         let attention = attention(&mut b, config, layer, weights, tables, x);
@@ -35,10 +41,14 @@ fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables
     let weights = [("attn_q", &w.attn_q), ("attn_k", &w.attn_k), ("attn_v", &w.attn_v)];
     let products = weights.map(|(part, weight)| (part, b.normed_product(&name(part), weight, &mut x)));
     let mut biases = w.qkv_bias.iter().flatten();
-    let [q, k, v] = products.map(|(part, product)| match biases.next() {
+    let [mut q, mut k, v] = products.map(|(part, product)| match biases.next() {
         Some(bias) => b.bias(&name(&format!("{part}.bias")), bias, product),
         None => b.scaled(&name(&format!("{part}.scaled")), product),
     });
+    if let Some([q_norm, k_norm]) = &w.head_norms {
+        q = b.rmsnorm(&name("attn_q_norm"), q_norm, q, c.norm_eps);
+        k = b.rmsnorm(&name("attn_k_norm"), k_norm, k, c.norm_eps);
+    }
     let q = b.halves(&name("attn_q.halves"), q, c.rope.layout, c.head_dim);
     let k = b.halves(&name("attn_k.halves"), k, c.rope.layout, c.head_dim);
     let kv = b.kv_write(&name("kv"), k, v, c.head_dim, tables);
@@ -49,16 +59,30 @@ fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables
 fn feed_forward(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, x: Value) -> Value {
     let name = |part: &str| format!("blk.{layer}.{part}");
     let mut x = b.norm(&name("ffn_norm"), &w.ffn_norm, x, c.norm_eps);
-    let gate = b.normed_product(&name("ffn_gate"), &w.ffn_gate, &mut x);
-    let up = b.normed_product(&name("ffn_up"), &w.ffn_up, &mut x);
+    if let (Some(router), Some(experts)) = (&w.ffn.router, c.experts) {
+        let product = b.normed_product(&name("ffn_gate_inp"), router, &mut x);
+        let logits = b.scaled(&name("ffn_gate_inp.scaled"), product);
+        let routed = b.route(&name("ffn_route"), logits, experts.used);
+        let both = [("ffn_gate_exps", &w.ffn.gate), ("ffn_up_exps", &w.ffn.up)];
+        let both = both.map(|(part, weight)| b.expert(&name(part), weight, Source::Normed(&mut x), routed));
+        let [gate, up] = both.map(|product| x.unscaled(product));
+        let inner = b.swiglu(&name("ffn_swiglu"), gate, up);
+        let y = b.expert(&name("ffn_down_exps"), &w.ffn.down, Source::Value(inner), routed);
+        return b.mix(&name("ffn_mix"), y, routed);
+    }
+    let gate = b.normed_product(&name("ffn_gate"), &w.ffn.gate, &mut x);
+    let up = b.normed_product(&name("ffn_up"), &w.ffn.up, &mut x);
     let x = b.swiglu(&name("ffn_swiglu"), gate, up);
-    b.linear(&name("ffn_down"), &w.ffn_down, x)
+    b.linear(&name("ffn_down"), &w.ffn.down, x)
 }
 
-/// Cosines and sines of `position * base^(-2 i / head_dim)`, in float64 without libm, rounded once.
-fn rope_tables(b: &mut Builder, config: &Config) -> RopeTables {
-    let (base, head_dim) = (f64::from(config.rope.base), config.head_dim);
-    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / head_dim as f64);
+/// Cosines and sines of `position * base^(-2 i / head_dim) / scale`, over factor i where there are factors, in float64 without libm,
+/// rounded once.
+fn rope_tables(b: &mut Builder, config: &Config, weights: &Weights) -> RopeTables {
+    let (base, scale, head_dim) = (f64::from(config.rope.base), f64::from(config.rope.scale), config.head_dim);
+    let factors = weights.rope_factors.map_or(&[][..], |tensor| tensor.data.as_chunks().0);
+    let factor = |i: usize| factors.get(i).map_or(1.0, |bytes| f64::from(f32::from_le_bytes(*bytes)));
+    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / head_dim as f64) / scale / factor(i);
     let frequencies: Arc<[f64]> = (0..head_dim / 2).map(frequency).collect();
     let table = |pick: fn((f64, f64)) -> f64| -> RowFn {
         let frequencies = frequencies.clone();

@@ -50,9 +50,8 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined], sc
     }
     // What all that read it compute for themselves is nothing to be done.
     for stage in found.iter().flat_map(|unit| &unit.shared) {
-        let computes = |reader: usize| found.iter().any(|unit| {
-            unit.stages.contains(stage) && unit.stages.contains(&reader)
-        });
+        let computes =
+            |reader: usize| found.iter().any(|unit| unit.stages.contains(stage) && unit.stages.contains(&reader));
         inside[*stage] = finder.readers(*stage).into_iter().all(computes);
     }
     found.retain(|unit| !inside[unit.last()]);

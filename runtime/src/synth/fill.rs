@@ -5,6 +5,7 @@ use half::{bf16, f16};
 use super::random::Stream;
 use super::{Options, Shape};
 use crate::gguf::{TensorSpec, TensorType};
+use crate::math;
 
 /// How much larger the outliers are than the rest.
 pub(super) const OUTLIER: f32 = 26.0;
@@ -29,6 +30,8 @@ enum Kind {
     Norm { outliers: Vec<usize> },
     /// A bias; of every head's elements, every 32nd is an outlier if asked for.
     Bias { outlier_every: Option<usize> },
+    /// What the frequencies of the rotation are divided by.
+    Frequencies { factors: Vec<f32> },
 }
 
 /// How one tensor is drawn.
@@ -40,6 +43,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(spec: &TensorSpec, shape: &Shape, options: &Options) -> Self {
         let kind = match spec.name.as_str() {
+            "rope_freqs.weight" => Kind::Frequencies { factors: frequency_factors(shape) },
             name if name.ends_with(".bias") => Kind::Bias { outlier_every: options.outliers.then_some(32) },
             _ if spec.dims.len() == 1 => Kind::Norm { outliers: outlier_channels(shape, options) },
             _ => Kind::Matrix { std: (1.0 / (spec.dims[0] as f64).sqrt()) as f32 },
@@ -60,6 +64,9 @@ impl Plan {
         let first = index * PER_BLOCK;
         let std = match &self.kind {
             Kind::Matrix { std } => *std,
+            Kind::Frequencies { factors } => {
+                return plain(self.ty, out, |i| factors[index as usize * PLAIN + i]);
+            }
             Kind::Norm { outliers } => {
                 return plain(self.ty, out, |i| {
                     let channel = index as usize * PLAIN + i;
@@ -79,9 +86,24 @@ impl Plan {
             TensorType::Q4_K => q4_k(stream, first, std / Q4_K_STD, out),
             TensorType::Q6_K => q6_k(stream, first, std / Q6_K_STD, out),
             // A uniform number in -a..a has the standard deviation a / sqrt(3).
+            ty if ty.is_quantized() => random_block(ty, stream, first, std, out),
             ty => plain(ty, out, |i| std * 1.732_050_8 * stream.symmetric(first + i as u64)),
         }
     }
+}
+
+/// Llama 3.1's factors: 1 for waves that come round in less than a quarter of the context of the first training (8192 positions),
+/// the shape's factor for those that do not come round in it, and what is between these two in between.
+fn frequency_factors(shape: &Shape) -> Vec<f32> {
+    const CONTEXT: f64 = 8192.0;
+    let (base, factor) = (f64::from(shape.rope_base), f64::from(shape.rope_factor.unwrap_or(1.0)));
+    let of = |i: u32| {
+        let frequency = math::pow(base, -2.0 * f64::from(i) / f64::from(shape.head_dim));
+        let rounds = CONTEXT * frequency / std::f64::consts::TAU;
+        let smooth = ((rounds - 1.0) / (4.0 - 1.0)).clamp(0.0, 1.0);
+        (1.0 / ((1.0 - smooth) / factor + smooth)) as f32
+    };
+    (0..shape.head_dim / 2).map(of).collect()
 }
 
 /// The same few channels in every norm of a model, about one in 512.
@@ -98,6 +120,33 @@ fn plain(ty: TensorType, out: &mut [u8], value: impl Fn(usize) -> f32) {
             TensorType::BF16 => bytes.copy_from_slice(&bf16::from_f32(value(i)).to_le_bytes()),
             _ => bytes.copy_from_slice(&value(i).to_le_bytes()),
         }
+    }
+}
+
+/// A block of random bits, but for its scales. Their sign is random where the format has no minimum; else the minimum is so large
+/// that the mean is 0.
+fn random_block(ty: TensorType, stream: &Stream, first: u64, std: f32, out: &mut [u8]) {
+    random_bits(stream, first, out);
+    // Where the scale is, where that of the minimum is and how large it is against the scale, and the standard deviation of a
+    // weight with a scale of 1: the root of the mean square over all bits, times that of the factor on the scale.
+    let (at, min, of_one) = match ty {
+        TensorType::Q2_K => (80, Some((82, 1.5)), 14.01),
+        TensorType::Q3_K => (108, None, 43.79),
+        TensorType::Q5_K => (0, Some((2, 15.5)), 532.4),
+        TensorType::IQ4_XS => (0, None, 1259.2),
+        TensorType::IQ4_NL => (0, None, 68.14),
+        TensorType::Q8_0 => (0, None, 74.67),
+        TensorType::Q5_1 => (0, Some((2, -15.5)), 9.33),
+        TensorType::Q5_0 => (0, None, 9.35),
+        TensorType::Q4_1 => (0, Some((2, -7.5)), 4.66),
+        _ => (0, None, 4.69),
+    };
+    let d = varied(stream, first + 31, std / of_one);
+    let negative = min.is_none() && stream.at(first + 30) & 1 == 1;
+    let mut put = |at: usize, x: f32| out[at..at + 2].copy_from_slice(&f16::from_f32(x).to_le_bytes());
+    put(at, if negative { -d } else { d });
+    if let Some((at, times)) = min {
+        put(at, times * d);
     }
 }
 

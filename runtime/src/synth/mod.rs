@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use gguf::{Quant, SHAPES, Shape, shape};
 
-use crate::gguf::{Header, WriteError, Writer};
+use crate::gguf::{Header, MetaValue, WriteError, Writer};
 use random::Stream;
 
 /// Bytes made at a time, by all threads together.
@@ -49,22 +49,30 @@ pub enum SynthError {
 pub fn header(shape: &Shape, options: &Options) -> Header {
     let layers = options.layers.unwrap_or(shape.layers);
     let mut header = Header::new();
-    header.set("general.architecture", "qwen2");
+    header.set("general.architecture", shape.architecture);
     header.set("general.name", format!("synthetic {}", shape.name));
     header.set("general.file_type", options.quant.file_type());
     header.set("general.quantization_version", 2u32);
-    header.set("qwen2.block_count", layers);
-    header.set("qwen2.context_length", shape.context);
-    header.set("qwen2.embedding_length", shape.hidden);
-    header.set("qwen2.feed_forward_length", shape.ffn);
-    header.set("qwen2.attention.head_count", shape.heads);
-    header.set("qwen2.attention.head_count_kv", shape.kv_heads);
-    header.set("qwen2.attention.key_length", shape.head_dim);
-    header.set("qwen2.attention.value_length", shape.head_dim);
-    header.set("qwen2.attention.layer_norm_rms_epsilon", 1e-6f32);
-    header.set("qwen2.rope.freq_base", 1e6f32);
-    header.set("qwen2.rope.dimension_count", shape.head_dim);
-    header.set("qwen2.vocab_size", shape.vocab);
+    let mut set = |key: &str, value: MetaValue| {
+        header.set(&format!("{}.{key}", shape.architecture), value);
+    };
+    set("block_count", layers.into());
+    set("context_length", shape.context.into());
+    set("embedding_length", shape.hidden.into());
+    set("feed_forward_length", shape.ffn.into());
+    set("attention.head_count", shape.heads.into());
+    set("attention.head_count_kv", shape.kv_heads.into());
+    set("attention.key_length", shape.head_dim.into());
+    set("attention.value_length", shape.head_dim.into());
+    set("attention.layer_norm_rms_epsilon", 1e-6f32.into());
+    set("rope.freq_base", shape.rope_base.into());
+    set("rope.dimension_count", shape.head_dim.into());
+    set("vocab_size", shape.vocab.into());
+    if let Some((count, used)) = shape.experts {
+        set("expert_count", count.into());
+        set("expert_used_count", used.into());
+        set("expert_feed_forward_length", shape.ffn.into());
+    }
     header.set("tokenizer.ggml.model", "none");
     for (name, dims, ty) in shape.tensors(layers, options.quant) {
         header.tensor(&name, &dims, ty);

@@ -1,10 +1,11 @@
 //! How many bytes a token of an answer takes from memory.
-use crate::plan::{CHUNK, Plan, Role, Stage, Step};
+use crate::plan::{Arg, BufferId, CHUNK, Plan, Role, Size, Stage, Step};
 
 /// What one token reads, as it lies in the model file and in the KV cache: what a layout adds to it in memory does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenBytes {
-    /// The weights of all stages, the output matrix among them; of an embedding that is only looked up, one row.
+    /// The weights of all stages, the output matrix among them; of an embedding that is only looked up, one row, and of experts
+    /// those that are used.
     pub weights: u64,
     /// The keys and values of its own position and of all before.
     pub cache: u64,
@@ -21,7 +22,10 @@ impl TokenBytes {
                 Role::Weight if is_looked_up(plan, id) => {
                     bytes.weights += buffer.row_bytes(&step).unwrap_or(0) as u64;
                 }
-                Role::Weight => bytes.weights += whole as u64,
+                Role::Weight => {
+                    let (used, of) = routed(plan, id).unwrap_or((1, 1));
+                    bytes.weights += (whole / of * used) as u64;
+                }
                 Role::Cache => bytes.cache += (whole / step.chunks / CHUNK * (position + 1)) as u64,
                 Role::Input | Role::Table(_) | Role::Activation => {}
             }
@@ -35,6 +39,19 @@ impl TokenBytes {
     }
 }
 
+/// How many experts a token uses of how many, where a weight is that of experts.
+fn routed(plan: &Plan, weight: usize) -> Option<(usize, usize)> {
+    let stage = plan
+        .stages
+        .iter()
+        .find(|stage| stage.args.contains(&("w", Arg { buffer: BufferId(weight), outputs_only: false })))?;
+    let int = |name| match stage.ints.iter().find(|(own, _)| *own == name)?.1 {
+        Size::Fixed(n) => Some(n),
+        _ => None,
+    };
+    Some((int("S")?, int("E")?))
+}
+
 /// Whether every stage that takes a weight takes the step's tokens, too: only their rows are read.
 fn is_looked_up(plan: &Plan, weight: usize) -> bool {
     let takes = |stage: &&Stage| stage.args.iter().any(|(_, arg)| arg.buffer.0 == weight);
@@ -45,7 +62,7 @@ fn is_looked_up(plan: &Plan, weight: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Arg, Buffer, BufferId, Size};
+    use crate::plan::Buffer;
 
     #[test]
     fn a_token_reads_all_weights_one_row_of_the_embedding_and_the_cache() {
@@ -68,5 +85,8 @@ mod tests {
         let tied = TokenBytes { weights: 288_000 + 2880, cache: 600 };
         assert_eq!(TokenBytes::at(&plan, 99), tied, "a tied embedding is read as the output matrix");
         assert_eq!(tied.total(), 291_480);
+        let (weight, experts) = (plan.stages[1].args[0].1, [("S", fixed(2)), ("E", fixed(10))]);
+        plan.stages[1] = Stage { ints: experts.to_vec(), args: vec![("w", weight)], ..plan.stages[1].clone() };
+        assert_eq!(TokenBytes::at(&plan, 99).weights, 288_000 + 2880 / 10 * 2, "2 of 10 experts are read");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     exec::Session,
     gguf::Gguf,
     model::Model,
-    plan::{Plan, transformer},
+    plan::{Activations, Plan, transformer_with},
     synth::SHAPES,
 };
 use bytes::TokenBytes;
@@ -81,11 +81,23 @@ pub struct Bench {
     /// Print Markdown
     #[arg(long, group = "format")]
     md: bool,
+    /// What products with quantized matrices take for activations. Each gives other bits
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    activations: Activations,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Bench {
+    /// The model as the report has it.
+    fn named(&self, model: &str) -> String {
+        match self.activations {
+            Activations::Q8k => model.into(),
+            Activations::Q16k => format!("{model}, q16k activations"),
+            Activations::F32 => format!("{model}, f32 activations"),
+        }
+    }
+
     /// Runs the command.
     pub fn run(self) -> Result<(), Error> {
         if self.prompt + self.answer == 0 {
@@ -107,7 +119,7 @@ impl Bench {
         let model = Model::load(&file)?;
         let positions = self.depth.saturating_add(self.prompt.max(self.answer));
         check_tokens(&[], positions, &model.config)?;
-        let plan = transformer(&model);
+        let plan = transformer_with(&model, self.activations);
         let size = Size { positions, tokens: (self.chunk as usize).min(positions), outputs: 1 };
         let placement = found.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size, self.verbose)?);
@@ -122,7 +134,7 @@ impl Bench {
         };
         let differs = ids.check(&placement.device());
         let report = Report {
-            model: source.name.clone(),
+            model: self.named(&source.name),
             model_bytes: file.file_bytes(),
             device: placement.device(),
             threads: placement.threads(),

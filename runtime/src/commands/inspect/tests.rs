@@ -12,11 +12,11 @@ fn inspected(header: &Header, data: &[&[u8]], json: bool) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn llama() -> Header {
+fn mamba() -> Header {
     let mut header = Header::new();
-    header.set("general.architecture", "llama");
-    header.set("llama.block_count", 2u32).set("llama.embedding_length", 512u32).set("llama.context_length", 100u64);
-    header.set("llama.attention.head_count", 8u32).set("llama.attention.head_count_kv", 2u32);
+    header.set("general.architecture", "mamba");
+    header.set("mamba.block_count", 2u32).set("mamba.embedding_length", 512u32).set("mamba.context_length", 100u64);
+    header.set("mamba.attention.head_count", 8u32).set("mamba.attention.head_count_kv", 2u32);
     header.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.tokens", vec!["a", "\u{1b}[2J"]);
     header.set("tokenizer.ggml.eos_token_id", 1u32).set("tokenizer.ggml.bos_token_id", 9u32);
     header
@@ -24,11 +24,11 @@ fn llama() -> Header {
 
 #[test]
 fn an_unsupported_architecture_is_described() {
-    let text = inspected(&llama(), &[], false);
-    assert!(text.contains("supported        no: the architecture `llama` is not supported; supported architectures"));
+    let text = inspected(&mamba(), &[], false);
+    assert!(text.contains("supported        no: the architecture `mamba` is not supported; supported architectures"));
     assert!(text.contains("8 over 2 key-value heads, size 64"));
     // 2 (keys, values) * 2 bytes * 2 layers * 2 heads * 64 * 100 positions.
-    let json: serde_json::Value = serde_json::from_str(&inspected(&llama(), &[], true)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&inspected(&mamba(), &[], true)).unwrap();
     assert_eq!(json["memory"]["kv_f16_bytes"], 102_400);
     assert_eq!(json["tokenizer"]["special"][0]["text"], "\u{1b}[2J");
     assert_eq!(json["tokenizer"]["special"][1]["text"], serde_json::Value::Null);

@@ -45,6 +45,8 @@ fn sizes(f: &mut Formatter<'_>, sizes: &Sizes) -> fmt::Result {
     let heads = sizes.heads.zip(sizes.kv_heads).zip(sizes.head_dim);
     opt_line(f, "heads", heads.map(|((q, kv), dim)| format!("{q} over {kv} key-value heads, size {dim}")))?;
     opt_line(f, "feed-forward", sizes.ffn)?;
+    let experts = sizes.experts.zip(sizes.experts_used);
+    opt_line(f, "experts", experts.map(|(count, used)| format!("{count}, a token uses {used}")))?;
     opt_line(f, "vocabulary", sizes.vocab)?;
     opt_line(f, "context length", sizes.context_length)?;
     opt_line(f, "RoPE base", sizes.rope_base)?;

@@ -15,7 +15,7 @@ use crate::{
     gguf::{Gguf, ModelError},
     model::Model,
     parity::{Bisection, Feed, Report, Row, Trace, bisect, check_and_trace, check_bisected},
-    plan::{CHUNK, Plan, PlanSchedule, Step, transformer},
+    plan::{Activations, CHUNK, Plan, PlanSchedule, Step, transformer_with},
     text::{Special, Tokenizer, Vocabulary},
 };
 use schedules::Outcome;
@@ -72,6 +72,9 @@ pub struct Parity {
     /// instruction set
     #[arg(long, value_name = "DEVICE", default_value = "cuda", help_heading = "Device")]
     device: Tested,
+    /// What products with quantized matrices take for activations. Each gives other bits
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    activations: Activations,
     #[command(flatten)]
     cpu: CpuArgs,
 }
@@ -129,6 +132,9 @@ impl Lines {
 impl Parity {
     /// Runs the command.
     pub fn run(self) -> Result<(), Error> {
+        if self.bisect.is_some() && self.activations != Activations::Q8k {
+            return Err(Error::usage("--bisect is for activations of 8 bits", "leave out --activations"));
+        }
         let sides = Sides::find(&self.device, &self.cpu)?;
         let path = bundled::or_default(self.model.clone())?;
         let file = Gguf::open(&path)?;
@@ -136,7 +142,7 @@ impl Parity {
         let tokens = self.tokens(&file, model.config.vocab)?;
         let positions = self.depth.saturating_add(tokens.len()).saturating_add(self.steps);
         check_tokens(&tokens, positions, &model.config)?;
-        let plan = transformer(&model);
+        let plan = transformer_with(&model, self.activations);
         let planted = self.plant.as_ref().map(|fault| fault.place(&plan)).transpose()?;
         self.bisect.as_ref().map_or(Ok(()), |stage| check_bisected(&plan, stage.as_deref()))?;
         let chunk = tokens.len().min(self.chunk as usize);

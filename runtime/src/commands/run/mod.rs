@@ -15,7 +15,7 @@ use crate::{
     gguf::{Fault, Gguf, ModelError},
     model::Model,
     parity::{GATE_POSITIONS, GATE_TOKENS},
-    plan::transformer,
+    plan::{Activations, transformer_with},
     text::{ChatTemplate, Message, Sampler, Sampling, Special, Tokenizer, Vocabulary},
 };
 use input::Input;
@@ -53,6 +53,9 @@ pub struct Run {
     /// Print one JSON object, at the end
     #[arg(long)]
     json: bool,
+    /// What products with quantized matrices take for activations. Each gives other bits
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    activations: Activations,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -116,7 +119,7 @@ impl Run {
         let positions = self.positions(prompt.len(), model.config.context_length)?;
 
         let start = Instant::now();
-        let plan = transformer(&model);
+        let plan = transformer_with(&model, self.activations);
         // The gate feeds more than a short prompt, and not token by token.
         let tokens = CHUNK.min(prompt.len()).max(GATE_TOKENS);
         let size = Size { positions: positions.max(GATE_POSITIONS), tokens, outputs: 1 };
