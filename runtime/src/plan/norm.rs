@@ -1,6 +1,6 @@
 //! RMSNorm before products: they take a value times the norm's weights, and what they give is multiplied by the scale of its row.
 use super::{
-    Arg, Role, Size,
+    Arg, Size,
     build::{Builder, Value},
 };
 use crate::gguf::Tensor;
