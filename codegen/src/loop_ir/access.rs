@@ -13,17 +13,23 @@ impl Turn<'_, '_, '_, '_> {
             shared => self.shared.bytes(self.w.id, shared),
         };
         let len = memory.ok_or("no such memory")?.len();
-        let n = if a.lane_stride == 0 { 1 } else { self.w.func.width };
+        let n = if a.varies() { self.w.func.width } else { 1 };
         if n > 1 && !self.w.simd {
             return Err("lanes outside of the simd loop".into());
         }
+        let offset = a.offset.as_deref().map(|offset| self.eval(offset)).transpose()?;
+        if offset.is_some_and(|offset| offset.ty != Ty::I32) {
+            return Err("lanes lie apart by what is no I32".into());
+        }
         let place = |l: usize| {
-            let at = addr.checked_add(l as i64 * a.lane_stride as i64);
+            let apart = l as i64 * a.lane_stride as i64 + offset.map_or(0, |offset| offset.get(l) as i32 as i64);
+            let at = addr.checked_add(apart);
             at.and_then(|at| usize::try_from(at).ok())
                 .filter(|at| at.checked_add(size).is_some_and(|end| end <= len))
                 .ok_or_else(|| {
                     let stride = a.lane_stride;
-                    format!("{size} bytes at {addr} + {l} * {stride} leave the {len} bytes of memory").into()
+                    let offset = offset.map_or_else(String::new, |offset| format!(" + {}", offset.get(l) as i32));
+                    format!("{size} bytes at {addr} + {l} * {stride}{offset} leave the {len} bytes of memory").into()
                 })
         };
         (0..n).map(place).collect()
@@ -42,19 +48,28 @@ impl Turn<'_, '_, '_, '_> {
         Ok(Value::each(ty, places.len(), |l| memory::read(scalar, &memory[places[l]..])))
     }
 
-    pub(super) fn store(&mut self, to: &Access, value: &Expr) -> Result<(), Stop> {
+    /// A lane in which `only` is false writes nothing; its place is in memory nevertheless.
+    pub(super) fn store(&mut self, to: &Access, value: &Expr, only: Option<&Expr>) -> Result<(), Stop> {
         let value = self.eval(value)?;
         let size = to.scalar.bytes();
+        let there = only.map(|only| self.eval(only)).transpose()?;
+        if there.is_some_and(|there| there.ty != Ty::Bool) {
+            return Err("lanes write where something is that is no truth value".into());
+        }
         let places = self.places(to, size)?;
         if value.ty != memory::loaded(to.scalar) || value.n > places.len() {
             return Err(
                 format!("{:?} of {} lanes stored as {:?} in {}", value.ty, value.n, to.scalar, places.len()).into()
             );
         }
-        if places.len() > 1 && (to.lane_stride.unsigned_abs() as usize) < size {
+        let places: Vec<(usize, usize)> =
+            places.into_iter().enumerate().filter(|(l, _)| there.is_none_or(|there| there.get(*l) != 0)).collect();
+        let mut starts: Vec<usize> = places.iter().map(|(_, at)| *at).collect();
+        starts.sort_unstable();
+        if starts.windows(2).any(|pair| pair[1] - pair[0] < size) {
             return Err("two lanes write the same byte".into());
         }
-        for (l, at) in places.into_iter().enumerate() {
+        for (l, at) in places {
             let memory = match to.mem {
                 Mem::Local(var) => &mut self.w.locals[var.0 as usize][at..],
                 shared => self.shared.write(self.w.id, shared, at, size)?,
@@ -66,12 +81,14 @@ impl Turn<'_, '_, '_, '_> {
 
     pub(super) fn copy(&mut self, to: &Access, from: &Access, len: usize) -> Result<(), Stop> {
         let size = len * to.scalar.bytes();
-        let strides = [to, from].map(|a| a.lane_stride.unsigned_abs() as usize);
+        let varies = [to, from].map(Access::varies);
         if !matches!(size, 4 | 8 | 16) || to.scalar != from.scalar {
             return Err(format!("{size} bytes are no piece").into());
         }
         let places = self.places(to, size)?.into_iter().zip(self.places(from, size)?).collect::<Vec<_>>();
-        if (strides[0] == 0) != (strides[1] == 0) || places.len() > 1 && strides[0] < size {
+        let mut starts: Vec<usize> = places.iter().map(|(at, _)| *at).collect();
+        starts.sort_unstable();
+        if varies[0] != varies[1] || starts.windows(2).any(|two| two[1] - two[0] < size) {
             return Err("lanes copy to the same byte, or some of them nothing".into());
         }
         for (at, source) in places {

@@ -104,7 +104,7 @@ pub fn offset(index: Expr, by: i64, plus: i64) -> Expr {
 }
 
 pub fn at(mem: Mem, addr: Expr, lane_stride: i32, scalar: Scalar) -> Access {
-    Access { mem, addr: Box::new(addr), lane_stride, scalar }
+    Access { mem, addr: Box::new(addr), lane_stride, offset: None, scalar }
 }
 
 pub fn let_(var: Var, value: Expr) -> Stmt {
