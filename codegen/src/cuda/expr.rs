@@ -41,6 +41,9 @@ impl Printer<'_> {
             }
             Expr::Select(c, a, b) => {
                 let (text, ty) = self.expr(a)?;
+                if ty == Ty::U8x4 {
+                    return Ok((format!("choose({}, {text}, {})", self.text(c)?, self.text(b)?), ty));
+                }
                 (format!("({} ? {text} : {})", self.text(c)?, self.text(b)?), ty)
             }
             Expr::Shuffle { mask, value } => {

@@ -32,6 +32,12 @@ DEVICE u32 bytes(int a, int b, int c, int d) {
     return __byte_perm(__byte_perm((u32)a, (u32)b, 0x0040), __byte_perm((u32)c, (u32)d, 0x0040), 0x5410);
 }
 
+// Without a branch, which lanes would take apart.
+DEVICE u32 choose(bool first, u32 a, u32 b) {
+    u32 c;
+    asm("{.reg .pred p; setp.ne.s32 p, %1, 0; selp.b32 %0, %2, %3, p;}" : "=r"(c) : "r"((int)first), "r"(a), "r"(b));
+    return c;
+}
 // The compiler neither moves it nor puts it off.
 DEVICE void multiply_add(int& c, int a, int b) { asm volatile("mad.lo.s32 %0, %1, %2, %0;" : "+r"(c) : "r"(a), "r"(b)); }
 

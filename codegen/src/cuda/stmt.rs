@@ -234,7 +234,7 @@ impl<'a> Printer<'a> {
                 out.bare(depth, &format!("ask_for({}, {bytes}, {lanes});", self.address(from)?));
             }
             Stmt::Barrier => out.bare(depth, "__syncthreads();"),
-            Stmt::Copy { to, from, len } => self.copy(to, from, *len, depth, out)?,
+            Stmt::Copy { to, from, len, only } => self.copy((to, from), *len, only.as_ref(), (depth, out))?,
             Stmt::Await => {
                 out.bare(depth, "await_copies();");
                 // A thread waits for its own copies; the group goes on when all its threads have.
@@ -296,14 +296,24 @@ impl<'a> Printer<'a> {
 
 impl Printer<'_> {
     /// A piece a lane, or one piece by the first lane.
-    fn copy(&self, to: &Access, from: &Access, len: usize, depth: usize, out: &mut Text) -> Printed<()> {
+    fn copy(
+        &self,
+        (to, from): (&Access, &Access),
+        len: usize,
+        only: Option<&Expr>,
+        (depth, out): (usize, &mut Text),
+    ) -> Printed<()> {
         let size = len * to.scalar.bytes();
         let aligned = [to, from].iter().all(|a| self.access_alignment(a) >= size as i64);
         if !matches!(size, 4 | 8 | 16) || !aligned {
             return Err(format!("pieces of {size} bytes are not known to be aligned"));
         }
         let copy = format!("copy_{size}({}, {});", self.address(to)?, self.address(from)?);
-        let first = if self.func.width > 1 && !to.varies() { "if (lane == 0) " } else { "" };
+        let first = match only {
+            Some(only) => format!("if ({}) ", self.text(only)?),
+            None if self.func.width > 1 && !to.varies() => "if (lane == 0) ".into(),
+            None => String::new(),
+        };
         out.bare(depth, &format!("{first}{copy}"));
         Ok(())
     }

@@ -52,21 +52,15 @@ impl Turn<'_, '_, '_, '_> {
     pub(super) fn store(&mut self, to: &Access, value: &Expr, only: Option<&Expr>) -> Result<(), Stop> {
         let value = self.eval(value)?;
         let size = to.scalar.bytes();
-        let there = only.map(|only| self.eval(only)).transpose()?;
-        if there.is_some_and(|there| there.ty != Ty::Bool) {
-            return Err("lanes write where something is that is no truth value".into());
-        }
+        let there = self.lanes_where(only)?;
         let places = self.places(to, size)?;
         if value.ty != memory::loaded(to.scalar) || value.n > places.len() {
             return Err(
                 format!("{:?} of {} lanes stored as {:?} in {}", value.ty, value.n, to.scalar, places.len()).into()
             );
         }
-        let places: Vec<(usize, usize)> =
-            places.into_iter().enumerate().filter(|(l, _)| there.is_none_or(|there| there.get(*l) != 0)).collect();
-        let mut starts: Vec<usize> = places.iter().map(|(_, at)| *at).collect();
-        starts.sort_unstable();
-        if starts.windows(2).any(|pair| pair[1] - pair[0] < size) {
+        let places: Vec<(usize, usize)> = places.into_iter().enumerate().filter(|(l, _)| there(*l)).collect();
+        if meet(places.iter().map(|(_, at)| *at), size) {
             return Err("two lanes write the same byte".into());
         }
         for (l, at) in places {
@@ -79,16 +73,15 @@ impl Turn<'_, '_, '_, '_> {
         Ok(())
     }
 
-    pub(super) fn copy(&mut self, to: &Access, from: &Access, len: usize) -> Result<(), Stop> {
+    pub(super) fn copy(&mut self, to: &Access, from: &Access, len: usize, only: Option<&Expr>) -> Result<(), Stop> {
         let size = len * to.scalar.bytes();
-        let varies = [to, from].map(Access::varies);
         if !matches!(size, 4 | 8 | 16) || to.scalar != from.scalar {
             return Err(format!("{size} bytes are no piece").into());
         }
-        let places = self.places(to, size)?.into_iter().zip(self.places(from, size)?).collect::<Vec<_>>();
-        let mut starts: Vec<usize> = places.iter().map(|(at, _)| *at).collect();
-        starts.sort_unstable();
-        if varies[0] != varies[1] || starts.windows(2).any(|two| two[1] - two[0] < size) {
+        let there = self.lanes_where(only)?;
+        let places = self.places(to, size)?.into_iter().zip(self.places(from, size)?).enumerate();
+        let places: Vec<_> = places.filter(|(l, _)| there(*l)).map(|(_, places)| places).collect();
+        if to.varies() != from.varies() || meet(places.iter().map(|(at, _)| *at), size) {
             return Err("lanes copy to the same byte, or some of them nothing".into());
         }
         for (at, source) in places {
@@ -99,4 +92,20 @@ impl Turn<'_, '_, '_, '_> {
         }
         Ok(())
     }
+
+    /// Whether a lane is one of those that do something.
+    fn lanes_where(&mut self, only: Option<&Expr>) -> Result<impl Fn(usize) -> bool + use<>, Stop> {
+        let only = only.map(|only| self.eval(only)).transpose()?;
+        if only.is_some_and(|only| only.ty != Ty::Bool) {
+            return Err("which lanes do something is no truth value".into());
+        }
+        Ok(move |l: usize| only.is_none_or(|only| only.get(l) != 0))
+    }
+}
+
+/// Whether two lanes touch the same byte.
+fn meet(places: impl Iterator<Item = usize>, size: usize) -> bool {
+    let mut starts: Vec<usize> = places.collect();
+    starts.sort_unstable();
+    starts.windows(2).any(|two| two[1] - two[0] < size)
 }

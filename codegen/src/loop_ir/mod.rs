@@ -204,11 +204,13 @@ pub enum Stmt {
     /// rely on after it.
     Barrier,
     /// Begins to copy `len` neighbouring numbers a lane from a buffer to an array of the team, as they are. Until the worker's
-    /// next `Await` nobody may touch those in the array, nor write those in the buffer. 4, 8 or 16 bytes, at multiples of that.
+    /// next `Await` nobody may touch those in the array, nor write those in the buffer. 4, 8 or 16 bytes, at multiples of that. With
+    /// `only`, a varying truth value, lanes in which it is false copy nothing.
     Copy {
         to: Access,
         from: Access,
         len: usize,
+        only: Option<Expr>,
     },
     /// Waits until all copies that the worker has begun are done.
     Await,

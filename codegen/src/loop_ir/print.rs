@@ -79,8 +79,7 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
         Stmt::Store { to, value, only, .. } => {
-            let only = only.as_ref().map_or_else(String::new, |only| format!(" where {}", expr(func, only)));
-            format!("{} = {}{only}", access(func, to), expr(func, value))
+            format!("{} = {}{}", access(func, to), expr(func, value), places(func, only))
         }
         Stmt::Accumulate { intrinsic, registers, args, .. } => {
             let registers: Vec<String> = registers.iter().map(|var| name(func, *var)).collect();
@@ -93,9 +92,16 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
             format!("let {} = {who} at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }
         Stmt::Barrier => format!("barrier {}", barrier(func, stmt)),
-        Stmt::Copy { to, from, len } => format!("copy {} = {len} of {}", access(func, to), access(func, from)),
+        Stmt::Copy { to, from, len, only } => {
+            format!("copy {} = {len} of {}{}", access(func, to), access(func, from), places(func, only))
+        }
         Stmt::Await => "await copies".into(),
     }
+}
+
+/// In which lanes a statement does something, where not in all.
+fn places(func: &Func, only: &Option<Expr>) -> String {
+    only.as_ref().map_or_else(String::new, |only| format!(" where {}", expr(func, only)))
 }
 
 /// What a variable was called.

@@ -23,9 +23,10 @@ macro_rules! parts {
                     Stmt::Accumulate { args, .. } => parts!(@all args, $($mutable)?),
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
                     Stmt::Prefetch { from, .. } => parts!(@place from, $($mutable)?),
-                    Stmt::Copy { to, from, .. } => {
+                    Stmt::Copy { to, from, only, .. } => {
                         let mut all = parts!(@place to, $($mutable)?);
                         all.extend(parts!(@place from, $($mutable)?));
+                        all.extend(only);
                         all
                     }
                 }

@@ -247,7 +247,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
             }
             Stmt::Store { to, value, only, .. } => self.store(to, value, only.as_ref()),
             Stmt::Accumulate { intrinsic, registers, args, .. } => self.accumulate(intrinsic, registers, args),
-            Stmt::Copy { to, from, len } => self.copy(to, from, *len),
+            Stmt::Copy { to, from, len, only } => self.copy(to, from, *len, only.as_ref()),
             Stmt::Await => {
                 self.shared.land(self.w.id);
                 Ok(())

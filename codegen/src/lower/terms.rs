@@ -85,8 +85,7 @@ impl Lower<'_> {
         // Rows of an odd number of pieces: what lanes read of eight of them lies in different banks.
         let stride = if rows == 1 { bytes / PIECE / 2 * 2 * PIECE + PIECE } else { bytes };
         let units = several / rows;
-        let copied = (units * bytes).next_multiple_of(PIECE * self.width());
-        Ok(Term { buffer, axes: *of, rows, bytes, stride, units, half: copied.div_ceil(bytes) * stride })
+        Ok(Term { buffer, axes: *of, rows, bytes, stride, units, half: units * stride })
     }
 
     /// A loop over the terms of a sum, in which the blocks of each are there.
@@ -140,54 +139,41 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Begins to copy the blocks of one term: pieces by all lanes of all members in turn. Behind the last row, that row's are copied
-    /// again, and behind the last piece that piece, to memory that is there for it.
+    /// Begins to copy the blocks of one term: units by members in turn, and pieces of a unit by lanes. Behind the last row, that row's
+    /// are copied again.
     fn begin_term(&mut self, term: &Term, array: Var, (index, half): (&Op, &Op), envs: &mut [Env]) -> Lowered<()> {
         let [row_axis, _] = term.axes;
-        let (first, last) = self.matrix.of_team[&row_axis].clone();
+        let ends = self.matrix.of_team[&row_axis].clone();
         let extent = self.kernel.buffers[term.buffer].shape[1].clone();
         let columns = self.uniform(&extent, &mut envs[0])?;
-        let rows = int(term.rows as i32);
-        let [first, last] = [first, last].map(|row| self.binary(BinOp::Div, row, rows.clone()));
-        let wide = [&first, &columns, index].map(|op| self.widen(op.clone()));
-        let [first_wide, columns_wide, index] = wide;
-        let start = self.long(BinOp::Mul, first_wide, columns_wide);
-        let start = self.long(BinOp::Add, start, index);
-        let start = self.long(BinOp::Mul, start, long(term.bytes as i64));
-        let to = self.widen(half.clone());
-        let to = self.long(BinOp::Mul, to, long(term.half as i64));
-        let (width, pieces) = (self.width(), term.bytes / PIECE);
-        let all = term.units * pieces;
-        let rounds = all.div_ceil(width) as i32;
+        let columns = self.widen(columns);
+        let [first, last] = [ends.0, ends.1].map(|row| self.binary(BinOp::Div, row, int(term.rows as i32)));
+        let index = self.widen(index.clone());
+        let half = self.widen(half.clone());
+        let half = self.long(BinOp::Mul, half, long(term.half as i64));
         let member = Op { e: self.team_member(), ..int(0) };
-        let most = self.binary(BinOp::Sub, last, first);
+        let (width, pieces) = (self.width(), term.bytes / PIECE);
         let lane = self.read(self.lane.expect("copies are inside of the lane loop"));
-        self.each(Bind::Serial, "piece", (member, int(rounds), self.schedule.team as i32), |l, round| {
-            let begin = l.binary(BinOp::Mul, round, int(width as i32));
-            let piece = l.binary(BinOp::Add, lane, begin);
-            let inside = |l: &mut Self, piece: Op, stride: i32, most: Option<Op>| {
-                let unit = l.binary(BinOp::Div, piece.clone(), int(pieces as i32));
-                let within = l.binary(BinOp::Rem, piece, int(pieces as i32));
-                let within = l.binary(BinOp::Mul, within, int(PIECE as i32));
-                let unit = match most {
-                    Some(most) => {
-                        let unit = l.binary(BinOp::Min, unit, most);
-                        l.binary(BinOp::Mul, unit, columns.clone())
-                    }
-                    None => unit,
+        self.each(Bind::Serial, "unit", (member, int(term.units as i32), self.schedule.team as i32), |l, unit| {
+            let row = l.binary(BinOp::Add, first, unit.clone());
+            let row = l.binary(BinOp::Min, row, last);
+            let row = l.widen(row);
+            let from = l.long(BinOp::Mul, row, columns);
+            let from = l.long(BinOp::Add, from, index);
+            let from = l.long(BinOp::Mul, from, long(term.bytes as i64));
+            let unit = l.widen(unit);
+            let to = l.long(BinOp::Mul, unit, long(term.stride as i64));
+            let to = l.long(BinOp::Add, to, half);
+            for done in (0..pieces).step_by(width) {
+                let left = int((pieces - done) as i32);
+                let only = (pieces - done < width).then(|| l.binary(BinOp::Lt, lane.clone(), left).e);
+                let mut place = |mem, addr: &Op| {
+                    let addr = l.long(BinOp::Add, addr.clone(), long((done * PIECE) as i64));
+                    Access { mem, addr: Box::new(addr.e), lane_stride: PIECE as i32, offset: None, scalar: Scalar::U8 }
                 };
-                let unit = l.binary(BinOp::Mul, unit, int(stride));
-                l.binary(BinOp::Add, unit, within)
-            };
-            let target = inside(l, piece.clone(), term.stride as i32, None);
-            let there = l.binary(BinOp::Min, piece, int(all as i32 - 1));
-            let source = inside(l, there, term.bytes as i32, Some(most));
-            let place = |mem, addr: Op, offset: Op| {
-                let (addr, offset) = (Box::new(addr.e), Some(Box::new(offset.e)));
-                Access { mem, addr, lane_stride: 0, offset, scalar: Scalar::U8 }
-            };
-            let (to, from) = (place(Mem::Shared(array), to, target), place(Mem::Buffer(term.buffer), start, source));
-            l.push(Stmt::Copy { to, from, len: PIECE });
+                let (to, from) = (place(Mem::Shared(array), &to), place(Mem::Buffer(term.buffer), &from));
+                l.push(Stmt::Copy { to, from, len: PIECE, only });
+            }
             Ok(())
         })
     }
