@@ -111,7 +111,9 @@ impl Printer<'_> {
                 let v = self.typed(v, Ty::I32)?;
                 self.help("splat_pack", &[v], Ty::U8x4)?
             }
-            Expr::Bytes(_) => return self.error("a CPU has no products of matrices: leave `columns` out of the schedule"),
+            Expr::Bytes(_) => {
+                return self.error("a CPU has no products of matrices: leave `columns` out of the schedule");
+            }
             Expr::Pair(a, b) => {
                 let args = [self.typed(a, Ty::I32)?, self.typed(b, Ty::I32)?];
                 self.help("pair_half", &args, Ty::I16x2)?

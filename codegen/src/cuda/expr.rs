@@ -29,7 +29,11 @@ impl Printer<'_> {
             Expr::Splat4(a) => (format!("(0x01010101u * (u32){})", self.operand(a)?), Ty::U8x4),
             Expr::Bytes(parts) => {
                 let parts: Vec<String> = parts.iter().map(|part| self.text(part)).collect::<Printed<_>>()?;
-                (format!("bytes({})", parts.join(", ")), Ty::U8x4)
+                let text = match &parts[..] {
+                    [a, b, c, d] if a == b && c == d => format!("bytes_twice({a}, {c})"),
+                    parts => format!("bytes({})", parts.join(", ")),
+                };
+                (text, Ty::U8x4)
             }
             Expr::Pair(a, b) => {
                 (format!("(((u32){} & 0xffffu) | (u32){} << 16)", self.operand(a)?, self.operand(b)?), Ty::I16x2)

@@ -35,11 +35,13 @@ DEVICE u32 bytes(int a, int b, int c, int d) {
 // Without a branch, which lanes would take apart.
 DEVICE u32 choose(bool first, u32 a, u32 b) {
     u32 c;
-    asm("{.reg .pred p; setp.ne.s32 p, %1, 0; selp.b32 %0, %2, %3, p;}" : "=r"(c) : "r"((int)first), "r"(a), "r"(b));
+    asm("lop3.b32 %0, %1, %2, %3, 0xca;" : "=r"(c) : "r"(first ? 0xffffffffu : 0u), "r"(a), "r"(b));
     return c;
 }
 // The compiler neither moves it nor puts it off.
 DEVICE void multiply_add(int& c, int a, int b) { asm volatile("mad.lo.s32 %0, %1, %2, %0;" : "+r"(c) : "r"(a), "r"(b)); }
+
+DEVICE u32 bytes_twice(int a, int c) { return (u32)a * 0x101u + (u32)c * 0x1010000u; }
 
 // Products of matrices: a warp has 16 rows of bytes and 8 columns, and adds to 16 times 8 sums.
 DEVICE void matrix_32(int& c0, int& c1, int& c2, int& c3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {

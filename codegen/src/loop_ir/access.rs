@@ -7,6 +7,16 @@ use crate::ir::Scalar;
 impl Turn<'_, '_, '_, '_> {
     /// The first byte of every lane in memory: `size` bytes from there are inside.
     pub(super) fn places(&mut self, a: &Access, size: usize) -> Result<Vec<usize>, Stop> {
+        Ok(self.places_where(a, size, |_| true)?.into_iter().map(|(_, at)| at).collect())
+    }
+
+    /// The same of the lanes that do something, with their numbers.
+    fn places_where(
+        &mut self,
+        a: &Access,
+        size: usize,
+        there: impl Fn(usize) -> bool,
+    ) -> Result<Vec<(usize, usize)>, Stop> {
         let addr = self.uniform(&a.addr, Ty::I64)?.as_long();
         let memory = match a.mem {
             Mem::Local(var) => self.w.locals.get(var.0 as usize).map(Vec::as_slice),
@@ -26,13 +36,14 @@ impl Turn<'_, '_, '_, '_> {
             let at = addr.checked_add(apart);
             at.and_then(|at| usize::try_from(at).ok())
                 .filter(|at| at.checked_add(size).is_some_and(|end| end <= len))
+                .map(|at| (l, at))
                 .ok_or_else(|| {
                     let stride = a.lane_stride;
                     let offset = offset.map_or_else(String::new, |offset| format!(" + {}", offset.get(l) as i32));
                     format!("{size} bytes at {addr} + {l} * {stride}{offset} leave the {len} bytes of memory").into()
                 })
         };
-        (0..n).map(place).collect()
+        (0..n).filter(|l| there(*l)).map(place).collect()
     }
 
     pub(super) fn load(&mut self, a: &Access, ty: Ty, size: usize) -> Result<Value, Stop> {
@@ -48,18 +59,16 @@ impl Turn<'_, '_, '_, '_> {
         Ok(Value::each(ty, places.len(), |l| memory::read(scalar, &memory[places[l]..])))
     }
 
-    /// A lane in which `only` is false writes nothing; its place is in memory nevertheless.
+    /// A lane in which `only` is false writes nothing.
     pub(super) fn store(&mut self, to: &Access, value: &Expr, only: Option<&Expr>) -> Result<(), Stop> {
         let value = self.eval(value)?;
         let size = to.scalar.bytes();
         let there = self.lanes_where(only)?;
-        let places = self.places(to, size)?;
-        if value.ty != memory::loaded(to.scalar) || value.n > places.len() {
-            return Err(
-                format!("{:?} of {} lanes stored as {:?} in {}", value.ty, value.n, to.scalar, places.len()).into()
-            );
+        let places = self.places_where(to, size, there)?;
+        let lanes = if to.varies() { self.w.func.width } else { 1 };
+        if value.ty != memory::loaded(to.scalar) || value.n > lanes {
+            return Err(format!("{:?} of {} lanes stored as {:?} in {lanes}", value.ty, value.n, to.scalar).into());
         }
-        let places: Vec<(usize, usize)> = places.into_iter().enumerate().filter(|(l, _)| there(*l)).collect();
         if meet(places.iter().map(|(_, at)| *at), size) {
             return Err("two lanes write the same byte".into());
         }
@@ -79,8 +88,8 @@ impl Turn<'_, '_, '_, '_> {
             return Err(format!("{size} bytes are no piece").into());
         }
         let there = self.lanes_where(only)?;
-        let places = self.places(to, size)?.into_iter().zip(self.places(from, size)?).enumerate();
-        let places: Vec<_> = places.filter(|(l, _)| there(*l)).map(|(_, places)| places).collect();
+        let (targets, sources) = (self.places_where(to, size, &there)?, self.places_where(from, size, &there)?);
+        let places: Vec<_> = targets.into_iter().zip(sources).map(|((_, at), (_, source))| (at, source)).collect();
         if to.varies() != from.varies() || meet(places.iter().map(|(at, _)| *at), size) {
             return Err("lanes copy to the same byte, or some of them nothing".into());
         }

@@ -278,7 +278,9 @@ pub fn accumulate(name: &str, args: &[Value], width: usize) -> Result<Vec<Value>
     let Some(instruction) = instruction(name) else {
         return Err(format!("there is no instruction `{name}`"));
     };
-    if instruction.registers == 0 || !takes(instruction, args) || instruction.lanes().is_some_and(|lanes| lanes != width)
+    if instruction.registers == 0
+        || !takes(instruction, args)
+        || instruction.lanes().is_some_and(|lanes| lanes != width)
     {
         return Err(not_taken(name, args));
     }

@@ -2,7 +2,7 @@
 //!
 //! The lane has two rows and two columns of a product, so an iteration of the tile is one of these with one of those. Behind the last
 //! row or column, lanes do the last one again and store nothing.
-use super::build::int;
+use super::build::{int, truth};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::instructions::matrix::{COLUMNS, LANES, ROWS};
 use crate::ir::{self, Axis, BinOp};
@@ -29,6 +29,19 @@ pub(super) struct Share {
     there: Op,
     /// Of a column: the one whose factors the lane has.
     factors: Option<Val>,
+    /// Where it is among those of the team, also where it is behind the last.
+    local: Local,
+}
+
+/// A place among the rows or columns of a team.
+#[derive(Clone)]
+pub(super) struct Local {
+    /// Where the member's begin.
+    pub part: Op,
+    /// Of these, where the product's begin,
+    pub product: i32,
+    /// and where the lane's is in the product.
+    pub at: Op,
 }
 
 impl Lower<'_> {
@@ -43,7 +56,9 @@ impl Lower<'_> {
         let Some(name) = &s.columns else {
             return match s.members.is_empty() {
                 true => Ok(()),
-                false => self.illegal("members of a team do products of their own where lanes have products of matrices"),
+                false => {
+                    self.illegal("members of a team do products of their own where lanes have products of matrices")
+                }
             };
         };
         if self.width() != LANES {
@@ -124,11 +139,11 @@ impl Lower<'_> {
         self.matrix.of_team.insert(axis.var, (first.clone(), last.clone()));
         let part = self.own_part(axis);
         let part = self.binary(BinOp::Mul, part, int(own));
-        let first = self.binary(BinOp::Add, first, part);
+        let first = self.binary(BinOp::Add, first, part.clone());
         let mut values = Vec::new();
-        for product in 0..tile as i32 {
-            let start = self.binary(BinOp::Add, first.clone(), int(product * size));
-            values.extend(self.shares(axis, start, last.clone()));
+        for product in (0..tile as i32).map(|number| number * size) {
+            let start = self.binary(BinOp::Add, first.clone(), int(product));
+            values.extend(self.shares(axis, start, last.clone(), (part.clone(), product)));
         }
         let mut all = Vec::new();
         for env in envs {
@@ -146,17 +161,20 @@ impl Lower<'_> {
         result
     }
 
-    /// What a lane has of the product whose rows or columns begin at `start`.
-    fn shares(&mut self, axis: &Axis, start: Op, last: Op) -> [Val; 2] {
+    /// What a lane has of the product whose rows or columns begin at `start`, and so far into the team's.
+    fn shares(&mut self, axis: &Axis, start: Op, last: Op, (part, product): (Op, i32)) -> [Val; 2] {
         let (rows, size) = (self.has_rows(axis), int(self.at_once(axis) as i32));
         let (group, member) = self.quad();
         let place = self.binary(BinOp::Div, last.clone(), size.clone());
         let place = self.binary(BinOp::Mul, place, size);
         let base = self.binary(BinOp::Min, start.clone(), place);
         let most = self.binary(BinOp::Sub, last.clone(), base.clone());
+        let local = |at: &Op| Local { part: part.clone(), product, at: at.clone() };
         let factors = (!rows).then(|| {
             let at = self.binary(BinOp::Min, group.clone(), most.clone());
-            Val::Lanes { base: base.clone(), at, share: None }
+            let (share, there) = (self.matrix.shares.len(), truth(true));
+            self.matrix.shares.push(Share { first: usize::MAX, there, factors: None, local: local(&group) });
+            Val::Lanes { base: base.clone(), at, share: Some(share) }
         });
         let first = self.matrix.shares.len();
         [0, 1].map(|part| {
@@ -168,7 +186,7 @@ impl Lower<'_> {
             };
             let index = self.binary(BinOp::Add, at.clone(), start.clone());
             let there = self.binary(BinOp::Le, index, last.clone());
-            self.matrix.shares.push(Share { first, there, factors: factors.clone() });
+            self.matrix.shares.push(Share { first, there, factors: factors.clone(), local: local(&at) });
             let at = self.binary(BinOp::Min, at, most.clone());
             Val::Lanes { base: base.clone(), at, share: Some(first + part as usize) }
         })
@@ -187,13 +205,19 @@ impl Lower<'_> {
         Some(self.binary(BinOp::And, rows, columns))
     }
 
+    /// Where the iteration that lanes have is among those of the team.
+    pub(super) fn local(&self, value: &Val) -> Local {
+        self.share(value).local.clone()
+    }
+
     fn share(&self, value: &Val) -> &Share {
         let Val::Lanes { share: Some(share), .. } = value else { unreachable!("lanes have shares of the axes") };
         &self.matrix.shares[*share]
     }
 
-    /// The iterations that are one product, for each of them: two columns of the first row, then of the second.
-    pub(super) fn products(&self, envs: &[Env], rows: ir::Var, columns: ir::Var) -> Vec<[usize; 4]> {
+    /// The iterations that are one product, for each of them: two columns of the first row, then of the second. `None` where only some of
+    /// a product are asked for, as in a side of a choice.
+    pub(super) fn products(&self, envs: &[Env], rows: ir::Var, columns: ir::Var) -> Option<Vec<[usize; 4]>> {
         let number = |env: &Env, axis: ir::Var| match env[&axis] {
             Val::Lanes { share: Some(share), .. } => share,
             _ => unreachable!("lanes have shares of the axes"),
@@ -204,12 +228,11 @@ impl Lower<'_> {
         let product = |i: usize| {
             let [row, column] = numbers[i];
             // Iterations that are done side by side come as whole lists, one after the other.
-            [[0, 0], [0, 1], [1, 0], [1, 1]].map(|[r, c]| {
-                let at = (i..envs.len()).find(|other| numbers[*other] == [row + r, column + c]);
-                at.expect("a tile has whole products")
-            })
+            let find = |r, c| (i..envs.len()).find(|other| numbers[*other] == [row + r, column + c]);
+            Some([i, find(0, 1)?, find(1, 0)?, find(1, 1)?])
         };
-        begins.map(product).collect()
+        let products: Vec<[usize; 4]> = begins.map(product).collect::<Option<_>>()?;
+        (4 * products.len() == envs.len()).then_some(products)
     }
 
     /// An iteration with the column whose factors the lane has, instead of one whose sums it has.

@@ -46,10 +46,11 @@ impl Lower<'_> {
         let Kind::Binary(BinOp::Mul, a, b) = &value.kind else { return Ok(None) };
         let kinds = [(a, b), (b, a)].into_iter().filter_map(|(a, b)| Some((a, b, self.kind(a, b, axis)?)));
         let Some((a, b, kind)) = kinds.min_by_key(|(_, _, kind)| *kind == Of::Computed) else { return Ok(None) };
+        let Some(products) = self.products(envs, rows, columns) else { return Ok(None) };
         let factors = Factors { axis, rows: a, columns: b, kind };
         let outer = std::mem::replace(&mut self.span, value.span);
         let mut sums = vec![int(0); envs.len()];
-        for product in self.products(envs, rows, columns) {
+        for product in products {
             let registers: Vec<loop_ir::Var> = (0..4).map(|_| self.register("dot", int(0), true)).collect();
             for (at, taken) in pieces(len, kind) {
                 let at = lo + at as i32;

@@ -144,7 +144,13 @@ impl Lower<'_> {
     /// An array with a number for each lane: the place of one, or with a stride those of all.
     fn rest(&mut self, scalar: Scalar) -> impl Fn(Op, i32) -> Access + use<> {
         let array = self.array("rest", scalar, self.width());
-        move |addr, lane_stride| Access { mem: Mem::Local(array), addr: Box::new(addr.e), lane_stride, offset: None, scalar }
+        move |addr, lane_stride| Access {
+            mem: Mem::Local(array),
+            addr: Box::new(addr.e),
+            lane_stride,
+            offset: None,
+            scalar,
+        }
     }
 
     /// For each of the `left` lanes that have a row: `f` gets the place of its number, and where that is in [`Lower::rest`].
@@ -191,7 +197,8 @@ impl Lower<'_> {
         if spread && (!own || layout.rows != side_by_side) {
             return self.illegal(format!("lanes do not do the rows that lie side by side in `{}`", buffer.name));
         }
-        let in_team = self.in_term(place.buffer, &row);
+        let in_team = self.in_term(place, env);
+        let own_row = in_team.as_ref().map(|term| term.at.clone()).or(own_row);
         let extents: Vec<_> = buffer.shape.iter().map(|e| self.uniform(e, env)).collect::<Lowered<_>>()?;
         let [.., row_count, columns] = &extents[..] else { unreachable!("as many as indices") };
         let tiles = self.binary(BinOp::Add, row_count.clone(), int(rows - 1));

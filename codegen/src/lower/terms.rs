@@ -3,6 +3,7 @@
 use super::axis::give;
 use super::build::{int, long};
 use super::index::Index;
+use super::matrix::Local;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Expr, Kind, Place, Scalar};
 use crate::loop_ir::{Access, Bind, Mem, Stmt, Var};
@@ -38,10 +39,12 @@ pub(super) struct Here {
 /// A place in a unit of a term.
 pub(super) struct InTerm {
     pub array: Var,
-    /// The first byte of the unit that the first of the lanes' rows is in.
+    /// The first byte of the unit that the rows of the product begin with.
     pub unit: Op,
     /// Bytes from a row to the next, where a unit is one.
     pub stride: i32,
+    /// How many rows further each lane's is.
+    pub at: Op,
 }
 
 impl Lower<'_> {
@@ -178,27 +181,25 @@ impl Lower<'_> {
         })
     }
 
-    /// Where the unit is in the team's memory that a row of a buffer is in, if its blocks are there. The first of the lanes' rows is the
-    /// first of a unit.
-    pub(super) fn in_term(&mut self, buffer: usize, row: &Op) -> Option<InTerm> {
-        let here = self.here.iter().find(|here| here.term.buffer == buffer)?;
+    /// Where the rows of a place are in the team's memory, if its blocks are there.
+    pub(super) fn in_term(&mut self, place: &Place, env: &Env) -> Option<InTerm> {
+        let here = self.here.iter().find(|here| here.term.buffer == place.buffer)?;
         let (term, array, half) = (here.term.clone(), here.array, here.half.clone());
-        let (first, _) = self.matrix.of_team[&term.axes[0]].clone();
-        let own = self.binary(BinOp::Sub, row.clone(), first);
-        let unit = self.binary(BinOp::Div, own, int(term.rows as i32));
-        let unit = self.binary(BinOp::Mul, unit, int(term.stride as i32));
-        let unit = self.widen(unit);
-        let unit = self.long(BinOp::Add, half, unit);
-        Some(InTerm { array, unit, stride: term.stride as i32 })
+        let Local { part, product, at } = self.local(&env[&term.axes[0]]);
+        let (rows, stride) = (term.rows as i32, term.stride as i32);
+        let part = self.binary(BinOp::Div, part, int(rows));
+        let part = self.binary(BinOp::Mul, part, int(stride));
+        let part = self.widen(part);
+        let unit = self.long(BinOp::Add, half, part);
+        let unit = self.long(BinOp::Add, unit, long((product / rows * stride).into()));
+        Some(InTerm { array, unit, stride, at })
     }
 
     /// A place in a block of a term that is there, of a buffer whose rows do not lie side by side.
     pub(super) fn access_in_term(&mut self, place: &Place, env: &mut Env) -> Lowered<Access> {
-        let (Index { base: row, at: Some(own), .. }, size) = (self.index(&place.index[0], env)?, place.scalar.bytes()) else {
-            return self.illegal("a row of a term differs from lane to lane by nothing");
-        };
-        let InTerm { array, mut unit, stride } = self.in_term(place.buffer, &row).expect("the blocks are there");
-        let mut apart = Some(self.binary(BinOp::Mul, own, int(stride)));
+        let size = place.scalar.bytes();
+        let InTerm { array, mut unit, stride, at } = self.in_term(place, env).expect("the blocks are there");
+        let mut apart = Some(self.binary(BinOp::Mul, at, int(stride)));
         if let Some(at) = &place.at {
             let Index { base, stride: 0, at } = self.index(at, env)? else {
                 return self.illegal("a place in a block differs from lane to lane");

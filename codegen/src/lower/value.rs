@@ -116,7 +116,8 @@ impl Lower<'_> {
         let len = if a.varying { self.width() } else { 1 };
         let memory = loop_ir::Mem::Local(self.array("half", scalar, len));
         let lane_stride = if a.varying { scalar.bytes() as i32 } else { 0 };
-        let access = loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, offset: None, scalar };
+        let access =
+            loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, offset: None, scalar };
         self.store(access.clone(), a);
         Val::Op(self.load(access))
     }

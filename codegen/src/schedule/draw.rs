@@ -69,17 +69,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         threads,
     };
     let axes = lower::outer_axes(kernel);
-    let products = target == Target::Cuda && axes.len() > 1 && drawn.parts.is_none() && pick(&[0, 0, 1]) == 1;
+    let products = target == Target::Cuda && axes.len() > 1 && drawn.parts.is_none() && pick(&[0, 1]) == 1;
     if products { matrices(kernel, axes, drawn, &mut pick) } else { drawn }
 }
 
 /// A schedule like another one, in which lanes have products of matrices.
-fn matrices(
-    kernel: &Kernel,
-    axes: Vec<String>,
-    like: Schedule,
-    pick: &mut impl FnMut(&[usize]) -> usize,
-) -> Schedule {
+fn matrices(kernel: &Kernel, axes: Vec<String>, like: Schedule, pick: &mut impl FnMut(&[usize]) -> usize) -> Schedule {
     let rows = pick(&(0..axes.len()).collect::<Vec<_>>());
     let columns = (rows + pick(&(1..axes.len()).collect::<Vec<_>>())) % axes.len();
     let (lanes, columns) = (axes[rows].clone(), axes[columns].clone());

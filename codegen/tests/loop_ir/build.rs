@@ -116,7 +116,7 @@ pub fn for_(bind: Bind, var: Var, lo: Expr, hi: Expr, body: Vec<Stmt>) -> Stmt {
 }
 
 pub fn store(to: Access, value: Expr) -> Stmt {
-    Stmt::Store { to, value, span: Span::default() }
+    Stmt::Store { to, value, only: None, span: Span::default() }
 }
 
 /// Little-endian bytes.

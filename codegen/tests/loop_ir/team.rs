@@ -50,7 +50,12 @@ fn sum(wrong: Wrong) -> Func {
     let number = |mem, index: Expr| bytes(offset(index, 4, 0), mem, 0);
     let mine = || offset(var(member), 4 * PART as i64, 0);
     let begin = || bin(BinOp::Add, offset(var(item), 4 * ROW as i64, 0), mine());
-    let copy = Stmt::Copy { to: bytes(mine(), Mem::Shared(row), PIECE), from: bytes(begin(), x, PIECE), len: PIECE, only: None };
+    let copy = Stmt::Copy {
+        to: bytes(mine(), Mem::Shared(row), PIECE),
+        from: bytes(begin(), x, PIECE),
+        len: PIECE,
+        only: None,
+    };
     let next = bin(BinOp::Rem, bin(BinOp::Add, var(member), int(1)), int(TEAM as i32));
     let add = |to: Var, index: Expr, mem| {
         let value = bin(BinOp::Add, var(to), Expr::Load(number(mem, index)));

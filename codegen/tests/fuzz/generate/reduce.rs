@@ -54,7 +54,8 @@ impl Writer<'_> {
     /// Dots of bytes, some with a factor for each part, as they are in formats.
     pub(super) fn dot(&mut self) -> Int {
         if self.rows == "[t][r]" && self.tape.below(3) > 0 {
-            return self.dot_of_rows();
+            let kind = self.tape.below(6);
+            return self.dot_of_rows(kind);
         }
         let unsigned = self.tape.pick(&[
             "u",
@@ -107,7 +108,7 @@ impl Writer<'_> {
     }
 
     /// Dots of what belongs to one row with what belongs to another, as products of matrices have them.
-    fn dot_of_rows(&mut self) -> Int {
+    pub(super) fn dot_of_rows(&mut self, kind: usize) -> Int {
         let (g, i) = (self.name("g"), self.name("i"));
         let unsigned = self.tape.pick(&["u", "u >> 4", "u & 15", "(u >> 2) & 7 | 8"]);
         let product = |at: &str| {
@@ -115,7 +116,7 @@ impl Writer<'_> {
             format!("({value}) * kb[t][{at}]")
         };
         let most = 255 * 128;
-        match self.tape.below(6) {
+        match kind {
             0 => Int::new(format!("isum(0..64, |{i}| {})", product(&i)), -64 * most, 64 * most),
             1 => Int::new(format!("isum(0..16, |{i}| {})", product(&i)), -16 * most, 16 * most),
             2 => Int::new(format!("isum(0..16, |{i}| cs[r][{i}] * ks[t][{i}])"), -16 * 128 * 32768, 16 * 128 * 32768),
