@@ -56,7 +56,7 @@ impl Target {
             Target::Cpu(isa) => operations::find(i.name, isa, width).is_some(),
             Target::Cuda => i.cuda.is_some(),
         };
-        INSTRUCTIONS.iter().filter(|i| wanted(i)).filter(has).map(|i| i.name).collect()
+        INSTRUCTIONS.iter().filter(|i| i.registers == 0 && wanted(i)).filter(has).map(|i| i.name).collect()
     }
 
     /// Whether a schedule can be used for a kernel here, with the reason if not.

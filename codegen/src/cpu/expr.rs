@@ -111,6 +111,9 @@ impl Printer<'_> {
                 let v = self.typed(v, Ty::I32)?;
                 self.help("splat_pack", &[v], Ty::U8x4)?
             }
+            Expr::Bytes(_) => {
+                return self.error("a CPU has no products of matrices: leave `columns` out of the schedule");
+            }
             Expr::Pair(a, b) => {
                 let args = [self.typed(a, Ty::I32)?, self.typed(b, Ty::I32)?];
                 self.help("pair_half", &args, Ty::I16x2)?
@@ -346,6 +349,9 @@ impl Printer<'_> {
 
     /// The pointer that `access` begins at.
     fn address(&mut self, access: &Access) -> Res<TokenStream> {
+        if access.offset.is_some() {
+            return self.error("lanes on a CPU lie evenly: leave `columns` out of the schedule");
+        }
         let base = match access.mem {
             Mem::Buffer(index) => self.names.buffer(index),
             Mem::Local(var) => self.names.var(var),

@@ -14,6 +14,9 @@ const NOT_EARLY: &str = "a CPU waits for no launch: leave `early` out of the sch
 /// Why there is no code for what the members of a team do.
 const NO_TEAMS: &str = "workers on a CPU form no teams: leave `team` out of the schedule";
 
+/// Why there is no code for what lanes do where they have products of matrices.
+const NO_MATRICES: &str = "a CPU has no products of matrices: leave `columns` out of the schedule";
+
 /// A printed function.
 pub struct Printed {
     pub tokens: TokenStream,
@@ -117,7 +120,8 @@ impl Printer<'_> {
                 };
                 quote!(if #cond { #then } #other)
             }
-            Stmt::Store { to, value, .. } => self.store(to, value)?,
+            Stmt::Store { only: None, to, value, .. } => self.store(to, value)?,
+            Stmt::Store { .. } | Stmt::Accumulate { .. } => return self.error(NO_MATRICES),
             Stmt::Prefetch { from, bytes } => self.prefetch(from, *bytes)?,
             Stmt::Arrive { .. } => {
                 return self.error("workers on a CPU do not meet: leave `parts` out of the schedule");

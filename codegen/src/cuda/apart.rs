@@ -9,12 +9,12 @@ impl Printer<'_> {
     /// Whether no element of an array that the loop stores to is touched by two of its iterations, nor by two lanes.
     pub(super) fn keeps_apart(&self, (var, step): (Var, i32), body: &[Stmt]) -> bool {
         let mut found: Vec<Mem> = Vec::new();
-        let names = Names { loop_var: var, body: names(body), longs: &self.longs };
+        let names = Names { loop_var: var, body: names(body), offsets: &self.offsets };
         for s in body {
             match s {
                 s if meets(s) => return false,
                 Stmt::Store { to, .. } if is_array(to) => {
-                    let own = i64::from(to.lane_stride) == to.scalar.bytes() as i64;
+                    let own = to.offset.is_none() && i64::from(to.lane_stride) == to.scalar.bytes() as i64;
                     let far = names.growth(&to.addr).and_then(|bytes| bytes.checked_mul(step.into()));
                     let lanes = self.func.width as i64 * i64::from(to.lane_stride);
                     if !own || far.is_none_or(|far| far < lanes) || found.contains(&to.mem) {
@@ -79,7 +79,7 @@ fn forget_changed(s: &Stmt, names: &mut HashMap<Var, Option<&Expr>>) {
 struct Names<'p> {
     loop_var: Var,
     body: HashMap<Var, Option<&'p Expr>>,
-    longs: &'p HashMap<Var, &'p Expr>,
+    offsets: &'p HashMap<Var, &'p Expr>,
 }
 
 impl Names<'_> {
@@ -88,7 +88,7 @@ impl Names<'_> {
         match e {
             Expr::Int(_) | Expr::Long(_) => Some(0),
             Expr::Var(var) if *var == self.loop_var => Some(1),
-            Expr::Var(var) => match (self.body.get(var), self.longs.get(var)) {
+            Expr::Var(var) => match (self.body.get(var), self.offsets.get(var)) {
                 (Some(value), _) => self.growth((*value)?),
                 (None, Some(value)) => self.growth(value),
                 // It was there before the loop.

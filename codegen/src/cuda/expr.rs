@@ -23,10 +23,18 @@ impl Printer<'_> {
                     Scalar::I8 => Ty::I8x4,
                     _ => Ty::I16x2,
                 };
-                (format!("load_pack{}({})", self.alignment(&a.addr).min(4), self.address(a)?), ty)
+                (format!("load_pack{}({})", self.place_alignment(a).min(4), self.address(a)?), ty)
             }
             Expr::Widen(a) => (format!("(i64){}", self.operand(a)?), Ty::I64),
             Expr::Splat4(a) => (format!("(0x01010101u * (u32){})", self.operand(a)?), Ty::U8x4),
+            Expr::Bytes(parts) => {
+                let parts: Vec<String> = parts.iter().map(|part| self.text(part)).collect::<Printed<_>>()?;
+                let text = match &parts[..] {
+                    [a, b, c, d] if a == b && c == d => format!("bytes_twice({a}, {c})"),
+                    parts => format!("bytes({})", parts.join(", ")),
+                };
+                (text, Ty::U8x4)
+            }
             Expr::Pair(a, b) => {
                 (format!("(((u32){} & 0xffffu) | (u32){} << 16)", self.operand(a)?, self.operand(b)?), Ty::I16x2)
             }
@@ -37,6 +45,9 @@ impl Printer<'_> {
             }
             Expr::Select(c, a, b) => {
                 let (text, ty) = self.expr(a)?;
+                if ty == Ty::U8x4 {
+                    return Ok((format!("choose({}, {text}, {})", self.text(c)?, self.text(b)?), ty));
+                }
                 (format!("({} ? {text} : {})", self.text(c)?, self.text(b)?), ty)
             }
             Expr::Shuffle { mask, value } => {
@@ -78,16 +89,20 @@ impl Printer<'_> {
             Mem::Scratch => "scratch".into(),
         };
         let addr = self.operand(&a.addr)?;
+        let offset = match &a.offset {
+            Some(offset) => format!(" + {}", self.operand(offset)?),
+            None => String::new(),
+        };
         Ok(match (a.lane_stride, self.func.width) {
-            (0, _) | (_, 1) => format!("{base} + {addr}"),
-            (stride, _) => format!("{base} + {addr} + lane * {stride}"),
+            (0, _) | (_, 1) => format!("{base} + {addr}{offset}"),
+            (stride, _) => format!("{base} + {addr} + lane * {stride}{offset}"),
         })
     }
 
     /// The name of a number's loads and stores: at a place that may not be aligned, they go byte by byte.
     pub(super) fn how(&self, a: &Access) -> String {
         let size = a.scalar.bytes() as i64;
-        let bytes = if self.alignment(&a.addr) < size { "_bytes" } else { "" };
+        let bytes = if self.place_alignment(a) < size { "_bytes" } else { "" };
         format!("{}{bytes}", a.scalar.name())
     }
 
@@ -145,15 +160,21 @@ impl Printer<'_> {
     /// What the places of all lanes are certainly multiples of.
     pub(super) fn access_alignment(&self, a: &Access) -> i64 {
         let begin = if let Mem::Buffer(i) = a.mem { self.begins_at(i) } else { 16 };
-        begin.min(self.alignment(&a.addr)).min(power(a.lane_stride as i64))
+        begin.min(self.place_alignment(a)).min(power(a.lane_stride as i64))
+    }
+
+    /// What a place is certainly a multiple of, from the beginning of its memory on, and before lanes that lie evenly.
+    fn place_alignment(&self, a: &Access) -> i64 {
+        a.exprs().map(|e| self.alignment(e)).min().unwrap_or(1)
     }
 
     /// What an address is certainly a multiple of (a power of two, at most 16).
     fn alignment(&self, e: &Expr) -> i64 {
         match e {
             Expr::Long(v) => power(*v),
-            Expr::Var(v) => self.longs.get(v).map_or(1, |value| self.alignment(value)),
-            Expr::Binary(BinOp::Add, a, b) => self.alignment(a).min(self.alignment(b)),
+            Expr::Int(v) => power(*v as i64),
+            Expr::Var(v) => self.offsets.get(v).map_or(1, |value| self.alignment(value)),
+            Expr::Binary(BinOp::Add | BinOp::Rem, a, b) => self.alignment(a).min(self.alignment(b)),
             Expr::Binary(BinOp::Mul, a, b) => (self.alignment(a) * self.alignment(b)).min(16),
             _ => 1,
         }

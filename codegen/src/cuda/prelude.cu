@@ -28,6 +28,47 @@ DEVICE int dp4a(int sum, u32 a, u32 b) {
     return d;
 }
 
+DEVICE u32 bytes(int a, int b, int c, int d) {
+    return __byte_perm(__byte_perm((u32)a, (u32)b, 0x0040), __byte_perm((u32)c, (u32)d, 0x0040), 0x5410);
+}
+
+// Without a branch, which lanes would take apart.
+DEVICE u32 choose(bool first, u32 a, u32 b) {
+    u32 c;
+    asm("lop3.b32 %0, %1, %2, %3, 0xca;" : "=r"(c) : "r"(first ? 0xffffffffu : 0u), "r"(a), "r"(b));
+    return c;
+}
+// The compiler neither moves it nor puts it off.
+DEVICE void multiply_add(int& c, int a, int b) { asm volatile("mad.lo.s32 %0, %1, %2, %0;" : "+r"(c) : "r"(a), "r"(b)); }
+
+DEVICE u32 bytes_twice(int a, int c) { return (u32)a * 0x101u + (u32)c * 0x1010000u; }
+
+// Products of matrices: a warp has 16 rows of bytes and 8 columns, and adds to 16 times 8 sums.
+DEVICE void matrix_32(int& c0, int& c1, int& c2, int& c3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+r"(c0), "+r"(c1), "+r"(c2), "+r"(c3) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+DEVICE void matrix_16(int& c0, int& c1, int& c2, int& c3, u32 a0, u32 a1, u32 b0) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+r"(c0), "+r"(c1), "+r"(c2), "+r"(c3) : "r"(a0), "r"(a1), "r"(b0));
+}
+// Columns of halves: their lower bytes, which are unsigned, and 256 times their upper ones.
+#define MATRIX_OF_BYTES(LOWER, UPPER)                                                                                            \
+    const u32 low = __byte_perm(b0, b1, 0x6420), high = __byte_perm(b0, b1, 0x7531);                                             \
+    int h0 = 0, h1 = 0, h2 = 0, h3 = 0;                                                                                          \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.s32." UPPER ".s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"       \
+                 : "+r"(h0), "+r"(h1), "+r"(h2), "+r"(h3) : "r"(a0), "r"(a1), "r"(high));                                        \
+    c0 += h0 * 256, c1 += h1 * 256, c2 += h2 * 256, c3 += h3 * 256;                                                               \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.s32." LOWER ".s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"       \
+                 : "+r"(c0), "+r"(c1), "+r"(c2), "+r"(c3) : "r"(a0), "r"(a1), "r"(low))
+DEVICE void matrix_unsigned_halves(int& c0, int& c1, int& c2, int& c3, u32 a0, u32 a1, u32 b0, u32 b1) {
+    MATRIX_OF_BYTES("u8.u8", "u8.s8");
+}
+DEVICE void matrix_signed_halves(int& c0, int& c1, int& c2, int& c3, u32 a0, u32 a1, u32 b0, u32 b1) {
+    MATRIX_OF_BYTES("s8.u8", "s8.s8");
+}
+#undef MATRIX_OF_BYTES
+
 // A launch may start while the one before it is still at work, and then waits for it; so it can ask for constant memory meanwhile.
 // It lets the next one start only when it has not to wait any more: else ever more launches would fill the GPU with waiting threads.
 #if __CUDA_ARCH__ >= 900

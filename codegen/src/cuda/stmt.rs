@@ -1,6 +1,7 @@
 //! Prints functions and statements.
 use super::text::Text;
 use super::{array, in_flight};
+use crate::instructions::instruction;
 use crate::ir::Span;
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;
@@ -13,8 +14,8 @@ pub(super) type Printed<T> = Result<T, String>;
 /// Prints one function.
 pub(super) struct Printer<'a> {
     pub func: &'a Func,
-    /// Byte offsets that have names, for what is known of their alignment.
-    pub longs: HashMap<Var, &'a Expr>,
+    /// Integers that have names and that byte offsets may be made of, for what is known of their alignment.
+    pub offsets: HashMap<Var, &'a Expr>,
     /// Bytes of shared memory of the team, and of each group.
     shared: (usize, usize),
     places: &'a Places,
@@ -24,9 +25,9 @@ pub(super) struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     pub fn new(func: &'a Func, shared: (usize, usize), places: &'a Places) -> Self {
-        let mut longs = HashMap::new();
-        collect(func, &func.body, &mut longs);
-        Printer { func, longs, shared, places, apart: Cell::new(false) }
+        let mut offsets = HashMap::new();
+        collect(func, &func.body, &mut offsets);
+        Printer { func, offsets, shared, places, apart: Cell::new(false) }
     }
 
     /// What a CTA of `threads` does.
@@ -117,7 +118,7 @@ impl<'a> Printer<'a> {
             | Stmt::Set { var, .. }
             | Stmt::For { var, .. }
             | Stmt::Arrive { last: var, .. } => of(var),
-            Stmt::Store { span, .. } => *span,
+            Stmt::Store { span, .. } | Stmt::Accumulate { span, .. } => *span,
             Stmt::Array { .. }
             | Stmt::If { .. }
             | Stmt::Barrier
@@ -233,7 +234,7 @@ impl<'a> Printer<'a> {
                 out.bare(depth, &format!("ask_for({}, {bytes}, {lanes});", self.address(from)?));
             }
             Stmt::Barrier => out.bare(depth, "__syncthreads();"),
-            Stmt::Copy { to, from, len } => self.copy(to, from, *len, depth, out)?,
+            Stmt::Copy { to, from, len, only } => self.copy((to, from), *len, only.as_ref(), (depth, out))?,
             Stmt::Await => {
                 out.bare(depth, "await_copies();");
                 // A thread waits for its own copies; the group goes on when all its threads have.
@@ -250,15 +251,33 @@ impl<'a> Printer<'a> {
                 };
                 out.line(depth, &format!("const bool {} = {call};", self.var(*last)));
             }
-            Stmt::Store { to, value, .. } => {
+            Stmt::Accumulate { intrinsic, registers, args, .. } => {
+                let known = instruction(intrinsic).filter(|i| i.lanes().is_none_or(|lanes| lanes == self.func.width));
+                let Some(template) = known.and_then(|i| i.cuda) else {
+                    return Err(format!("CUDA has no `{intrinsic}` for {} lanes", self.func.width));
+                };
+                let mut text = template.to_string();
+                for register in registers {
+                    text = text.replacen("{}", &self.var(*register), 1);
+                }
+                for arg in args {
+                    text = text.replacen("{}", &self.text(arg)?, 1);
+                }
+                out.line(depth, &text);
+            }
+            Stmt::Store { to, value, only, .. } => {
                 let grouped = self.func.width > 1;
                 let (value, ty) = self.expr(value)?;
                 let (how, address) = (self.how(to), self.address(to)?);
                 let store = |value: &str| format!("store_{how}({address}, {value});");
                 // All lanes compute the value: it may take an exchange between them. The first stores it.
-                let store = match grouped && to.lane_stride == 0 {
+                let store = match grouped && !to.varies() {
                     true => format!("{{ const {} one = {value}; if (lane == 0) {} }}", c_type(ty), store("one")),
                     false => store(&value),
+                };
+                let store = match only {
+                    Some(only) => format!("if ({}) {store}", self.text(only)?),
+                    None => store,
                 };
                 // Lanes exchange arrays: none may still read the old value, and all must see the new one.
                 match to.mem {
@@ -277,14 +296,24 @@ impl<'a> Printer<'a> {
 
 impl Printer<'_> {
     /// A piece a lane, or one piece by the first lane.
-    fn copy(&self, to: &Access, from: &Access, len: usize, depth: usize, out: &mut Text) -> Printed<()> {
+    fn copy(
+        &self,
+        (to, from): (&Access, &Access),
+        len: usize,
+        only: Option<&Expr>,
+        (depth, out): (usize, &mut Text),
+    ) -> Printed<()> {
         let size = len * to.scalar.bytes();
         let aligned = [to, from].iter().all(|a| self.access_alignment(a) >= size as i64);
         if !matches!(size, 4 | 8 | 16) || !aligned {
             return Err(format!("pieces of {size} bytes are not known to be aligned"));
         }
         let copy = format!("copy_{size}({}, {});", self.address(to)?, self.address(from)?);
-        let first = if self.func.width > 1 && to.lane_stride == 0 { "if (lane == 0) " } else { "" };
+        let first = match only {
+            Some(only) => format!("if ({}) ", self.text(only)?),
+            None if self.func.width > 1 && !to.varies() => "if (lane == 0) ".into(),
+            None => String::new(),
+        };
         out.bare(depth, &format!("{first}{copy}"));
         Ok(())
     }
@@ -300,13 +329,13 @@ fn c_type(ty: Ty) -> &'static str {
     }
 }
 
-fn collect<'a>(func: &Func, stmts: &'a [Stmt], longs: &mut HashMap<Var, &'a Expr>) {
+fn collect<'a>(func: &Func, stmts: &'a [Stmt], offsets: &mut HashMap<Var, &'a Expr>) {
     for s in stmts {
         if let Stmt::Let { var, value } = s
-            && func.vars[var.0 as usize].ty == Ty::I64
+            && matches!(func.vars[var.0 as usize].ty, Ty::I64 | Ty::I32)
         {
-            longs.insert(*var, value);
+            offsets.insert(*var, value);
         }
-        s.lists().into_iter().for_each(|list| collect(func, list, longs));
+        s.lists().into_iter().for_each(|list| collect(func, list, offsets));
     }
 }

@@ -7,6 +7,7 @@ pub const INSTRUCTION: Instruction = Instruction {
     args: &[("v", Slot::I, "i32<-{share}, {share}>")],
     result: Slot::I,
     across: true,
+    registers: 0,
     meaning: &["isum(0..LANES, |l| v[l])"],
     in_i16: &[],
     rust: rows! {

@@ -14,19 +14,9 @@ thread_local! {
 
 /// The results of all lanes (of one, where the instruction works across lanes), given the bits of each argument's lanes.
 pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usize) -> Result<Vec<u32>, String> {
-    let kernel = MEANINGS.with_borrow_mut(|known| {
-        known.entry((instruction.name, lanes)).or_insert_with(|| Rc::new(compile(instruction, lanes))).clone()
-    });
-    let bytes = |words: &Vec<u32>| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
-    let mut buffers: Vec<Vec<u8>> = args.iter().map(bytes).collect();
     let results = if instruction.across { 1 } else { lanes };
     let numbers = instruction.meaning.len();
-    buffers.resize(args.len() + numbers + instruction.in_i16.len(), vec![0; 4 * results]);
-    let ints: &[i32] = if instruction.across { &[] } else { &[lanes as i32] };
-    interp::run(&kernel, ints, &[], &mut buffers)?;
-    let outputs = buffers[args.len()..].iter();
-    let outputs: Vec<Vec<i32>> =
-        outputs.map(|b| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect()).collect();
+    let outputs = outputs(instruction, args, (lanes, results))?;
     let of_lane = |from: &[Vec<i32>], lane: usize| from.iter().map(|of| of[lane]).collect::<Vec<i32>>();
     let halves = instruction.result == Slot::H;
     let mut words = Vec::new();
@@ -39,6 +29,34 @@ pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usi
         words.push(if halves { values[0] as u16 as u32 | (values[1] as u32) << 16 } else { values[0] as u32 });
     }
     Ok(words)
+}
+
+/// What all lanes have in each of the registers that an instruction changes, given the bits of each argument's lanes.
+pub fn accumulated(
+    instruction: &'static Instruction,
+    args: &[Vec<u32>],
+    lanes: usize,
+) -> Result<Vec<Vec<i32>>, String> {
+    outputs(instruction, args, (lanes, lanes))
+}
+
+/// Each number of the meaning, and each that must lie in `i16`, for so many results.
+fn outputs(
+    instruction: &'static Instruction,
+    args: &[Vec<u32>],
+    (lanes, results): (usize, usize),
+) -> Result<Vec<Vec<i32>>, String> {
+    let kernel = MEANINGS.with_borrow_mut(|known| {
+        known.entry((instruction.name, lanes)).or_insert_with(|| Rc::new(compile(instruction, lanes))).clone()
+    });
+    let bytes = |words: &Vec<u32>| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let mut buffers: Vec<Vec<u8>> = args.iter().map(bytes).collect();
+    let count = args.len() + instruction.meaning.len() + instruction.in_i16.len();
+    buffers.resize(count, vec![0; 4 * results]);
+    let ints: &[i32] = if instruction.across { &[] } else { &[lanes as i32] };
+    interp::run(&kernel, ints, &[], &mut buffers)?;
+    let numbers = |b: &Vec<u8>| b.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
+    Ok(buffers[args.len()..].iter().map(numbers).collect())
 }
 
 /// The kernel that an instruction is, for so many lanes.
@@ -54,7 +72,11 @@ pub fn source(instruction: &Instruction, lanes: usize) -> String {
         format!("{name}: &Ten<{}, {row}{pack}>", number.replace("{share}", &share))
     });
     let values: Vec<&str> = instruction.meaning.iter().chain(instruction.in_i16).copied().collect();
-    let extent = if instruction.across { "1" } else { "L" };
+    let extent = match (instruction.across, instruction.registers) {
+        (false, _) => "L".to_string(),
+        (true, 0) => "1".to_string(),
+        (true, _) => lanes.to_string(),
+    };
     let outputs = (0..values.len()).map(|i| format!("y{i}: &mut Ten<i32, {extent}>"));
     let params: Vec<String> = inputs.chain(outputs).collect();
     let lane = |(name, ..): &(&str, Slot, &str)| format!("let {name} = {name}[lane]; ");

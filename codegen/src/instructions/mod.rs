@@ -11,13 +11,16 @@ mod dot4_maddubs;
 mod dot4_scalar;
 mod dot4_vpdpbusd;
 mod hsum;
+pub mod matrix;
+pub mod matrix_halves;
 pub mod meaning;
+pub mod multiply_add;
 mod pairs_maddubs;
 mod pairs_scalar;
 
 use crate::cpu::row::{Row, Slot};
 
-/// An instruction for [`crate::loop_ir::Expr::Call`].
+/// An instruction for [`crate::loop_ir::Expr::Call`], or for [`crate::loop_ir::Stmt::Accumulate`].
 #[derive(Clone, Copy, Debug)]
 pub struct Instruction {
     /// Name, also of its rows.
@@ -27,8 +30,12 @@ pub struct Instruction {
     pub args: &'static [(&'static str, Slot, &'static str)],
     /// What the result is: [`Slot::I`] or [`Slot::H`].
     pub result: Slot,
-    /// Whether it combines all lanes into one number; then a name in `meaning` is an array of `LANES` lanes.
+    /// Whether it combines all lanes, into one number unless there are `registers`; then a name in `meaning` is an array of `LANES`
+    /// lanes.
     pub across: bool,
+    /// How many of the arguments, the first ones, are registers that it changes; then `meaning` has the new number of each in
+    /// lane `lane`, and it is for [`crate::loop_ir::Stmt::Accumulate`].
+    pub registers: usize,
     /// The numbers of the result (of one lane), in the kernel language; packs are arrays of four bytes or of two halves.
     pub meaning: &'static [&'static str],
     /// Values, in the kernel language, that must lie in `i16` in each lane.
@@ -51,6 +58,11 @@ pub static INSTRUCTIONS: &[Instruction] = &[
     dot2_madd::INSTRUCTION,
     dot2_vpdpwssd::INSTRUCTION,
     hsum::INSTRUCTION,
+    multiply_add::INSTRUCTION,
+    matrix::OF_32,
+    matrix::OF_16,
+    matrix_halves::OF_UNSIGNED,
+    matrix_halves::OF_SIGNED,
 ];
 
 /// A dot of four unsigned with four signed bytes, added to `acc`: what all `dot4_` instructions compute.
@@ -59,6 +71,7 @@ const DOT4: Instruction = Instruction {
     args: &[("acc", Slot::I, "i32<-2146435071, 2146435071>"), ("a", Slot::U, "u8"), ("b", Slot::S, "i8")],
     result: Slot::I,
     across: false,
+    registers: 0,
     meaning: &["acc + isum(0..4, |c| a[c] * b[c])"],
     in_i16: &[],
     rust: &[],
@@ -89,6 +102,13 @@ const DOT2: Instruction = Instruction {
 
 /// The largest magnitude of the second factors of a `dot2_` instruction.
 pub const SMALL: i64 = 8192;
+
+impl Instruction {
+    /// The number of lanes that it is for, where it is for no other.
+    pub fn lanes(&self) -> Option<usize> {
+        (self.registers > 0).then_some(matrix::LANES)
+    }
+}
 
 /// The instruction of this name.
 pub fn instruction(name: &str) -> Option<&'static Instruction> {

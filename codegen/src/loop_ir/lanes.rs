@@ -2,7 +2,7 @@
 use super::Ty;
 use crate::cpu::row::Slot;
 use crate::float;
-use crate::instructions::{instruction, meaning};
+use crate::instructions::{Instruction, instruction, meaning};
 use crate::ir::{BinOp, UnOp};
 
 /// Most lanes a function can have.
@@ -239,6 +239,16 @@ pub fn splat4(a: &Value) -> Res {
     })
 }
 
+/// Four numbers as bytes.
+pub fn of_bytes(parts: &[Value]) -> Res {
+    let [a, b, c, d] = parts else { return Err(format!("{} bytes are no pack", parts.len())) };
+    if parts.iter().any(|part| part.ty != Ty::I32) {
+        return Err("bytes of what is not I32".into());
+    }
+    let byte = |v: u32| u8::try_from(v).map_err(|_| format!("{} is no byte", v as i32));
+    map(Ty::U8x4, [a, b, c, d], |[a, b, c, d]| Ok(u32::from_le_bytes([byte(a)?, byte(b)?, byte(c)?, byte(d)?])))
+}
+
 /// Two numbers as halves.
 pub fn pair(a: &Value, b: &Value) -> Res {
     if a.ty != Ty::I32 || b.ty != Ty::I32 {
@@ -254,16 +264,38 @@ pub fn call(name: &str, args: &[Value], width: usize) -> Res {
         return Err(format!("there is no instruction `{name}`"));
     };
     let lanes = args.iter().map(|a| a.n).max().unwrap_or(1);
-    let fits = args.len() == instruction.args.len()
-        && (instruction.args.iter().zip(args)).all(|((_, slot, _), a)| ty(*slot) == Some(a.ty))
-        && (!instruction.across || lanes == width);
-    if !fits {
-        return Err(format!("`{name}` does not take {:?}", args.iter().map(|a| (a.ty, a.n)).collect::<Vec<_>>()));
+    if instruction.registers > 0 || !takes(instruction, args) || instruction.across && lanes != width {
+        return Err(not_taken(name, args));
     }
     let given: Vec<Vec<u32>> = args.iter().map(|a| (0..lanes).map(|l| a.get(l)).collect()).collect();
     let out = meaning::evaluate(instruction, &given, lanes)?;
     let Some(ty) = ty(instruction.result) else { return Err(format!("`{name}` gives no number")) };
     Ok(if instruction.across { Value::one(ty, out[0]) } else { Value::each(ty, lanes, |l| out[l]) })
+}
+
+/// What an instruction of the table makes of the registers that come first among its arguments.
+pub fn accumulate(name: &str, args: &[Value], width: usize) -> Result<Vec<Value>, String> {
+    let Some(instruction) = instruction(name) else {
+        return Err(format!("there is no instruction `{name}`"));
+    };
+    if instruction.registers == 0
+        || !takes(instruction, args)
+        || instruction.lanes().is_some_and(|lanes| lanes != width)
+    {
+        return Err(not_taken(name, args));
+    }
+    let given: Vec<Vec<u32>> = args.iter().map(|a| (0..width).map(|l| a.get(l)).collect()).collect();
+    let out = meaning::accumulated(instruction, &given, width)?;
+    Ok(out.into_iter().map(|register| Value::each(Ty::I32, width, |l| register[l] as u32)).collect())
+}
+
+fn takes(instruction: &Instruction, args: &[Value]) -> bool {
+    args.len() == instruction.args.len()
+        && instruction.args.iter().zip(args).all(|((_, slot, _), a)| ty(*slot) == Some(a.ty))
+}
+
+fn not_taken(name: &str, args: &[Value]) -> String {
+    format!("`{name}` does not take {:?}", args.iter().map(|a| (a.ty, a.n)).collect::<Vec<_>>())
 }
 
 /// The type that an argument or the result of an instruction has.

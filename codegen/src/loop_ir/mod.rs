@@ -204,11 +204,13 @@ pub enum Stmt {
     /// rely on after it.
     Barrier,
     /// Begins to copy `len` neighbouring numbers a lane from a buffer to an array of the team, as they are. Until the worker's
-    /// next `Await` nobody may touch those in the array, nor write those in the buffer. 4, 8 or 16 bytes, at multiples of that.
+    /// next `Await` nobody may touch those in the array, nor write those in the buffer. 4, 8 or 16 bytes, at multiples of that. With
+    /// `only`, a varying truth value, lanes in which it is false copy nothing.
     Copy {
         to: Access,
         from: Access,
         len: usize,
+        only: Option<Expr>,
     },
     /// Waits until all copies that the worker has begun are done.
     Await,
@@ -217,23 +219,35 @@ pub enum Stmt {
         from: Access,
         bytes: usize,
     },
-    /// Writes a number (a varying value: one a lane, `lane_stride` bytes apart). A stored NaN is canonical.
+    /// Writes a number (a varying value: one a lane, each to its place). A stored NaN is canonical. With `only`, a varying truth
+    /// value, lanes in which it is false write nothing.
     Store {
         to: Access,
         value: Expr,
+        only: Option<Expr>,
+        span: Span,
+    },
+    /// Changes varying registers by an instruction of the table that all lanes do together, such as a product of matrices of which
+    /// each lane has some elements.
+    Accumulate {
+        intrinsic: &'static str,
+        registers: Vec<Var>,
+        args: Vec<Expr>,
         span: Span,
     },
 }
 
-/// Numbers in memory: lane `l` touches `addr + l * lane_stride` (bytes from the start of `mem`).
+/// Numbers in memory: lane `l` touches `addr + l * lane_stride` and its `offset` (bytes from the start of `mem`).
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Where.
     pub mem: Mem,
     /// Uniform, `I64`.
     pub addr: Box<Expr>,
-    /// 0: all lanes share one address, and a load is uniform.
+    /// 0: all lanes share one address, and a load is uniform, unless there is an `offset`.
     pub lane_stride: i32,
+    /// Varying, `I32`: how many bytes further each lane's number is, where lanes do not lie evenly.
+    pub offset: Option<Box<Expr>>,
     /// What one number is.
     pub scalar: Scalar,
 }
@@ -256,6 +270,8 @@ pub enum Expr {
     Widen(Box<Expr>),
     /// One byte value, in 0..=255, in all four bytes of a `U8x4`.
     Splat4(Box<Expr>),
+    /// Four `I32`, which lie in 0..=255, as the bytes of a `U8x4`, the first in the lowest.
+    Bytes(Vec<Expr>),
     /// Two `I32`, which lie in `i16`, as the lower and the upper half of an `I16x2`.
     Pair(Box<Expr>, Box<Expr>),
     /// As in the algorithm IR, per lane.
@@ -277,4 +293,16 @@ pub enum Expr {
         args: Vec<Expr>,
         span: Span,
     },
+}
+
+impl Access {
+    /// Whether each lane touches a place of its own.
+    pub fn varies(&self) -> bool {
+        self.lane_stride != 0 || self.offset.is_some()
+    }
+
+    /// What the place is computed from.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        std::iter::once(&*self.addr).chain(self.offset.as_deref())
+    }
 }

@@ -38,6 +38,7 @@ pub fn expr(func: &Func, e: &Expr) -> String {
         Expr::LoadPack(a) => format!("pack {}", access(func, a)),
         Expr::Widen(v) => format!("long({})", all(v)),
         Expr::Splat4(v) => format!("splat4({})", all(v)),
+        Expr::Bytes(parts) => format!("bytes({})", parts.iter().map(all).collect::<Vec<_>>().join(", ")),
         Expr::Pair(a, b) => format!("pair({}, {})", all(a), all(b)),
         Expr::Unary(UnOp::Neg, v) => format!("-{}", sub(v)),
         Expr::Unary(UnOp::Not, v) => format!("!{}", sub(v)),
@@ -77,16 +78,30 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
             format!("{bind} {} in {}..{}{step}", name(func, *var), expr(func, lo), expr(func, hi))
         }
         Stmt::If { cond, .. } => format!("if {}", expr(func, cond)),
-        Stmt::Store { to, value, .. } => format!("{} = {}", access(func, to), expr(func, value)),
+        Stmt::Store { to, value, only, .. } => {
+            format!("{} = {}{}", access(func, to), expr(func, value), places(func, only))
+        }
+        Stmt::Accumulate { intrinsic, registers, args, .. } => {
+            let registers: Vec<String> = registers.iter().map(|var| name(func, *var)).collect();
+            let args: Vec<String> = args.iter().map(|arg| expr(func, arg)).collect();
+            format!("{} by {intrinsic}({})", registers.join(", "), args.join(", "))
+        }
         Stmt::Prefetch { from, bytes } => format!("prefetch {bytes} of {}", access(func, from)),
         Stmt::Arrive { last, counter, of, by } => {
             let who = if *by == Owner::Team { "arrive as a team" } else { "arrive" };
             format!("let {} = {who} at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }
         Stmt::Barrier => format!("barrier {}", barrier(func, stmt)),
-        Stmt::Copy { to, from, len } => format!("copy {} = {len} of {}", access(func, to), access(func, from)),
+        Stmt::Copy { to, from, len, only } => {
+            format!("copy {} = {len} of {}{}", access(func, to), access(func, from), places(func, only))
+        }
         Stmt::Await => "await copies".into(),
     }
+}
+
+/// In which lanes a statement does something, where not in all.
+fn places(func: &Func, only: &Option<Expr>) -> String {
+    only.as_ref().map_or_else(String::new, |only| format!(" where {}", expr(func, only)))
 }
 
 /// What a variable was called.
@@ -152,7 +167,8 @@ fn access(func: &Func, a: &Access) -> String {
         Mem::Local(var) | Mem::Shared(var) => name(func, var),
         Mem::Scratch => "scratch".into(),
     };
-    let lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
+    let mut lanes = if a.lane_stride == 0 { String::new() } else { format!(" + lane * {}", a.lane_stride) };
+    lanes.extend(a.offset.iter().map(|offset| format!(" + {}", operand(func, offset))));
     format!("{mem}[{}{lanes}].{}", expr(func, &a.addr), a.scalar.name())
 }
 

@@ -14,10 +14,21 @@ macro_rules! parts {
                     Stmt::Array { .. } | Stmt::Barrier | Stmt::Await => Vec::new(),
                     Stmt::For { lo, hi, .. } => vec![lo, hi],
                     Stmt::If { cond, .. } => vec![cond],
-                    Stmt::Store { to, value, .. } => vec![& $($mutable)? *to.addr, value],
+                    Stmt::Store { to, value, only, .. } => {
+                        let mut all = parts!(@place to, $($mutable)?);
+                        all.push(value);
+                        all.extend(only);
+                        all
+                    }
+                    Stmt::Accumulate { args, .. } => parts!(@all args, $($mutable)?),
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
-                    Stmt::Prefetch { from, .. } => vec![& $($mutable)? *from.addr],
-                    Stmt::Copy { to, from, .. } => vec![& $($mutable)? *to.addr, & $($mutable)? *from.addr],
+                    Stmt::Prefetch { from, .. } => parts!(@place from, $($mutable)?),
+                    Stmt::Copy { to, from, only, .. } => {
+                        let mut all = parts!(@place to, $($mutable)?);
+                        all.extend(parts!(@place from, $($mutable)?));
+                        all.extend(only);
+                        all
+                    }
                 }
             }
 
@@ -36,18 +47,24 @@ macro_rules! parts {
             pub fn $children(& $($mutable)? self) -> Vec<& $($mutable)? Expr> {
                 match self {
                     Expr::Int(_) | Expr::Long(_) | Expr::Float(_) | Expr::Bool(_) | Expr::Var(_) => Vec::new(),
-                    Expr::Load(a) | Expr::LoadPack(a) => vec![& $($mutable)? *a.addr],
+                    Expr::Load(a) | Expr::LoadPack(a) => parts!(@place a, $($mutable)?),
                     Expr::Widen(a) | Expr::Splat4(a) | Expr::Unary(_, a) | Expr::First(a) => vec![& $($mutable)? **a],
                     Expr::Shuffle { value, .. } => vec![& $($mutable)? **value],
                     Expr::Binary(_, a, b) | Expr::Pair(a, b) => vec![& $($mutable)? **a, & $($mutable)? **b],
                     Expr::Fma(a, b, c) | Expr::Select(a, b, c) => {
                         vec![& $($mutable)? **a, & $($mutable)? **b, & $($mutable)? **c]
                     }
-                    Expr::Call { args, .. } => parts!(@all args, $($mutable)?),
+                    Expr::Call { args, .. } | Expr::Bytes(args) => parts!(@all args, $($mutable)?),
                 }
             }
         }
     };
+    (@place $a:ident, mut) => {{
+        let mut all: Vec<&mut Expr> = vec![&mut *$a.addr];
+        all.extend($a.offset.as_deref_mut());
+        all
+    }};
+    (@place $a:ident,) => { $a.exprs().collect::<Vec<&Expr>>() };
     (@all $args:ident, mut) => { $args.iter_mut().collect() };
     (@all $args:ident,) => { $args.iter().collect() };
 }

@@ -245,8 +245,9 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.w.frames.push(Frame::List { stmts: taken, next: 0 });
                 Ok(())
             }
-            Stmt::Store { to, value, .. } => self.store(to, value),
-            Stmt::Copy { to, from, len } => self.copy(to, from, *len),
+            Stmt::Store { to, value, only, .. } => self.store(to, value, only.as_ref()),
+            Stmt::Accumulate { intrinsic, registers, args, .. } => self.accumulate(intrinsic, registers, args),
+            Stmt::Copy { to, from, len, only } => self.copy(to, from, *len, only.as_ref()),
             Stmt::Await => {
                 self.shared.land(self.w.id);
                 Ok(())
@@ -265,6 +266,21 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.w.assign(*last, Value::one(Ty::Bool, is_last as u32))
             }
         }
+    }
+
+    fn accumulate(&mut self, intrinsic: &str, registers: &[Var], args: &[Expr]) -> Result<(), Stop> {
+        if !self.w.simd {
+            return Err("lanes work together outside of the simd loop".into());
+        }
+        let mut given = Vec::new();
+        for register in registers {
+            given.push(self.eval(&Expr::Var(*register))?);
+        }
+        for arg in args {
+            given.push(self.eval(arg)?);
+        }
+        let results = lanes::accumulate(intrinsic, &given, self.w.func.width)?;
+        registers.iter().zip(results).try_for_each(|(register, value)| self.w.assign(*register, value))
     }
 
     fn arrival(&mut self, counter: &Expr, of: &Expr) -> Result<(i32, i32), Stop> {
@@ -339,6 +355,10 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 v if v.ty == Ty::I32 => lanes::splat4(&v)?,
                 v => return Err(format!("splat4 of {:?}", v.ty).into()),
             },
+            Expr::Bytes(parts) => {
+                let parts = parts.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
+                lanes::of_bytes(&parts)?
+            }
             Expr::Pair(a, b) => lanes::pair(&self.eval(a)?, &self.eval(b)?)?,
             Expr::Unary(op, v) => lanes::unary(*op, &self.eval(v)?)?,
             Expr::Binary(op, a, b) => lanes::binary(*op, &self.eval(a)?, &self.eval(b)?)?,

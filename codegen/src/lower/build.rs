@@ -24,6 +24,10 @@ impl<'a> Lower<'a> {
             vars,
             layouts: Vec::new(),
             rows: None,
+            matrix: Default::default(),
+            terms: Vec::new(),
+            here: Vec::new(),
+            outer_loops: 0,
             scratch: None,
             arrays: Vec::new(),
             blocks: vec![Block::default()],
@@ -139,7 +143,7 @@ impl<'a> Lower<'a> {
         e.visit(&mut |e| match e {
             Expr::Var(v) => found |= self.registers.contains(v),
             Expr::Load(a) | Expr::LoadPack(a) => {
-                let row = |array| self.copied.values().any(|row| *row == array);
+                let row = |array| self.copied.values().any(|row| *row == array) || self.holds_terms(array);
                 found |= !(matches!(a.mem, Mem::Buffer(_)) || matches!(a.mem, Mem::Shared(array) if row(array)));
             }
             _ => {}
@@ -232,7 +236,7 @@ impl<'a> Lower<'a> {
 
     /// Writes to memory, at the place that is being lowered.
     pub(super) fn store(&mut self, to: Access, value: Op) {
-        self.push(Stmt::Store { to, value: value.e, span: self.span });
+        self.push(Stmt::Store { to, value: value.e, only: None, span: self.span });
     }
 
     /// A local array.
@@ -247,12 +251,12 @@ impl<'a> Lower<'a> {
         let wide = self.widen(index);
         let addr = self.long(BinOp::Mul, wide, long(4));
         let mem = if self.team.owns(array) { Mem::Shared(array) } else { Mem::Local(array) };
-        Access { mem, addr: Box::new(addr.e), lane_stride: 4 * stride, scalar: ir::Scalar::F32 }
+        Access { mem, addr: Box::new(addr.e), lane_stride: 4 * stride, offset: None, scalar: ir::Scalar::F32 }
     }
 
     pub(super) fn load(&mut self, access: Access) -> Op {
         let ty = if access.scalar.range().is_some() { Ty::I32 } else { Ty::F32 };
-        let varying = access.lane_stride != 0;
+        let varying = access.varies();
         self.emit(Expr::Load(access), ty, varying)
     }
 

@@ -61,7 +61,7 @@ impl<'a> Lower<'a> {
             let column = l.long(BinOp::Add, first, column);
             let addr = l.long(BinOp::Mul, column, long(bytes as i64));
             let mem = Mem::Buffer(buffer);
-            let from = Access { mem, addr: Box::new(addr.e), lane_stride: 0, scalar: Scalar::U8 };
+            let from = Access { mem, addr: Box::new(addr.e), lane_stride: 0, offset: None, scalar: Scalar::U8 };
             l.push(Stmt::Prefetch { from, bytes });
             Ok(())
         })

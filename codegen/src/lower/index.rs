@@ -4,10 +4,30 @@ use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{BinOp, Expr, Place};
 use crate::loop_ir::{self, Access, Mem};
 
+/// An index: `base + stride * lane`, or `base` and what it is further in each lane.
+pub(super) struct Index {
+    pub base: Op,
+    pub stride: i32,
+    pub at: Option<Op>,
+}
+
 impl Lower<'_> {
+    /// An index of the algorithm IR.
+    pub(super) fn index(&mut self, e: &Expr, env: &mut Env) -> Lowered<Index> {
+        match self.eval(e, env)? {
+            Val::Lanes { base, at, .. } => Ok(Index { base, stride: 0, at: Some(at) }),
+            other => self.evenly(other).map(|(base, stride)| Index { base, stride, at: None }),
+        }
+    }
+
     /// An integer of the algorithm IR as `base + stride * lane`.
     pub(super) fn affine(&mut self, e: &Expr, env: &mut Env) -> Lowered<(Op, i32)> {
-        match self.eval(e, env)? {
+        let value = self.eval(e, env)?;
+        self.evenly(value)
+    }
+
+    fn evenly(&mut self, value: Val) -> Lowered<(Op, i32)> {
+        match value {
             Val::Affine { base, stride } => Ok((base, stride)),
             Val::Op(op) if !op.varying => Ok((op, 0)),
             Val::Partial(op) => Ok((self.lane_sum(op), 0)),
@@ -32,28 +52,36 @@ impl Lower<'_> {
         if let Some(layout) = self.layouts[place.buffer].clone() {
             return self.side_by_side(&layout, place, bytes, env);
         }
+        if self.has_term(place.buffer) {
+            return self.access_in_term(place, env);
+        }
         let buffer = &self.kernel.buffers[place.buffer];
         let size = place.scalar.bytes() as i32;
         let row = self.row_of(place, env)?;
         let first = row.map_or(0, |(_, lead)| lead);
-        let (mut element, mut stride) = (long(0), 0);
+        let (mut element, mut stride, mut apart) = (long(0), 0, None);
         for (d, (extent, index)) in buffer.shape.iter().zip(&place.index).enumerate().skip(first) {
-            let (base, step) = self.affine(index, env)?;
+            let Index { base, stride: step, at } = self.index(index, env)?;
             if step != 0 && d + 1 < buffer.shape.len() {
                 return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
             }
             if d > first {
                 let extent = self.uniform(extent, env)?;
+                apart = apart.map(|apart| self.binary(BinOp::Mul, apart, extent.clone()));
                 let extent = self.widen(extent);
                 element = self.long(BinOp::Mul, element, extent);
             }
             let base = self.widen(base);
             element = self.long(BinOp::Add, element, base);
+            apart = self.further(apart, at);
             stride += step * buffer.elem_bytes as i32;
         }
         let mut addr = self.long(BinOp::Mul, element, long(buffer.elem_bytes as i64));
+        apart = apart.map(|apart| self.binary(BinOp::Mul, apart, int(buffer.elem_bytes as i32)));
         if let Some(at) = &place.at {
-            let (base, step) = self.affine(at, env)?;
+            let Index { base, stride: step, at } = self.index(at, env)?;
+            let at = at.map(|at| self.binary(BinOp::Mul, at, int(size)));
+            apart = self.further(apart, at);
             let base = self.widen(base);
             let inside = self.long(BinOp::Mul, base, long(size as i64));
             addr = self.long(BinOp::Add, addr, inside);
@@ -64,7 +92,16 @@ impl Lower<'_> {
             return self.illegal(format!("lanes are not neighbours in `{}`", buffer.name));
         }
         let mem = row.map_or(Mem::Buffer(place.buffer), |(array, _)| Mem::Shared(array));
-        Ok(Access { mem, addr: Box::new(addr.e), lane_stride: stride, scalar: place.scalar })
+        let offset = apart.map(|apart| Box::new(apart.e));
+        Ok(Access { mem, addr: Box::new(addr.e), lane_stride: stride, offset, scalar: place.scalar })
+    }
+
+    /// How far lanes are apart by two indices.
+    pub(super) fn further(&mut self, a: Option<Op>, b: Option<Op>) -> Option<Op> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(self.binary(BinOp::Add, a, b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// An integer divided by `by`, where its definition shows that nothing is left over.
@@ -88,8 +125,22 @@ impl Lower<'_> {
         }
     }
 
+    /// Whether the definition of an integer shows that it is a multiple of a number.
+    pub(super) fn is_multiple(&self, e: &loop_ir::Expr, by: i32) -> bool {
+        match e {
+            loop_ir::Expr::Int(n) => n % by == 0,
+            loop_ir::Expr::Var(v) => self.definitions.get(v).is_some_and(|e| self.is_multiple(e, by)),
+            loop_ir::Expr::Binary(BinOp::Add, a, b) => self.is_multiple(a, by) && self.is_multiple(b, by),
+            loop_ir::Expr::Binary(BinOp::Mul, a, b) => self.is_multiple(a, by) || self.is_multiple(b, by),
+            _ => by == 1,
+        }
+    }
+
     /// Arithmetic on integers that may differ from lane to lane; affine results stay affine.
     pub(super) fn affine_binary(&mut self, op: BinOp, a: Val, b: Val) -> Lowered<Val> {
+        if matches!(a, Val::Lanes { .. }) || matches!(b, Val::Lanes { .. }) {
+            return Ok(self.lanes_binary(op, a, b));
+        }
         let ((a, s), (b, t)) = (parts(a), parts(b));
         Ok(match (op, &a.e, &b.e) {
             (BinOp::Add, ..) => affine(self.binary(op, a, b), s + t),
@@ -104,6 +155,29 @@ impl Lower<'_> {
                 Val::Op(self.binary(op, a, b))
             }
         })
+    }
+
+    /// The same where one of them is of lanes that do not lie evenly.
+    fn lanes_binary(&mut self, op: BinOp, a: Val, b: Val) -> Val {
+        let parts = |v: &Val| match v {
+            Val::Lanes { base, at, .. } => Some((base.clone(), Some(at.clone()))),
+            Val::Op(op) if !op.varying => Some((op.clone(), None)),
+            _ => None,
+        };
+        if let (Some((base, at)), Some((other, further))) = (parts(&a), parts(&b)) {
+            let at = match (op, at, further) {
+                (BinOp::Add, at, further) => self.further(at, further),
+                (BinOp::Sub, at, None) => at,
+                (BinOp::Mul, Some(at), None) => Some(self.binary(op, at, other.clone())),
+                (BinOp::Mul, None, Some(at)) => Some(self.binary(op, at, base.clone())),
+                _ => None,
+            };
+            if let Some(at) = at {
+                return Val::Lanes { base: self.binary(op, base, other), at, share: None };
+            }
+        }
+        let (a, b) = (self.op(a), self.op(b));
+        Val::Op(self.binary(op, a, b))
     }
 
     /// `base + stride * lane` as one value a lane.
@@ -129,7 +203,7 @@ fn parts(v: Val) -> (Op, i32) {
     match v {
         Val::Affine { base, stride } => (base, stride),
         Val::Op(op) | Val::Partial(op) => (op, 0),
-        Val::Halves { .. } | Val::Array(_) | Val::Left { .. } => {
+        Val::Halves { .. } | Val::Array(_) | Val::Left { .. } | Val::Lanes { .. } => {
             unreachable!("halves are added up before, arrays are no operands")
         }
     }

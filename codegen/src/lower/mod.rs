@@ -11,6 +11,9 @@ mod halves;
 mod index;
 mod lanes;
 mod map;
+mod matrix;
+mod matrix_dot;
+mod matrix_sum;
 mod merge;
 mod nest;
 mod overrun;
@@ -26,6 +29,7 @@ mod stmt;
 mod sum;
 mod sum_lanes;
 mod team;
+mod terms;
 mod tile;
 mod value;
 
@@ -102,6 +106,12 @@ enum Val {
         base: Op,
         stride: i32,
     },
+    /// `base + at`, where `base` is uniform and `at`, which varies, is small. Where it is an iteration of rows or columns, which one.
+    Lanes {
+        base: Op,
+        at: Op,
+        share: Option<usize>,
+    },
     /// An integer that is the sum of this over all lanes.
     Partial(Op),
     /// An integer that is `scale` times the sum of both halves of all of these.
@@ -136,6 +146,13 @@ struct Lower<'a> {
     layouts: Vec<Option<Layout>>,
     /// The axis of which each lane does an iteration, and its end, where that is an outer one.
     rows: Option<(ir::Var, Op)>,
+    /// The axes that are rows and columns of products of matrices.
+    matrix: matrix::Matrix,
+    /// Buffers whose blocks are copied for each term of a sum, and the blocks that are there.
+    terms: Vec<terms::Term>,
+    here: Vec<terms::Here>,
+    /// Loops that every item is inside of.
+    outer_loops: usize,
     /// What workers share, where a merge is spread over them.
     scratch: Option<loop_ir::Scratch>,
     /// Array declarations, which go to the top.

@@ -43,6 +43,8 @@ impl<'a> Lower<'a> {
             return self.illegal("an axis is named twice");
         }
         let together: usize = self.schedule.tile.values().fold(1, |n, tile| n.saturating_mul((*tile).max(1)));
+        // A lane has four sums of a product.
+        let together = if self.schedule.columns.is_some() { together.saturating_mul(4) } else { together };
         if together > MOST_TOGETHER {
             return self.illegal(format!("{together} iterations side by side are more than {MOST_TOGETHER}"));
         }
@@ -51,6 +53,7 @@ impl<'a> Lower<'a> {
             .collect();
         let rest: Vec<&'a Axis> = axes.into_iter().filter(|a| !split.iter().any(|s| s.var == a.var)).collect();
         self.check_rows(&split)?;
+        self.check_columns(&split)?;
         let mut work = Expr::Int(1);
         for axis in &split {
             let tiles = self.tiles(axis)?;
@@ -65,7 +68,10 @@ impl<'a> Lower<'a> {
             work = arithmetic(BinOp::Mul, work, parts.most.clone());
         }
         self.early(&split, &work)?;
-        self.stage = self.staged()?;
+        match self.schedule.members.is_empty() {
+            true => self.stage = self.staged()?,
+            false => self.terms = self.terms_of_sums()?,
+        }
         let mut env = self.parameters();
         let hi = work.clone();
         let item = self.var("item", crate::loop_ir::Ty::I32, false);
@@ -85,7 +91,7 @@ impl<'a> Lower<'a> {
         &self.kernel.vars[axis.var.0 as usize].name
     }
 
-    fn tile(&self, axis: &Axis) -> usize {
+    pub(super) fn tile(&self, axis: &Axis) -> usize {
         self.schedule.tile.get(self.axis_name(axis)).copied().unwrap_or(1).max(1)
     }
 
@@ -103,7 +109,7 @@ impl<'a> Lower<'a> {
 
     /// Number of tiles of an axis, over the parameters alone; 0 where the axis is empty.
     fn tiles(&self, axis: &Axis) -> Lowered<Expr> {
-        let tile = (self.tile(axis) * if self.has_rows(axis) { self.width() } else { 1 }) as i32;
+        let tile = (self.tile(axis) * self.at_once(axis) * self.of_team(axis)) as i32;
         let size = self.size(&axis.hi).map(|hi| match axis.hi.ty {
             ir::Ty::Int { lo: 0.., .. } => hi,
             _ => Expr::Binary(BinOp::Max, Box::new(hi), Box::new(Expr::Int(0))),
@@ -149,6 +155,7 @@ impl<'a> Lower<'a> {
         let mut levels = self.numbers(split, item)?;
         levels.extend(rest.iter().map(|axis| Level { axis, tile: self.tile(axis), given: None }));
         let mut envs = vec![env.clone()];
+        self.outer_loops = self.loops();
         self.levels(&levels, body, &mut envs)
     }
 
@@ -183,6 +190,10 @@ impl<'a> Lower<'a> {
         let axis = level.axis;
         let (lo, hi) = self.bounds(axis, envs)?;
         match (&level.given, level.tile) {
+            (Some(number), tile) if self.schedule.columns.is_some() && self.at_once(axis) > 1 => {
+                let number = number.clone();
+                self.matrix_axis(axis, (number, tile), hi, envs, |l, envs| l.levels(inner, body, envs))
+            }
             (Some(number), tile) if self.has_rows(axis) => {
                 let number = number.clone();
                 self.rows(axis, (number, tile), hi, envs, |l, envs| l.levels(inner, body, envs))

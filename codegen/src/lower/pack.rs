@@ -141,7 +141,7 @@ impl Lower<'_> {
     }
 
     /// Whether the neighbours of `axis` can be computed byte by byte, every step inside 0..=255.
-    fn unsigned(&self, e: &Expr, axis: Var) -> bool {
+    pub(super) fn unsigned(&self, e: &Expr, axis: Var) -> bool {
         if !matches!(e.ty, Ty::Int { lo: 0.., hi: ..=255 }) {
             return false;
         }
@@ -158,7 +158,7 @@ impl Lower<'_> {
         }
     }
 
-    fn signed(&self, e: &Expr, axis: Var) -> bool {
+    pub(super) fn signed(&self, e: &Expr, axis: Var) -> bool {
         matches!(&e.kind, Kind::Load(p) if p.scalar == Scalar::I8) && self.neighbours(e, axis)
     }
 
@@ -183,13 +183,13 @@ impl Lower<'_> {
                 if self.lanes_are_free() {
                     access.lane_stride = 4;
                 }
-                let lane_stride = access.lane_stride;
+                let varying = access.varies();
                 let ty = match p.scalar {
                     Scalar::U8 => loop_ir::Ty::U8x4,
                     Scalar::I8 => loop_ir::Ty::I8x4,
                     _ => loop_ir::Ty::I16x2,
                 };
-                Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, lane_stride != 0))
+                Ok(self.emit(loop_ir::Expr::LoadPack(access), ty, varying))
             }
             Kind::Binary(op @ (BinOp::Shl | BinOp::Shr), a, by) => {
                 let (a, by) = (self.pack(a, axis, env)?, self.uniform(by, env)?);

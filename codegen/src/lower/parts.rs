@@ -223,7 +223,7 @@ impl<'a> Lower<'a> {
         let bytes = self.long(BinOp::Mul, wide, long(4));
         let addr = self.long(BinOp::Add, base.clone(), bytes);
         let addr = self.long(BinOp::Add, addr, long(4 * at as i64));
-        Access { mem: Mem::Scratch, addr: Box::new(addr.e), lane_stride: 4 * stride, scalar: Scalar::F32 }
+        Access { mem: Mem::Scratch, addr: Box::new(addr.e), lane_stride: 4 * stride, offset: None, scalar: Scalar::F32 }
     }
 
     /// The largest value of an integer, over the parameters.

@@ -24,6 +24,12 @@ impl Lower<'_> {
             _ => None,
         };
         if let Some((lo, len)) = constant {
+            if let Some(values) = self.matrix_dot(axis, body, (lo, len), envs)? {
+                return Ok(values);
+            }
+            if let Some(values) = self.matrix_sum(axis, body, (lo, len), envs)? {
+                return Ok(values);
+            }
             if let Some(values) = self.dot(axis, body, lo, len, envs)? {
                 return Ok(values);
             }

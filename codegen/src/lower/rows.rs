@@ -1,7 +1,10 @@
 //! An outer axis whose iterations the lanes do, each lane one, and weights whose rows lie side by side for them.
 use super::axis::give;
 use super::build::{float, int, long};
+use super::index::Index;
+use super::terms::InTerm;
 use super::{Env, Lower, Lowered, Op, Val};
+use crate::instructions::matrix::ROWS;
 use crate::ir::{Axis, BinOp, Buffer, Kind, Place, Scalar};
 use crate::layout::{Layout, Run};
 use crate::loop_ir::{Access, Bind, Expr, Mem, Stmt};
@@ -111,6 +114,10 @@ impl Lower<'_> {
 
     /// Stores a number, or one a lane; of lanes that do rows, only those up to the last row.
     pub(super) fn store_rows(&mut self, to: Access, value: Op, env: &Env) -> Lowered<()> {
+        if let Some(there) = self.is_there(env) {
+            self.push(Stmt::Store { to, value: value.e, only: Some(there.e), span: self.span });
+            return Ok(());
+        }
         let Some((axis, hi)) = self.rows.clone() else {
             self.store(to, value);
             return Ok(());
@@ -137,7 +144,13 @@ impl Lower<'_> {
     /// An array with a number for each lane: the place of one, or with a stride those of all.
     fn rest(&mut self, scalar: Scalar) -> impl Fn(Op, i32) -> Access + use<> {
         let array = self.array("rest", scalar, self.width());
-        move |addr, lane_stride| Access { mem: Mem::Local(array), addr: Box::new(addr.e), lane_stride, scalar }
+        move |addr, lane_stride| Access {
+            mem: Mem::Local(array),
+            addr: Box::new(addr.e),
+            lane_stride,
+            offset: None,
+            scalar,
+        }
     }
 
     /// For each of the `left` lanes that have a row: `f` gets the place of its number, and where that is in [`Lower::rest`].
@@ -176,11 +189,16 @@ impl Lower<'_> {
         let [outer @ .., row, block] = &place.index[..] else { unreachable!("a layout has rows of blocks") };
         let rows = layout.rows as i32;
         // The first lane's row is the first of a tile.
-        let own = matches!(row.kind, Kind::Var(v) if self.rows.as_ref().is_some_and(|(axis, _)| *axis == v));
-        let (row, step) = self.affine(row, env)?;
-        if step != 0 && (!own || layout.rows != self.width()) {
+        let axis = self.matrix.rows.or(self.rows.as_ref().map(|(axis, _)| *axis));
+        let own = matches!(row.kind, Kind::Var(v) if axis == Some(v));
+        let Index { base: row, stride: step, at: own_row } = self.index(row, env)?;
+        let side_by_side = if own_row.is_some() { ROWS } else { self.width() };
+        let spread = step != 0 || own_row.is_some();
+        if spread && (!own || layout.rows != side_by_side) {
             return self.illegal(format!("lanes do not do the rows that lie side by side in `{}`", buffer.name));
         }
+        let in_team = self.in_term(place, env);
+        let own_row = in_team.as_ref().map(|term| term.at.clone()).or(own_row);
         let extents: Vec<_> = buffer.shape.iter().map(|e| self.uniform(e, env)).collect::<Lowered<_>>()?;
         let [.., row_count, columns] = &extents[..] else { unreachable!("as many as indices") };
         let tiles = self.binary(BinOp::Add, row_count.clone(), int(rows - 1));
@@ -199,17 +217,23 @@ impl Lower<'_> {
             column = self.long(BinOp::Add, column, index);
         }
         let tile_column = layout.block_bytes * layout.rows;
-        let base = self.long(BinOp::Mul, column, long(tile_column as i64));
+        let (mem, base) = match in_team {
+            Some(InTerm { array, unit, .. }) => (Mem::Shared(array), unit),
+            None => (Mem::Buffer(place.buffer), self.long(BinOp::Mul, column, long(tile_column as i64))),
+        };
         if step != 0 {
             self.prefetch(place, &base, tile_column);
         }
-        let within = if step == 0 { self.binary(BinOp::Rem, row, int(rows)) } else { int(0) };
+        let within = if spread { int(0) } else { self.binary(BinOp::Rem, row, int(rows)) };
         let run = layout.runs.iter().find(|r| (r.offset..r.offset + r.bytes).contains(&place.offset));
         let Some(run) = run.copied() else { unreachable!("a field is a run") };
-        let addr = self.in_run(layout, run, place, bytes, within, env)?;
+        let own_row = own_row.map(|row| self.binary(BinOp::Mul, row, int(run.piece as i32)));
+        let (addr, apart) = self.in_run(layout, run, place, bytes, within, env)?;
         let addr = self.long(BinOp::Add, base, addr);
+        let offset = self.further(own_row, apart).map(|offset| Box::new(offset.e));
         let lane_stride = if step == 0 { 0 } else { run.piece as i32 };
-        Ok(Access { mem: Mem::Buffer(place.buffer), addr: Box::new(addr.e), lane_stride, scalar: place.scalar })
+        let addr = Box::new(addr.e);
+        Ok(Access { mem, addr, lane_stride, offset, scalar: place.scalar })
     }
 
     /// Asks for what comes as far behind a column of blocks as the schedule says, where the column is first met.
@@ -220,12 +244,13 @@ impl Lower<'_> {
         }
         let ahead = self.long(BinOp::Add, column.clone(), long(self.schedule.prefetch as i64));
         let addr = Box::new(ahead.e.clone());
-        let from = Access { mem: Mem::Buffer(place.buffer), addr, lane_stride: 0, scalar: Scalar::U8 };
+        let from = Access { mem: Mem::Buffer(place.buffer), addr, lane_stride: 0, offset: None, scalar: Scalar::U8 };
         self.push(Stmt::Prefetch { from, bytes });
         self.blocks.last_mut().expect("a block is open").known.insert(key, ahead);
     }
 
-    /// Where in a column of blocks the bytes of a field are that belong to row `within` of the tile.
+    /// Where in a column of blocks the bytes of a field are that belong to row `within` of the tile, and how much further they are in
+    /// each lane.
     fn in_run(
         &mut self,
         layout: &Layout,
@@ -234,11 +259,18 @@ impl Lower<'_> {
         bytes: usize,
         within: Op,
         env: &mut Env,
-    ) -> Lowered<Op> {
+    ) -> Lowered<(Op, Option<Op>)> {
         let (rows, size) = (layout.rows, place.scalar.bytes());
-        let at = match &place.at {
-            Some(at) => self.uniform(at, env)?,
-            None => int(0),
+        let (at, apart) = match &place.at {
+            Some(at) => match self.index(at, env)? {
+                Index { base, stride: 0, at } => (base, at),
+                _ => return self.illegal("a place in a block differs from lane to lane"),
+            },
+            None => (int(0), None),
+        };
+        let apart = match apart {
+            Some(apart) => Some(self.pieces_of_lanes((rows, run.piece), (&at, apart), (size, bytes))?),
+            None => None,
         };
         let (piece, inside) = match at.e {
             Expr::Int(at) => {
@@ -266,7 +298,32 @@ impl Lower<'_> {
             let part = self.widen(part);
             addr = self.long(BinOp::Add, addr, part);
         }
-        Ok(addr)
+        Ok((addr, apart))
+    }
+
+    /// How many bytes further each lane's piece of a field is, and its place in that, where it has the numbers from `at + apart` on.
+    fn pieces_of_lanes(
+        &mut self,
+        (rows, piece): (usize, usize),
+        (at, apart): (&Op, Op),
+        (size, bytes): (usize, usize),
+    ) -> Lowered<Op> {
+        let steps = (0..).map(|n| 1 << n).take_while(|step| *step <= piece);
+        let apart = self.binary(BinOp::Mul, apart, int(size as i32));
+        let step = steps.filter(|step| self.is_multiple(&apart.e, *step as i32)).last().unwrap_or(1);
+        // What lanes have lies at multiples of `step` in the pieces.
+        match at.e {
+            Expr::Int(at) if at as usize * size % piece % step + bytes <= step && piece.is_multiple_of(step) => {
+                if at as usize * size % piece >= step {
+                    return self.illegal("lanes begin in the middle of a piece");
+                }
+            }
+            _ => return self.illegal("what lanes read at once lies in several pieces"),
+        }
+        let number = self.binary(BinOp::Div, apart.clone(), int(piece as i32));
+        let number = self.binary(BinOp::Mul, number, int((rows * piece) as i32));
+        let inside = self.binary(BinOp::Rem, apart, int(piece as i32));
+        Ok(self.binary(BinOp::Add, number, inside))
     }
 }
 

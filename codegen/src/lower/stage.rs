@@ -194,9 +194,15 @@ impl Lower<'_> {
                 let to = l.long(BinOp::Mul, number, long(width as i64 * piece));
                 let from = l.long(BinOp::Add, start.clone(), to.clone());
                 let lane_stride = if width > 1 { piece as i32 } else { 0 };
-                let place = |mem, addr: Op| Access { mem, addr: Box::new(addr.e), lane_stride, scalar: Scalar::U8 };
+                let place = |mem, addr: Op| Access {
+                    mem,
+                    addr: Box::new(addr.e),
+                    lane_stride,
+                    offset: None,
+                    scalar: Scalar::U8,
+                };
                 let (to, from) = (place(Mem::Shared(array), to), place(Mem::Buffer(staged.buffer), from));
-                l.push(Stmt::Copy { to, from, len: staged.piece });
+                l.push(Stmt::Copy { to, from, len: staged.piece, only: None });
                 Ok(())
             })
         };

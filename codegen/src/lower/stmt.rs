@@ -18,7 +18,7 @@ impl Lower<'_> {
                     let mut stores = Vec::new();
                     for (env, value) in envs.iter_mut().zip(values) {
                         let to = self.access(place, place.scalar.bytes(), env)?;
-                        if value.varying && to.lane_stride == 0 {
+                        if value.varying && !to.varies() {
                             return self.illegal("all lanes store to one place");
                         }
                         stores.push((to, value));

@@ -49,11 +49,11 @@ impl Lower<'_> {
 
     /// Folds a range of the axis into registers, in ascending order.
     fn fold(&mut self, into: &[loop_ir::Var], fold: &Fold, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
-        self.serial(fold.axis.var, bounds, envs, |l, envs| l.take_up(into, fold, envs))
+        self.terms(fold.axis, bounds, envs, |l, envs, _| l.step(into, fold, envs))
     }
 
     /// An element into registers.
-    fn take_up(&mut self, into: &[loop_ir::Var], fold: &Fold, envs: &mut [Env]) -> Lowered<()> {
+    fn step(&mut self, into: &[loop_ir::Var], fold: &Fold, envs: &mut [Env]) -> Lowered<()> {
         for (env, var) in envs.iter_mut().zip(into) {
             env.insert(fold.acc, Val::Op(self.read(*var)));
         }
@@ -77,6 +77,9 @@ impl Lower<'_> {
         if let Some(member) = self.member() {
             return self.team_segments((n, size, member), fold, (lo, hi), envs);
         }
+        if !self.schedule.members.is_empty() {
+            return self.segments_in_one((n, size), fold, (lo, hi), envs);
+        }
         let spread = self.spread;
         let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), spread)).collect();
         self.each(Bind::Serial, "segment", (int(0), int(n), 1), |l, s| {
@@ -99,6 +102,56 @@ impl Lower<'_> {
         from_zero && self.most_of(&axis.hi).is_some_and(|most| most <= n as usize)
     }
 
+    /// The same in one loop over all elements, so that what is copied for the first of a segment can be under way before.
+    fn segments_in_one(
+        &mut self,
+        (n, size): (i32, Op),
+        fold: &Fold,
+        (lo, hi): (Op, Op),
+        envs: &mut [Env],
+    ) -> Lowered<Vec<Val>> {
+        let spread = self.spread;
+        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), spread)).collect();
+        let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
+        self.terms(fold.axis, (lo.clone(), hi.clone()), envs, |l, envs, index| {
+            l.step(&into, fold, envs)?;
+            let before = l.binary(BinOp::Sub, index, lo.clone());
+            let done = l.binary(BinOp::Add, before, int(1));
+            let len = l.binary(BinOp::Sub, hi.clone(), lo.clone());
+            let last = l.binary(BinOp::Eq, done.clone(), len);
+            let over = l.binary(BinOp::Rem, done.clone(), size.clone());
+            let whole = l.binary(BinOp::Eq, over, int(0));
+            let ends = l.binary(BinOp::Or, whole, last);
+            let first = l.binary(BinOp::Le, done, size.clone());
+            let (then, ()) = l.inside(|l| {
+                for (total, acc) in totals.iter().zip(&into) {
+                    let (so_far, segment) = (l.read(*total), l.read(*acc));
+                    let sum = l.binary(BinOp::Add, so_far, segment.clone());
+                    let sum = l.select(first.clone(), segment, sum);
+                    l.set(*total, sum);
+                    l.set(*acc, float(0.0));
+                }
+                Ok(())
+            })?;
+            l.push(Stmt::If { cond: ends.e, then, other: Vec::new() });
+            Ok(())
+        })?;
+        // Behind the last element there may be segments that are empty: adding one of them is adding all.
+        let len = self.binary(BinOp::Sub, hi, lo);
+        let most = self.binary(BinOp::Mul, size, int(n - 1));
+        let some = self.binary(BinOp::Le, len, most);
+        let (then, ()) = self.inside(|l| {
+            for total in &totals {
+                let so_far = l.read(*total);
+                let sum = l.binary(BinOp::Add, so_far, float(0.0));
+                l.set(*total, sum);
+            }
+            Ok(())
+        })?;
+        self.push(Stmt::If { cond: some.e, then, other: Vec::new() });
+        Ok(totals.into_iter().map(|total| Val::Op(self.read(total))).collect())
+    }
+
     /// The sum of segment `s`, of `size` elements at most.
     pub(super) fn segment(
         &mut self,
@@ -117,7 +170,7 @@ impl Lower<'_> {
         if matches!(size.e, Expr::Int(1)) {
             let there = self.binary(BinOp::Lt, from.clone(), to);
             give(envs, fold.axis.var, Val::Op(from));
-            let (then, ()) = self.inside(|l| l.take_up(&into, fold, envs))?;
+            let (then, ()) = self.inside(|l| l.step(&into, fold, envs))?;
             self.push(Stmt::If { cond: there.e, then, other: Vec::new() });
         } else {
             self.fold(&into, fold, (from, to), envs)?;

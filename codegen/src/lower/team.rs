@@ -72,6 +72,9 @@ impl Lower<'_> {
         self.each(Bind::Team, "member", (int(0), int(team as i32), 1), |l, member| {
             let Expr::Var(var) = member.e else { unreachable!("a loop gives a variable") };
             l.team.member = Some(var);
+            // Members that do products of their own share what they copy, and nothing else.
+            l.team.apart = !l.schedule.members.is_empty();
+            l.team.shares |= l.team.apart;
             f(l)
         })?;
         if self.team.shares { Ok(()) } else { self.illegal("there is nothing that a team could share") }
@@ -289,9 +292,9 @@ impl Lower<'_> {
     /// What each member does by itself, and may do in another number of rounds than the others.
     fn apart<T>(&mut self, f: impl FnOnce(&mut Self) -> Lowered<T>) -> Lowered<T> {
         self.team.shares = true;
-        self.team.apart = true;
+        let outside = std::mem::replace(&mut self.team.apart, true);
         let result = f(self);
-        self.team.apart = false;
+        self.team.apart = outside;
         result
     }
 

@@ -1,5 +1,6 @@
 //! Tile maps: which elements of a buffer a work item touches, by the kernel's own accesses.
 use super::build::arithmetic;
+use crate::instructions::matrix::{COLUMNS, ROWS};
 use crate::ir::{Axis, BinOp, Expr, Kernel, Kind, Var};
 use crate::loop_ir;
 use crate::schedule::Schedule;
@@ -74,8 +75,14 @@ pub(super) fn tile(kernel: &Kernel, schedule: &Schedule, buffer: usize) -> Resul
 
 /// How many iterations of an axis an item does, if all are there.
 fn several(schedule: &Schedule, axis: &String) -> i32 {
-    let lanes = if schedule.lanes.as_ref() == Some(axis) { schedule.width } else { 1 };
-    (schedule.tile.get(axis).copied().unwrap_or(1).max(1) * lanes) as i32
+    let lanes = match &schedule.columns {
+        Some(columns) if columns == axis => COLUMNS,
+        Some(_) if schedule.lanes.as_ref() == Some(axis) => ROWS,
+        None if schedule.lanes.as_ref() == Some(axis) => schedule.width,
+        _ => 1,
+    };
+    let members = schedule.members.get(axis).copied().unwrap_or(1);
+    (schedule.tile.get(axis).copied().unwrap_or(1).max(1) * lanes * members) as i32
 }
 
 fn is(e: &Expr, var: Var) -> bool {

@@ -91,6 +91,7 @@ impl Lower<'_> {
         match v {
             Val::Op(op) => op,
             Val::Affine { base, stride } => self.spread_out(base, stride),
+            Val::Lanes { base, at, .. } => self.binary(BinOp::Add, at, base),
             Val::Partial(op) => self.lane_sum(op),
             Val::Halves { scale, halves } => self.add_halves(int(0), scale, halves),
             Val::Array(_) | Val::Left { .. } => unreachable!("arrays are no operands"),
@@ -115,7 +116,8 @@ impl Lower<'_> {
         let len = if a.varying { self.width() } else { 1 };
         let memory = loop_ir::Mem::Local(self.array("half", scalar, len));
         let lane_stride = if a.varying { scalar.bytes() as i32 } else { 0 };
-        let access = loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, scalar };
+        let access =
+            loop_ir::Access { mem: memory, addr: Box::new(loop_ir::Expr::Long(0)), lane_stride, offset: None, scalar };
         self.store(access.clone(), a);
         Val::Op(self.load(access))
     }

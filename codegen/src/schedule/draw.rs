@@ -41,8 +41,9 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     let early = target == Target::Cuda && lanes.is_some() && pick(&[0, 1]) == 1;
     let ahead = if lanes.is_some() { pick(&[0, 0, 1, 2, 3]) } else { 0 };
     let threads = if team > 1 { team * width } else { pick(&[32, 64, 128, 256]) };
+    let columns = None;
     let (stage, most) = if team > 1 && parts.is_none() { rows(kernel, &mut pick) } else { Default::default() };
-    Schedule {
+    let drawn = Schedule {
         width,
         dot,
         dot2,
@@ -50,10 +51,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         jam,
         split,
         lanes,
+        columns,
         layout,
         tile,
         parts,
         team,
+        members: BTreeMap::new(),
         stage,
         in_flight,
         resident,
@@ -64,6 +67,46 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         unroll,
         most,
         threads,
+    };
+    let axes = lower::outer_axes(kernel);
+    let products = target == Target::Cuda && axes.len() > 1 && drawn.parts.is_none() && pick(&[0, 1]) == 1;
+    if products { matrices(kernel, axes, drawn, &mut pick) } else { drawn }
+}
+
+/// A schedule like another one, in which lanes have products of matrices.
+fn matrices(kernel: &Kernel, axes: Vec<String>, like: Schedule, pick: &mut impl FnMut(&[usize]) -> usize) -> Schedule {
+    let rows = pick(&(0..axes.len()).collect::<Vec<_>>());
+    let columns = (rows + pick(&(1..axes.len()).collect::<Vec<_>>())) % axes.len();
+    let (lanes, columns) = (axes[rows].clone(), axes[columns].clone());
+    let mut split = vec![lanes.clone(), columns.clone()];
+    split.rotate_left(pick(&[0, 1]));
+    split.extend(axes.into_iter().filter(|axis| ![&lanes, &columns].contains(&axis) && pick(&[0, 1]) == 1));
+    let tile = [&lanes, &columns].map(|axis| (axis.clone(), pick(&[1, 1, 2, 3])));
+    let (mut members, mut stage, mut most) = (BTreeMap::new(), like.stage, like.most);
+    if like.team > 1 && pick(&[0, 1]) == 1 {
+        let of_rows = pick(&[1, 2, like.team]);
+        let of_rows = if like.team.is_multiple_of(of_rows) { of_rows } else { 1 };
+        members = [(lanes.clone(), of_rows), (columns.clone(), like.team / of_rows)].into();
+        let blocks = kernel.buffers.iter().filter(|b| !b.written && !b.fields.is_empty() && b.shape.len() == 2);
+        stage = blocks.filter(|_| pick(&[0, 1]) == 1).map(|b| b.name.clone()).collect();
+        most = BTreeMap::new();
+    }
+    Schedule {
+        width: 32,
+        dot: None,
+        dot2: None,
+        early: false,
+        ahead: 0,
+        split,
+        layout: layouts(kernel, 16, pick),
+        tile: tile.into_iter().filter(|(_, n)| *n > 1).collect(),
+        threads: if like.team > 1 { like.team * 32 } else { like.threads },
+        lanes: Some(lanes),
+        columns: Some(columns),
+        members,
+        stage,
+        most,
+        ..like
     }
 }
 

@@ -32,10 +32,14 @@ pub struct Schedule {
     /// An outer parallel axis whose iterations the lanes do, each lane one; else lanes share what is inside of an iteration.
     #[serde(default)]
     pub lanes: Option<String>,
+    /// An outer parallel axis that is the columns of products of matrices, of which `lanes` is the rows: 32 lanes have 16 rows and 8
+    /// columns together. On CUDA only.
+    #[serde(default)]
+    pub columns: Option<String>,
     /// How the rows of weights lie in memory, by buffer; one after the other where nothing is said.
     #[serde(default)]
     pub layout: BTreeMap<String, SideBySide>,
-    /// Iterations of a parallel axis (on the axis of lanes, registers of them) that are done side by side, sharing what they load.
+    /// Iterations of a parallel axis (on the axis of lanes registers of them, of rows and columns those of a product) that are done side by side, sharing what they load.
     #[serde(default)]
     pub tile: BTreeMap<String, usize>,
     /// A merge whose parts workers or teams share: each does one, the last to arrive merges them. On CUDA only.
@@ -45,7 +49,12 @@ pub struct Schedule {
     /// of a map, and parallel axes inside of the item. On CUDA only, where more than 1.
     #[serde(default = "alone")]
     pub team: usize,
-    /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows.
+    /// Members of a team that share the rows and the columns of products of matrices, by axis: each does a tile of its own, and the
+    /// team shares what it copies.
+    #[serde(default)]
+    pub members: BTreeMap<String, usize>,
+    /// Buffers whose rows a team copies to its own memory first. `most` bounds the length of the rows. Where members do products of
+    /// their own, the blocks of the team's rows and columns for a term of a sum, one term ahead.
     #[serde(default)]
     pub stage: Vec<String>,
     /// Loads from buffers or scratch memory that an innermost loop should have under way at once: as many of its iterations are
@@ -106,10 +115,12 @@ impl Schedule {
             jam: 1,
             split,
             lanes: None,
+            columns: None,
             layout: BTreeMap::new(),
             tile: BTreeMap::new(),
             parts: None,
             team: 1,
+            members: BTreeMap::new(),
             stage: Vec::new(),
             in_flight: 1,
             resident: 0,

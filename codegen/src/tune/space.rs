@@ -6,8 +6,9 @@ use crate::target::Target;
 
 /// The fields that are varied, in this order. `layout` is not among them, as all kernels that read a weight share it; `most` says
 /// what a schedule is for.
-pub const FIELDS: [&str; 19] = [
+pub const FIELDS: [&str; 20] = [
     "team",
+    "members",
     "threads",
     "resident",
     "ahead",
@@ -37,6 +38,7 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
             // Only a team copies rows.
             s.stage.retain(|_| team > 1);
         }),
+        "members" if from.columns.is_some() => members(from),
         "threads" if cuda && from.team == 1 => vary(from, &[32, 64, 128, 256, 512], |s, n| s.threads = n),
         "resident" if cuda => vary(from, &[0, 1, 2, 3, 4, 6, 8, 12, 16], |s, n| s.resident = n),
         "ahead" => vary(from, &[0, 1, 2, 3, 4], |s, n| s.ahead = n),
@@ -93,6 +95,22 @@ fn toggled(from: &Schedule, names: Vec<String>, list: fn(&mut Schedule) -> &mut 
         match list.iter().position(|n| *n == name) {
             Some(at) => drop(list.remove(at)),
             None => list.push(name),
+        }
+    })
+}
+
+/// Members that share the rows and the columns of products, so many each.
+fn members(from: &Schedule) -> Vec<Schedule> {
+    let axes = [&from.lanes, &from.columns].map(|axis| axis.clone().unwrap_or_default());
+    let counts = [1, 2, 3, 4, 6, 8];
+    let all: Vec<[usize; 2]> = counts.iter().flat_map(|rows| counts.map(|columns| [*rows, columns])).collect();
+    vary(from, &all, |s, counts| {
+        s.team = counts[0] * counts[1];
+        s.threads = s.team * s.width;
+        s.members = axes.iter().cloned().zip(counts).collect();
+        if s.team == 1 {
+            s.members.clear();
+            s.stage.clear();
         }
     })
 }

@@ -105,7 +105,7 @@ pub fn offset(index: Expr, by: i64, plus: i64) -> Expr {
 }
 
 pub fn at(mem: Mem, addr: Expr, lane_stride: i32, scalar: Scalar) -> Access {
-    Access { mem, addr: Box::new(addr), lane_stride, scalar }
+    Access { mem, addr: Box::new(addr), lane_stride, offset: None, scalar }
 }
 
 pub fn let_(var: Var, value: Expr) -> Stmt {
@@ -117,7 +117,7 @@ pub fn for_(bind: Bind, var: Var, lo: Expr, hi: Expr, body: Vec<Stmt>) -> Stmt {
 }
 
 pub fn store(to: Access, value: Expr) -> Stmt {
-    Stmt::Store { to, value, span: Span::default() }
+    Stmt::Store { to, value, only: None, span: Span::default() }
 }
 
 /// Little-endian bytes.

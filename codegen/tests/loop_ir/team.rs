@@ -50,7 +50,12 @@ fn sum(wrong: Wrong) -> Func {
     let number = |mem, index: Expr| bytes(offset(index, 4, 0), mem, 0);
     let mine = || offset(var(member), 4 * PART as i64, 0);
     let begin = || bin(BinOp::Add, offset(var(item), 4 * ROW as i64, 0), mine());
-    let copy = Stmt::Copy { to: bytes(mine(), Mem::Shared(row), PIECE), from: bytes(begin(), x, PIECE), len: PIECE };
+    let copy = Stmt::Copy {
+        to: bytes(mine(), Mem::Shared(row), PIECE),
+        from: bytes(begin(), x, PIECE),
+        len: PIECE,
+        only: None,
+    };
     let next = bin(BinOp::Rem, bin(BinOp::Add, var(member), int(1)), int(TEAM as i32));
     let add = |to: Var, index: Expr, mem| {
         let value = bin(BinOp::Add, var(to), Expr::Load(number(mem, index)));
@@ -238,7 +243,7 @@ fn copies_are_aligned_pieces_from_a_buffer_to_the_team() {
     assert_eq!(copied(|_| ()), "no fault");
     let said = |change: &dyn Fn(&mut kgen::loop_ir::Access, &mut kgen::loop_ir::Access, &mut usize), reason: &str| {
         let said = copied(|s| {
-            if let Stmt::Copy { to, from, len } = s {
+            if let Stmt::Copy { to, from, len, .. } = s {
                 change(to, from, len)
             }
         });

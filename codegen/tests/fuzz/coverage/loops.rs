@@ -29,7 +29,7 @@ pub fn ty(of: &impl Fn(Var) -> Ty, e: &Expr) -> Ty {
         Expr::Load(access) => memory::loaded(access.scalar),
         Expr::LoadPack(access) if access.scalar == Scalar::I8 => Ty::I8x4,
         Expr::LoadPack(access) if access.scalar == Scalar::I16 => Ty::I16x2,
-        Expr::LoadPack(_) | Expr::Splat4(_) => Ty::U8x4,
+        Expr::LoadPack(_) | Expr::Splat4(_) | Expr::Bytes(_) => Ty::U8x4,
         Expr::Unary(UnOp::ToInt { .. } | UnOp::Bits, _) => Ty::I32,
         Expr::Unary(UnOp::ToF32 | UnOp::FromBits, _) => Ty::F32,
         Expr::Binary(BinOp::Lt | BinOp::Le | BinOp::Eq | BinOp::Ne, ..) => Ty::Bool,
@@ -77,7 +77,15 @@ impl Walk<'_> {
                 Stmt::Barrier => self.see("barrier"),
                 Stmt::Copy { .. } => self.see("copy"),
                 Stmt::Await => self.see("await"),
-                Stmt::Store { to, .. } => self.access("store", to),
+                Stmt::Store { to, only, .. } => {
+                    self.access("store", to);
+                    if only.is_some() {
+                        self.see("store by some lanes");
+                    }
+                }
+                Stmt::Accumulate { intrinsic, .. } => {
+                    self.found.insert(format!("instruction {intrinsic}"));
+                }
             }
             stmt.exprs().into_iter().for_each(|e| e.visit(&mut |e| self.expr(e)));
             stmt.lists().into_iter().for_each(|list| self.stmts(list));
@@ -86,7 +94,10 @@ impl Walk<'_> {
 
     fn access(&mut self, what: &str, access: &Access) {
         self.see(format!("{what} {}", access.scalar.name()));
-        self.see(format!("{what} {}", if access.lane_stride == 0 { "uniform" } else { "varying" }));
+        self.see(format!("{what} {}", if access.varies() { "varying" } else { "uniform" }));
+        if access.offset.is_some() {
+            self.see(format!("{what} apart"));
+        }
         match access.mem {
             Mem::Buffer(_) => {}
             Mem::Local(_) => self.see(format!("{what} local")),
@@ -108,6 +119,7 @@ impl Walk<'_> {
             Expr::LoadPack(access) => self.see(format!("pack {}", access.scalar.name())),
             Expr::Widen(_) => self.see("widen"),
             Expr::Splat4(_) => self.see("splat4"),
+            Expr::Bytes(_) => self.see("bytes"),
             Expr::Pair(..) => self.see("pair"),
             Expr::Unary(op, a) => self.see(format!("{} {}", unary(*op), of(a))),
             Expr::Binary(op, a, _) => self.see(format!("{op:?} {}", of(a)).to_lowercase()),

@@ -108,7 +108,9 @@ pub(super) fn program(name: &str, tape: &mut Tape) -> Program {
     };
     let mut body = Body { writer, outputs: Vec::new(), lines: String::new(), extents };
     let depth = heads.len() + 1;
-    if nest % 2 == 1 {
+    if nest > 1 && body.writer.tape.below(3) == 2 {
+        body.products(depth);
+    } else if nest % 2 == 1 {
         body.stores_in_loop(depth);
     } else {
         body.statements(depth);
@@ -154,6 +156,16 @@ impl Body<'_> {
         }
         if self.outputs.is_empty() {
             self.store(depth);
+        }
+    }
+
+    /// Dots of all kinds of what belongs to one row with what belongs to another, and nothing else.
+    fn products(&mut self, depth: usize) {
+        for kind in [0, 2, 3, 4] {
+            let (name, rows) = (self.writer.name("y"), self.writer.rows);
+            let value = self.writer.dot_of_rows(kind).text;
+            self.line(depth, &format!("{name}{rows} = {value};"));
+            self.outputs.push(format!("    {name}: &mut Ten<i32, {}>,\n", self.extents));
         }
     }
 

@@ -53,6 +53,10 @@ impl Writer<'_> {
 
     /// Dots of bytes, some with a factor for each part, as they are in formats.
     pub(super) fn dot(&mut self) -> Int {
+        if self.rows == "[t][r]" && self.tape.below(3) > 0 {
+            let kind = self.tape.below(6);
+            return self.dot_of_rows(kind);
+        }
         let unsigned = self.tape.pick(&[
             "u",
             "u >> 4",
@@ -99,6 +103,31 @@ impl Writer<'_> {
                 let at = format!("{g} * 128 + {i}");
                 let text = format!("isum(0..1, |{g}| p * isum(0..128, |{i}| {}))", product(&at));
                 Int::new(text, -128 * 20 * most, 128 * 20 * most)
+            }
+        }
+    }
+
+    /// Dots of what belongs to one row with what belongs to another, as products of matrices have them.
+    pub(super) fn dot_of_rows(&mut self, kind: usize) -> Int {
+        let (g, i) = (self.name("g"), self.name("i"));
+        let unsigned = self.tape.pick(&["u", "u >> 4", "u & 15", "(u >> 2) & 7 | 8"]);
+        let product = |at: &str| {
+            let value = unsigned.replace('u', &format!("cu[r][{at}]"));
+            format!("({value}) * kb[t][{at}]")
+        };
+        let most = 255 * 128;
+        match kind {
+            0 => Int::new(format!("isum(0..64, |{i}| {})", product(&i)), -64 * most, 64 * most),
+            1 => Int::new(format!("isum(0..16, |{i}| {})", product(&i)), -16 * most, 16 * most),
+            2 => Int::new(format!("isum(0..16, |{i}| cs[r][{i}] * ks[t][{i}])"), -16 * 128 * 32768, 16 * 128 * 32768),
+            3 => {
+                let text = format!("isum(0..16, |{i}| max(cu[r][{i}] & 63, 5) * ks[t][{i}])");
+                Int::new(text, -16 * 63 * 32768, 16 * 63 * 32768)
+            }
+            k => {
+                let (at, by) = (format!("{g} * 16 + {i}"), if k == 4 { "b[t].w" } else { "cs[r]" });
+                let text = format!("isum(0..4, |{g}| {by}[{g}] * isum(0..16, |{i}| {}))", product(&at));
+                Int::new(text, -64 * 128 * most, 64 * 128 * most)
             }
         }
     }
