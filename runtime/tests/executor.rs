@@ -71,9 +71,11 @@ fn k_quants_give_the_same_bits_every_way() {
 fn every_quantized_format_gives_the_same_bits_every_way() {
     for quant in <Quant as clap::ValueEnum>::value_variants() {
         same_bits_every_way(&model("tiny", *quant), 9);
-        same_bits_every_way(&model("tiny-qwen3moe", *quant), 5);
     }
     same_bits_every_way(&model("tiny-odd", Quant::Q4KM), 9);
+    for quant in [Quant::Q3KS, Quant::Q50, Quant::Iq4Xs, Quant::F16] {
+        same_bits_every_way(&model("tiny-qwen3moe", quant), 5);
+    }
 }
 
 #[test]
