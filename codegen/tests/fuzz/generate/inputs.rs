@@ -34,7 +34,7 @@ const fn input(
 const ALL: (i64, i64) = (i32::MIN as i64, i32::MAX as i64);
 
 /// Everything but the blocks.
-pub const INPUTS: [Input; 16] = [
+pub const INPUTS: [Input; 14] = [
     input("xf", "f32", "T, N", Scalar::F32, ALL),
     input("cf", "f32", "64", Scalar::F32, ALL),
     input("wf", "f32", "R, 64", Scalar::F32, ALL),
@@ -47,8 +47,6 @@ pub const INPUTS: [Input; 16] = [
     input("ku", "u16", "64", Scalar::U16, (0, 65535)),
     input("kb", "i8", "T, 64", Scalar::I8, (-128, 127)),
     input("kc", "u8", "64", Scalar::U8, (0, 255)),
-    input("cu", "u8", "R, 64", Scalar::U8, (0, 255)),
-    input("cs", "i8", "R, 64", Scalar::I8, (-128, 127)),
     // Indices into a row; what they hold is made to lie below `N`.
     input("xi", "Index<N>", "64", Scalar::I32, (0, 0)),
     input("ri", "Index<64>", "T", Scalar::I32, (0, 63)),

@@ -15,7 +15,7 @@ const FIELDS: [Field; 10] = [
     ("d", "f16", Scalar::F16, 1, (0, 0)),
     ("e", "bf16", Scalar::Bf16, 1, (0, 0)),
     ("v", "[u16; 8]", Scalar::U16, 8, (0, 65535)),
-    ("n", "[i16; 8]", Scalar::I16, 8, (-32768, 32767)),
+    ("n", "[i16; 16]", Scalar::I16, 16, (-32768, 32767)),
     ("w", "[i8<-5, 9>; 8]", Scalar::I8, 8, (-5, 9)),
     ("u", "[u8; 128]", Scalar::U8, 128, (0, 255)),
     ("s", "[i8; 128]", Scalar::I8, 128, (-128, 127)),
@@ -126,6 +126,10 @@ pub(super) fn program(name: &str, tape: &mut Tape) -> Program {
         inputs.push((input.name, vec![Numbers { offset: 0, count: 1, scalar: input.scalar, range: input.range }]));
     }
     params += "    b: &Ten<B, T>,\n    p: i32<0, 20>,\n    s: f32,\n";
+    if code.contains("c[r].") {
+        params += "    c: &Ten<B, R>,\n";
+        inputs.push(("c", block.clone()));
+    }
     inputs.push(("b", block));
     params += &outputs.concat();
     let dims = if extents == "T" { "T: Dim, N: Dim" } else { "T: Dim, R: Dim, N: Dim" };

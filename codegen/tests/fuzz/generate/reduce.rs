@@ -112,20 +112,20 @@ impl Writer<'_> {
         let (g, i) = (self.name("g"), self.name("i"));
         let unsigned = self.tape.pick(&["u", "u >> 4", "u & 15", "(u >> 2) & 7 | 8"]);
         let product = |at: &str| {
-            let value = unsigned.replace('u', &format!("cu[r][{at}]"));
-            format!("({value}) * kb[t][{at}]")
+            let value = unsigned.replace('u', &format!("c[r].u[{at}]"));
+            format!("({value}) * b[t].s[{at}]")
         };
         let most = 255 * 128;
         match kind {
             0 => Int::new(format!("isum(0..64, |{i}| {})", product(&i)), -64 * most, 64 * most),
             1 => Int::new(format!("isum(0..16, |{i}| {})", product(&i)), -16 * most, 16 * most),
-            2 => Int::new(format!("isum(0..16, |{i}| cs[r][{i}] * ks[t][{i}])"), -16 * 128 * 32768, 16 * 128 * 32768),
+            2 => Int::new(format!("isum(0..16, |{i}| c[r].s[{i}] * b[t].n[{i}])"), -16 * 128 * 32768, 16 * 128 * 32768),
             3 => {
-                let text = format!("isum(0..16, |{i}| max(cu[r][{i}] & 63, 5) * ks[t][{i}])");
+                let text = format!("isum(0..16, |{i}| max(c[r].u[{i}] & 63, 5) * b[t].n[{i}])");
                 Int::new(text, -16 * 63 * 32768, 16 * 63 * 32768)
             }
             k => {
-                let (at, by) = (format!("{g} * 16 + {i}"), if k == 4 { "b[t].w" } else { "cs[r]" });
+                let (at, by) = (format!("{g} * 16 + {i}"), if k == 4 { "b[t].w" } else { "c[r].s" });
                 let text = format!("isum(0..4, |{g}| {by}[{g}] * isum(0..16, |{i}| {}))", product(&at));
                 Int::new(text, -64 * 128 * most, 64 * 128 * most)
             }
