@@ -64,7 +64,7 @@ fn products() -> Schedule {
         width: 32,
         lanes: Some("n".into()),
         columns: Some("t".into()),
-        layout: named(&[("w", SideBySide { rows: 16, pieces })]),
+        layout: named(&[("w", SideBySide { rows: 16, pieces, piece: 0 })]),
         unroll: 16,
         ..Schedule::plain(&["t", "n"])
     }
@@ -159,7 +159,7 @@ fn what_cannot_be_a_product_is_refused_with_the_reason() {
     let team = Schedule { team: 2, threads: 64, members, ..Schedule::plain(&["n"]) };
     refused(team, "members of a team do products of their own where lanes have products of matrices");
     let mut other = of_members(2, 1, &["x"]);
-    other.layout = named(&[("w", SideBySide { rows: 8, pieces: Default::default() })]);
+    other.layout = named(&[("w", SideBySide { rows: 8, pieces: Default::default(), piece: 0 })]);
     refused(other, "lanes do not do the rows that lie side by side in `w`");
     refused(of_members(2, 1, &["z"]), "there is no buffer `z` that is read");
     let rows =
