@@ -45,7 +45,7 @@ fn matvec(c: &mut Criterion) {
 
 fn rmsnorm(c: &mut Criterion) {
     for tokens in [1, 64] {
-        let case = Case::new("rmsnorm", &[("T", tokens), ("K", HIDDEN)]).floats("x").floats("w");
+        let case = Case::new("rmsnorm", &[("T", tokens), ("H", 1), ("K", HIDDEN)]).floats("x").floats("w");
         let work = Throughput::Bytes(case.bytes_read());
         measure(c, &format!("rmsnorm {HIDDEN} T={tokens}"), case, work);
     }
@@ -62,8 +62,8 @@ fn quantize(c: &mut Criterion) {
 /// 28 query heads over 4 key-value heads; the cache of 1024 positions is full after the last token.
 fn attention(c: &mut Criterion) {
     for tokens in [1, 64] {
-        let sizes = [("T", tokens), ("G", 4), ("R", 7), ("C", 16), ("pos", 1024 - tokens)];
-        let case = Case::new("attention_128", &sizes).floats("q").halves("kc").halves("vc");
+        let sizes = [("T", tokens), ("G", 4), ("R", 7), ("C", 16), ("P", 1024), ("pos", 1024 - tokens)];
+        let case = Case::new("attention_128", &sizes).floats("q").floats("cos").floats("sin").halves("kc").halves("vc");
         // Query times key and probability times value, of every head.
         let products = 2 * tokens as u64 * 28 * 1024 * HEAD as u64;
         let cache = 2 * 4 * 1024 * HEAD as u64 * 2;

@@ -113,7 +113,7 @@ fn inlined_entry(library: &Library, inlined: &Inlined, places: &Places) -> Resul
     library.check_layouts(inlined)?;
     let on_cuda = on_cuda(library, &inlined.result.kernel, places)?;
     let edges = inlined.edges.iter().enumerate().map(|(k, (read, written))| ((0, *read), (k + 1, *written)));
-    of_several(library, (&inlined.kernels, &inlined.result), (false, edges.collect()), &inlined.spec.most, on_cuda)
+    of_several(library, (&inlined.kernels, &inlined.result), edges.collect(), &inlined.spec.most, on_cuda)
 }
 
 /// A kernel with rows of another one.
@@ -123,20 +123,14 @@ fn recomputed_entry(library: &Library, rows: &Recomputed, places: &Places) -> Re
     let fits = sizes(kernel, &rows.spec.most)?;
     let cuda = cuda_entry(&rows.func, rows.schedule.threads, &fits, &rows.allowed(places), places).map_err(illegal)?;
     let memory = in_memory(kernel, &[(rows.schedule.clone(), rows.func.clone())])?;
-    of_several(
-        library,
-        (&rows.kernels, &rows.result),
-        (true, rows.edges.clone()),
-        &rows.spec.most,
-        (vec![cuda], memory),
-    )
+    of_several(library, (&rows.kernels, &rows.result), rows.edges.clone(), &rows.spec.most, (vec![cuda], memory))
 }
 
 /// A kernel that is made of others: of each edge, the reader and its buffer, then the writer and its own.
 fn of_several(
     library: &Library,
     (names, result): (&[String], &inline::Inlined),
-    (rows, edges): (bool, Vec<((usize, usize), (usize, usize))>),
+    edges: Vec<((usize, usize), (usize, usize))>,
     most: &BTreeMap<String, i32>,
     (cuda, memory): (Vec<TokenStream>, TokenStream),
 ) -> Result<TokenStream, LibraryError> {
@@ -171,7 +165,6 @@ fn of_several(
             kernel: #entry,
             kernels: &[#(#names),*],
             fits: #fits,
-            rows: #rows,
             edges: &[#(#edges),*],
             ints: #ints,
             floats: #floats,

@@ -13,8 +13,6 @@ pub struct Inlined {
     pub kernels: &'static [&'static str],
     /// Whether it is for these integers.
     pub fits: fn(&[i32]) -> bool,
-    /// Whether the last of them is cheap enough to be computed in several kernels, each for itself.
-    pub rows: bool,
     /// What is handed on. A reader comes before the writer in `kernels`.
     pub edges: &'static [Edge],
     /// Where each integer comes from,

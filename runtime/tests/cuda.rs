@@ -74,9 +74,9 @@ fn logits_and_cache_are_those_of_the_cpu() {
 }
 
 #[test]
-fn attention_and_its_quantization_are_one_launch_in_decode() {
+fn the_output_matrix_quantizes_what_it_reads_in_decode() {
     let Some(gpu) = gpu() else { return };
-    let both = |name: &str| name.starts_with("attention_") && name.ends_with("_quantize_q8k");
+    let both = |name: &str| name.starts_with("quantized_matvec_");
     for (name, quant, fuses) in [
         ("tiny", Quant::Q4KM, true),
         ("tiny-hd128", Quant::Q4KM, true),

@@ -108,13 +108,8 @@ fn faults_around_a_fused_launch_are_found_in_decode() {
         let found = report.difference.unwrap_or_else(|| panic!("{fault}: {:?}", report.failure));
         assert_eq!((found.layer, found.operation.as_str()), (Some(1), op), "{fault}: {found}");
         // Between the two stages there is something only where the fault is.
-        let apart = usize::from(op == "attn");
-        let fused = b
-            .launched()
-            .into_iter()
-            .flatten()
-            .filter(|name| name.starts_with("attention_") && name.ends_with("_quantize_q8k"))
-            .count();
+        let apart = usize::from(op == "attn_output.q8k");
+        let fused = b.launched().into_iter().flatten().filter(|name| name.starts_with("quantized_matvec_")).count();
         assert_eq!(fused, 2 - apart, "{fault}");
     }
 }
@@ -181,7 +176,8 @@ fn random_schedules_give_equal_bits_also_at_depth() {
         }
         if matches!(quant, Quant::Q4KM) {
             let some = |of: fn(&Placements) -> usize| of(&all) > 0 && drawn.iter().any(|taken| of(taken) > 0);
-            assert!(some(|taken| taken.inlined) && some(|taken| taken.pairs) && some(|taken| taken.beside), "{name}");
+            assert!(some(|taken| taken.inlined) && some(|taken| taken.beside), "{name}");
+            assert!(drawn.iter().any(|taken| taken.pairs > 0), "{name}");
             assert!(drawn.iter().any(|taken| taken.inlined < all.inlined), "{name}: {all}");
             assert!(drawn.iter().any(|taken| taken.other_codes > 0), "{name}");
         }
@@ -247,7 +243,7 @@ fn bisection_finds_equal_bits_within_each_definition() {
     let plan = transformer(&Model::load(&file).unwrap());
     let report = checked(&file, &gpu, 5, None);
     let mut reference = on_cpu(&plan, &file, limits(32));
-    for stage in ["blk.0.attn_q", "blk.1.ffn_down", "logits"] {
+    for stage in ["blk.0.attn_q", "blk.1.ffn_down", "output"] {
         let found = bisect(&plan, &report, Some(stage), &mut reference, &[1, 2, 3], &mut |tested, plan, limits| {
             Ok(if tested {
                 Box::new(on_gpu(plan, &file, &gpu, limits, None))

@@ -15,20 +15,47 @@ use apr::{
 use engine_support::model;
 use kernels_gen::Isa;
 use kernels_gen::{INLINED, Target};
-use kgen::{ir, library::Library};
+use kgen::{ir, library::Library, loop_ir::interp::run_at_once};
 use std::{collections::HashMap, path::Path};
+
+/// What runs a call: with its integers, floats and buffers.
+type Run = Box<dyn Fn(&[i32], &[f32], &mut Vec<Vec<u8>>)>;
+
+fn library() -> Library {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernels-gen");
+    Library::open(&folder).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// Every kernel, from the sources of kernels-gen, with those that others are computed in.
 fn kernels() -> HashMap<String, ir::Kernel> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernels-gen");
-    let library = Library::open(&folder).unwrap_or_else(|error| panic!("{error}"));
-    library.kernels_on(Target::Cuda).map(|kernel| (kernel.name.clone(), kernel.clone())).collect()
+    library().kernels_on(Target::Cuda).map(|kernel| (kernel.name.clone(), kernel.clone())).collect()
+}
+
+/// What runs each kernel: the interpreter of the algorithm IR, and of the loop IR where teams compute rows by another kernel.
+fn runs() -> HashMap<String, Run> {
+    let meant = kernels().into_iter().map(|(name, kernel)| {
+        let run = move |ints: &[i32], floats: &[f32], bufs: &mut Vec<Vec<u8>>| {
+            ir::interp::run(&kernel, ints, floats, bufs).unwrap_or_else(|error| panic!("{}: {error}", kernel.name));
+        };
+        (name, Box::new(run) as Run)
+    });
+    let library = library();
+    let rows = library.recomputed().unwrap_or_else(|error| panic!("{error}")).into_iter().map(|rows| {
+        let func = rows.func;
+        let run = move |ints: &[i32], floats: &[f32], bufs: &mut Vec<Vec<u8>>| {
+            func.with_layouts(ints, bufs, |bufs| run_at_once(&func, ints, floats, bufs, 2, |n| n - 1))
+                .unwrap_or_else(|error| panic!("{}: {error}", func.name));
+        };
+        (rows.spec.name, Box::new(run) as Run)
+    });
+    meant.chain(rows).collect()
 }
 
 /// Runs a plan with a buffer of bytes for each of its buffers.
 struct Interpreted<'p> {
     plan: &'p Plan,
     kernels: HashMap<String, ir::Kernel>,
+    runs: HashMap<String, Run>,
     memory: Vec<Vec<u8>>,
 }
 
@@ -50,7 +77,7 @@ impl<'p> Interpreted<'p> {
                 _ => vec![0; bytes],
             }
         });
-        Interpreted { plan, kernels: kernels(), memory: memory.collect() }
+        Interpreted { plan, kernels: kernels(), runs: runs(), memory: memory.collect() }
     }
 
     fn step(&mut self, tokens: &[u32], step: Step) -> Vec<f32> {
@@ -104,13 +131,12 @@ impl<'p> Interpreted<'p> {
     }
 
     fn run_kernel(&mut self, kernel: &str, (ints, floats): (&[i32], &[f32]), args: &[Arg], step: Step) {
-        let kernel = &self.kernels[kernel];
         let mut bufs: Vec<_> = args.iter().map(|arg| std::mem::take(&mut self.memory[arg.buffer.0])).collect();
         let starts: Vec<_> = args.iter().map(|&arg| self.start(arg, step)).collect();
         for (buf, &start) in bufs.iter_mut().zip(&starts) {
             buf.rotate_left(start);
         }
-        ir::interp::run(kernel, ints, floats, &mut bufs).unwrap_or_else(|error| panic!("{}: {error}", kernel.name));
+        self.runs[kernel](ints, floats, &mut bufs);
         for ((arg, mut buf), start) in args.iter().zip(bufs).zip(starts) {
             buf.rotate_right(start);
             self.memory[arg.buffer.0] = buf;

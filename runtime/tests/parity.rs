@@ -79,7 +79,7 @@ fn a_flipped_bit_is_found_in_the_stage_that_it_was_planted_in() {
         assert_ne!(found.reference.bits, found.tested.bits);
         planted += 1;
     }
-    assert_eq!(planted, 2 * 23, "stages of two layers");
+    assert_eq!(planted, 2 * 24, "stages of two layers");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn bisected(file: &Gguf, stage: Option<&str>, fault: Option<&str>) -> Result<apr
 #[test]
 fn bisection_tells_definitions_from_devices() {
     let file = model("tiny", Quant::Q4KM);
-    for stage in [None, Some("blk.1.ffn_down"), Some("logits")] {
+    for stage in [None, Some("blk.1.ffn_down"), Some("output")] {
         let found = bisected(&file, stage, None).unwrap();
         assert_eq!(found.stage, stage.unwrap_or("blk.0.attn_q"));
         assert_eq!((found.quantized_differing, found.float_differing), (0, 0), "equal bits within each definition");

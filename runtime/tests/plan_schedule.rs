@@ -73,13 +73,15 @@ fn every_placement_is_taken_by_some_and_left_out_by_some() {
         (with_others.collect::<BTreeSet<_>>(), firsts.into_iter().collect::<BTreeSet<_>>())
     };
     let (inlined, paired) = of(PlanSchedule::ALL);
-    assert!(inlined.len() > 5 && paired.len() > 1, "{inlined:?} {paired:?}");
     let drawn: Vec<_> = (0..SEEDS).map(|seed| of(PlanSchedule::random(seed))).collect();
+    // Pairs are of stages that serve in other launches here.
+    let pairs: BTreeSet<usize> = drawn.iter().flat_map(|(_, paired)| paired).copied().collect();
+    assert!(inlined.len() > 5 && paired.is_empty() && pairs.len() > 1, "{inlined:?} {paired:?} {pairs:?}");
     for unit in &inlined {
         let taken = drawn.iter().filter(|(inlined, _)| inlined.contains(unit)).count();
         assert!(0 < taken && taken < drawn.len(), "{unit:?}: {taken}");
     }
-    for first in &paired {
+    for first in &pairs {
         let taken = drawn.iter().filter(|(_, paired)| paired.contains(first)).count();
         assert!(0 < taken && taken < drawn.len(), "{first}: {taken}");
     }

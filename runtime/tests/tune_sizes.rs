@@ -54,7 +54,9 @@ fn kernels_that_do_several_stages_have_the_sizes_of_these() {
     let shape = apr::gguf::shape("7b").unwrap();
     let needs = model::Model::of_shape(shape, Quant::Q4KM).needs(model::Step { tokens: 1, position: 9 });
     let of = |name: &str| needs.iter().filter(|need| need.kernel == name).collect::<Vec<_>>();
-    for inlined in kernels_gen::INLINED {
+    // One that computes its rows is tuned as the one that copies them.
+    let copies = |inlined: &&kernels_gen::Inlined| !inlined.kernel.name.starts_with("quantized_");
+    for inlined in kernels_gen::INLINED.iter().filter(copies) {
         let name = inlined.kernel.name;
         let all = of(name);
         assert!(!all.is_empty(), "{name}");

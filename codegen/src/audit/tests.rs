@@ -96,7 +96,6 @@ fn what_it_allows_is_not() {
         "max.f32 %f1, %f2, %f3;",
         "neg.f32 %f1, %f2;",
         "mov.f32 %f1, 0f3F800000;",
-        "dp4a.s32.s32 %r1, %r2, %r3, %r4;",
         "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r2}, {%r3}, {%r4};",
         "wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 x;",
         "tcgen05.mma.cta_group::1.kind::i8 x;",

@@ -17,7 +17,7 @@ Inputs:
   x=values:1,2,3  numbers, row by row
 
 Example:
-  kgen run rmsnorm --int T=1 --int K=4 --float eps=1e-6 --input x=values:1,2,3,4 --input w=seed:1";
+  kgen run rmsnorm --int T=1 --int H=1 --int K=4 --float eps=1e-6 --input x=values:1,2,3,4 --input w=seed:1";
 
 /// Arguments of `kgen run`.
 #[derive(clap::Args)]

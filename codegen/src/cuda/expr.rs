@@ -136,6 +136,7 @@ impl Printer<'_> {
             (BinOp::Min, _) => "min",
             (BinOp::Max, _) => "max",
             (BinOp::Shr, Ty::U8x4) => "pack_shr",
+            (BinOp::Shr, Ty::I32) => "shr",
             (BinOp::Shl, Ty::U8x4) => "pack_shl",
             _ => {
                 let result = if matches!(op, BinOp::Lt | BinOp::Le | BinOp::Eq | BinOp::Ne) { Ty::Bool } else { ty };

@@ -128,12 +128,13 @@ DEVICE float load_f32(const u8* p) { return *(const float*)p; }
 DEVICE int load_i32(const u8* p) { return *(const int*)p; }
 DEVICE int load_i16(const u8* p) { return *(const short*)p; }
 DEVICE int load_u16(const u8* p) { return *(const u16*)p; }
-// Opaque, so that the compiler does not look for dots of bytes: NVRTC 13.0 loses shifts and masks of the other factor.
-DEVICE int load_i8(const u8* p) {
-    int x = *(const signed char*)p;
+// Opaque, so that the compiler does not look for dots of bytes: NVRTC 13.0 loses shifts and masks of their factors.
+DEVICE int opaque(int x) {
     asm("" : "+r"(x));
     return x;
 }
+DEVICE int load_i8(const u8* p) { return opaque(*(const signed char*)p); }
+DEVICE int shr(int x, int by) { return opaque(x >> by); }
 DEVICE int load_u8(const u8* p) { return *p; }
 DEVICE float load_bf16(const u8* p) { return __uint_as_float((u32)*(const u16*)p << 16); }
 DEVICE float load_f16(const u8* p) {

@@ -83,7 +83,7 @@ fn a_planted_fault_is_found_and_has_an_exit_code() {
     }
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
-    let args = ["rmsnorm", "--shape", "tiny", "--device", "cpu:scalar", "--plant", "unroll"];
+    let args = ["weigh_q8k", "--shape", "tiny", "--device", "cpu:scalar", "--plant", "unroll"];
     let report = report(&journal, &args, 4);
     let differing = report["schedules"][0]["differing"].as_array().expect("a list");
     assert!(!differing.is_empty() && differing.iter().all(|d| d["schedule"]["unroll"] != Value::Null), "{report}");
@@ -95,7 +95,7 @@ fn a_planted_fault_is_found_and_has_an_exit_code() {
     }
 }
 
-/// A copy of the kernels with another schedule of `rmsnorm` for this instruction set.
+/// A copy of the kernels with another schedule of `weigh_q8k` for this instruction set.
 fn with_schedule(folder: &Path, file: &str, schedule: &str) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("kernels-gen");
     for part in ["formats", "kernels", "schedules"] {
@@ -107,7 +107,7 @@ fn with_schedule(folder: &Path, file: &str, schedule: &str) {
     }
     let path = folder.join("schedules").join(file);
     let mut all: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    all["rmsnorm"] = serde_json::from_str(schedule).unwrap();
+    all["weigh_q8k"] = serde_json::from_str(schedule).unwrap();
     fs::write(&path, kgen::schedule::file::format(all.as_object().unwrap())).unwrap();
 }
 
@@ -120,25 +120,25 @@ fn a_slow_schedule_is_named_and_replaced() {
     let (kernels, journal) = (folder.path().join("kernels-gen"), folder.path().join("journal"));
     fs::create_dir(&kernels).unwrap();
     // One lane at a time.
-    with_schedule(&kernels, "avx2.json", r#"{"width": 1, "split": ["t"]}"#);
+    with_schedule(&kernels, "avx2.json", r#"{"width": 1, "split": ["t", "b"]}"#);
     let file = kernels.join("schedules/avx2.json");
     let before = fs::read_to_string(&file).unwrap();
     let kernels = kernels.to_str().unwrap();
-    let args = ["rmsnorm", "--shape", "tiny", "--device", "cpu:avx2", "--kernels", kernels];
+    let args = ["weigh_q8k", "--shape", "tiny", "--device", "cpu:avx2", "--kernels", kernels];
     let output = tune(&journal, &[&args[..], &["--check"]].concat());
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).ends_with("by more than 10 %: rmsnorm\n"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).ends_with("by more than 10 %: weigh_q8k\n"), "{}", text(&output.stderr));
     assert_eq!(fs::read_to_string(&file).unwrap(), before, "--check writes nothing");
     let report = report(&journal, &[&args[..], &["--write"]].concat(), 0);
     let best = &report["schedules"][0]["schedule"];
     // Which width is best depends on what else the machine does; one lane never is.
     assert!(best["width"].as_u64().is_some_and(|width| width > 1), "{report}");
     let after = fs::read_to_string(&file).unwrap();
-    let line = |text: &str| text.lines().position(|line| line.starts_with("  \"rmsnorm\""));
+    let line = |text: &str| text.lines().position(|line| line.starts_with("  \"weigh_q8k\""));
     let differ = before.lines().zip(after.lines()).position(|(a, b)| a != b);
     assert_eq!((line(&before), before.lines().count()), (differ, after.lines().count()));
     let written: Value = serde_json::from_str(&after).unwrap();
-    assert_eq!(written["rmsnorm"], *best);
+    assert_eq!(written["weigh_q8k"], *best);
 }
 
 #[test]
@@ -146,13 +146,13 @@ fn wrong_wishes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
     for (code, args, reason) in [
-        (2, &["rmsnorm"][..], "--shape"),
-        (2, &["rmsnorm", "--shape", "huge"], "there is no shape `huge`; there are qwen2.5-7b"),
-        (2, &["rmsnorm", "--shape", "7b", "--device", "tpu"], "cuda:N"),
-        (2, &["rmsnorm", "--shape", "7b", "--plant", "layout"], "no field `layout`"),
-        (1, &["rmsnrm", "--shape", "7b"], "did you mean `rmsnorm`?"),
+        (2, &["weigh_q8k"][..], "--shape"),
+        (2, &["weigh_q8k", "--shape", "huge"], "there is no shape `huge`; there are qwen2.5-7b"),
+        (2, &["weigh_q8k", "--shape", "7b", "--device", "tpu"], "cuda:N"),
+        (2, &["weigh_q8k", "--shape", "7b", "--plant", "layout"], "no field `layout`"),
+        (1, &["weigh_q8", "--shape", "7b"], "did you mean `weigh_q8k`?"),
         (1, &["unpair", "--shape", "7b"], "qwen2.5-7b needs no unpair"),
-        (1, &["rmsnorm", "--model", "nothing.gguf"], "cannot open the model file"),
+        (1, &["weigh_q8k", "--model", "nothing.gguf"], "cannot open the model file"),
     ] {
         let output = tune(&journal, args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
@@ -168,7 +168,7 @@ fn a_gpu_tunes_and_resumes() {
     }
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
-    let args = ["rmsnorm", "matvec_q4k", "--shape", "tiny", "--budget", "5s"];
+    let args = ["weigh_q8k", "matvec_q4k", "--shape", "tiny", "--budget", "5s"];
     let first = report(&journal, &args, 0);
     for row in first["schedules"].as_array().expect("a list") {
         assert!(number(&row["timed"]) > 0 && row["differing"].as_array().is_some_and(Vec::is_empty), "{row}");
@@ -176,6 +176,6 @@ fn a_gpu_tunes_and_resumes() {
     }
     let second = report(&journal, &args, 0);
     assert!(number(&second["schedules"][0]["remembered"]) >= number(&first["schedules"][0]["timed"]), "{second}");
-    let planted = report(&journal, &["rmsnorm", "--shape", "tiny", "--plant", "in_flight"], 4);
+    let planted = report(&journal, &["weigh_q8k", "--shape", "tiny", "--plant", "team"], 4);
     assert!(planted["schedules"][0]["differing"].as_array().is_some_and(|all| !all.is_empty()), "{planted}");
 }

@@ -14,9 +14,9 @@ use kgen::{loop_ir, lower, schedule};
 use std::path::Path;
 
 /// Random legal schedules that each kernel is run under.
-const SCHEDULES: usize = 200;
+const SCHEDULES: usize = 80;
 /// The same of kernels that have no schedules of their own, but share those of others of their kind.
-const SCHEDULES_IF_SHARED: usize = 40;
+const SCHEDULES_IF_SHARED: usize = 24;
 /// Schedules in a row that run on the same inputs.
 const SCHEDULES_A_CASE: usize = 8;
 

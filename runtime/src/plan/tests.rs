@@ -160,7 +160,6 @@ static COPY_IN_COPY: [kernels_gen::Inlined; 1] = [kernels_gen::Inlined {
     },
     kernels: &["copy", "copy"],
     fits: |ints| ints[0] == 1,
-    rows: false,
     edges: &[kernels_gen::Edge { reader: (0, 0), writer: (1, 1) }],
     ints: &[&[(0, 0), (1, 0)], &[(0, 1)], &[(1, 1)]],
     floats: &[&[(0, 0)], &[(1, 0)]],

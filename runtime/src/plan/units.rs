@@ -10,8 +10,6 @@ pub struct Unit {
     pub bound: BoundStage,
     /// The numbers of its stages in the plan; the last is the one that reads what the others would write.
     pub stages: Vec<usize>,
-    /// Those that others read as well, which compute them too, or read what a launch of theirs leaves.
-    pub shared: Vec<usize>,
     /// Whether it can be done so with these integers, those of `bound`.
     pub fits: fn(&[i32]) -> bool,
 }
@@ -36,23 +34,16 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined], sc
     let mut inside = vec![false; stages.len()];
     let mut found: Vec<Unit> = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
-        // A stage is in one unit, unless it is shared, and none that has others in it is in another one.
+        // A stage is in one unit, and none that has others in it is in another one.
         let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
         let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
         let taken = inlined.iter().enumerate().filter(|(way, _)| schedule.inlines(number, *way));
         let mut ways: Vec<Unit> = taken.filter_map(|(_, inlined)| finder.unit(number, inlined)).filter(free).collect();
         let first = ways.iter().position(Unit::fits_a_token).unwrap_or(0);
-        let alone = Unit { bound: stage.clone(), stages: vec![number], shared: Vec::new(), fits: |_| true };
+        let alone = Unit { bound: stage.clone(), stages: vec![number], fits: |_| true };
         let unit = if ways.is_empty() { alone } else { ways.swap_remove(first) };
-        let own = |stage: &&usize| **stage != number && !unit.shared.contains(stage);
-        unit.stages.iter().filter(own).for_each(|stage| inside[*stage] = true);
+        unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
         found.push(unit);
-    }
-    // What all that read it compute for themselves is nothing to be done.
-    for stage in found.iter().flat_map(|unit| &unit.shared) {
-        let computes =
-            |reader: usize| found.iter().any(|unit| unit.stages.contains(stage) && unit.stages.contains(&reader));
-        inside[*stage] = finder.readers(*stage).into_iter().all(computes);
     }
     found.retain(|unit| !inside[unit.last()]);
     found
@@ -94,15 +85,13 @@ impl Finder<'_> {
         // What is handed on is in no memory any more: nothing else of the call may read it.
         let handed = |arg: &Arg| inlined.edges.iter().any(|e| all[e.writer.0].args[e.writer.1].buffer == arg.buffer);
         let reads_it = bound.args.iter().any(handed);
-        let is_shared = |stage: &usize| self.readers(*stage).iter().any(|reader| !numbers.contains(reader));
-        let shared: Vec<usize> = numbers[1..].iter().copied().filter(is_shared).collect();
-        let rows = inlined.rows.then(|| numbers[numbers.len() - 1]);
-        if reads_it || shared.iter().any(|stage| Some(*stage) != rows) {
+        let only_here = |stage: &usize| self.readers(*stage).iter().all(|reader| numbers.contains(reader));
+        if reads_it || !numbers[1..].iter().all(only_here) {
             return None;
         }
         numbers.sort();
         let fits = inlined.fits;
-        (self.can_wait(&numbers) && apart(&bound)).then_some(Unit { bound, stages: numbers, shared, fits })
+        (self.can_wait(&numbers) && apart(&bound)).then_some(Unit { bound, stages: numbers, fits })
     }
 
     fn writes(&self, stage: usize, buffer: BufferId) -> bool {

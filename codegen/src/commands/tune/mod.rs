@@ -33,9 +33,9 @@ that no cache has, or calls by one thread of a CPU. Candidates for a CPU are com
 Verdicts are kept in a journal: a run that was ended goes on where it was.
 
 Examples:
-  kgen tune matvec_q4k attention_128 rmsnorm --shape 7b
+  kgen tune matvec_q4k attention_128 weigh_q8k --shape 7b
   kgen tune --model model.gguf --budget 5m --write
-  kgen tune rmsnorm --shape tiny --device cpu --check";
+  kgen tune weigh_q8k --shape tiny --device cpu --check";
 
 /// A schedule that takes more than this part of the time of another one is beaten.
 const BEATEN: f64 = 1.1;

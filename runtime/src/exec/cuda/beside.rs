@@ -135,7 +135,7 @@ mod tests {
         let ints = kernel.ints.iter().map(|name| if *name == "T" { Size::Tokens } else { Size::Fixed(1) }).collect();
         let args = args.iter().map(arg).collect();
         let bound = BoundStage { name: String::new(), kernel, ints, floats: Vec::new(), args, turn: 0 };
-        Unit { bound, stages: vec![0], shared: Vec::new(), fits: |_| true }
+        Unit { bound, stages: vec![0], fits: |_| true }
     }
 
     /// The first of each range, and how many it has.
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn launches_of_other_shapes_or_with_scratch_memory_stay_apart() {
-        let (add, norm) = (unit("add", &[0, 1, 2]), unit("rmsnorm", &[3, 4, 5]));
+        let (add, norm) = (unit("add", &[0, 1, 2]), unit("weigh_q8k", &[3, 4, 5, 6]));
         assert_ne!(code(&add, &ONE).threads, 256);
         assert!(found(&[add, norm], |_| true).is_empty());
         let attention = |args: &[usize]| unit("attention_128", args);

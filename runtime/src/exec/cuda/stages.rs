@@ -17,8 +17,8 @@ pub struct Stages {
     stages: Vec<BoundStage>,
     /// The stages with those that can be computed in them.
     units: Vec<Unit>,
-    /// The numbers of the units that each stage is in.
-    units_of: Vec<Vec<usize>>,
+    /// The number of each stage's unit.
+    unit_of: Vec<usize>,
     /// By the number of the first.
     pairs: Vec<Pair>,
     /// Of a step of one token.
@@ -78,11 +78,11 @@ impl Stages {
         codes.sort_by_key(|codes| codes.0);
         codes.dedup_by_key(|codes| codes.0);
         let kernels = kernels::load(gpu, &codes)?;
-        let mut units_of = vec![Vec::new(); bound.len()];
+        let mut unit_of = vec![0; bound.len()];
         for (number, unit) in units.iter().enumerate() {
-            unit.stages.iter().for_each(|stage| units_of[*stage].push(number));
+            unit.stages.iter().for_each(|stage| unit_of[*stage] = number);
         }
-        let mut stages = Stages { stages: bound, units, units_of, pairs, besides: Vec::new(), kernels };
+        let mut stages = Stages { stages: bound, units, unit_of, pairs, besides: Vec::new(), kernels };
         let step = one_token(limits);
         let alone = |unit: usize| {
             let last = stages.units[unit].last();
@@ -144,14 +144,13 @@ impl Stages {
             let none_apart = !unit.stages.iter().any(|stage| *stage != unit.last() && apart(*stage));
             none_apart && (unit.stages.len() == 1 || (unit.fits)(&ints(&unit.bound.ints, step)))
         };
-        let of = &self.units_of[number];
-        let Some(own) = of.iter().copied().find(|unit| self.units[*unit].last() == number) else {
-            let all_whole = of.iter().all(|unit| whole(&self.units[*unit]));
-            return if all_whole { Placement::Inside } else { Placement::Alone(self.bound(number)) };
-        };
+        let own = self.unit_of[number];
         let unit = &self.units[own];
         if !whole(unit) {
             return Placement::Alone(self.bound(number));
+        }
+        if number != unit.last() {
+            return Placement::Inside;
         }
         let pair = |first: usize| {
             let [producer, consumer] = [self.units.get(first)?, self.units.get(first + 1)?];
