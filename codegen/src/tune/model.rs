@@ -287,7 +287,7 @@ impl Needs {
     /// The kernel that computes a product in the operation that follows it, where there is one.
     fn inside(&mut self, weight: &Tensor, then: &str, more: &[(&'static str, u64)], step: Step) {
         if weight.ty.is_quantized() && step.tokens == 1 {
-            let sizes = [&[("T", 1), ("N", rows(weight)), row(weight)], more].concat();
+            let sizes = [&[("T", 1), ("N", rows(weight))], more, &[row(weight)]].concat();
             self.add(format!("{}_{then}", instance(weight, "matvec", "")), &sizes, 1);
         }
     }
