@@ -25,14 +25,14 @@ impl Func {
 fn places(stmts: &[Stmt], f: &mut impl FnMut(&Expr)) {
     for s in stmts {
         match s {
-            Stmt::Store { to, .. } => to.exprs().for_each(|e| f(e)),
-            Stmt::Copy { to, from, .. } => to.exprs().chain(from.exprs()).for_each(|e| f(e)),
+            Stmt::Store { to, .. } => to.exprs().for_each(&mut *f),
+            Stmt::Copy { to, from, .. } => to.exprs().chain(from.exprs()).for_each(&mut *f),
             _ => {}
         }
         for e in s.exprs() {
             e.visit(&mut |e| match e {
                 Expr::Select(_, a, b) => [a, b].into_iter().for_each(|side| f(side)),
-                Expr::Load(a) | Expr::LoadPack(a) => a.exprs().for_each(|e| f(e)),
+                Expr::Load(a) | Expr::LoadPack(a) => a.exprs().for_each(&mut *f),
                 _ => {}
             });
         }
