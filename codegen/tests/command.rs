@@ -44,9 +44,13 @@ fn list_names_kernels_with_shapes_and_places() {
     assert!(list.contains("  in  tokens: i32[T] below V"), "{list}");
     let json: serde_json::Value = serde_json::from_str(&ok(&["list", "--json"])).expect("JSON");
     let names: Vec<&str> = json.as_array().expect("array").iter().filter_map(|k| k["name"].as_str()).collect();
-    let pairs = json.as_array().expect("array").iter().filter(|k| k["pair"].is_object()).count();
+    let with = |key: &str| json.as_array().expect("array").iter().filter(|k| k[key].is_object()).count();
+    let (pairs, rows) = (with("pair"), with("rows"));
     assert!(pairs > 0 && list.contains("attention_64, then quantize_q8k, whose x is y"), "{list}");
-    assert_eq!(names.len() - pairs, list.lines().filter(|l| l.contains("  ") && l.contains(".rs:")).count());
+    assert!(
+        rows > 0 && list.contains("quantized_matvec_q4k_add\n  matvec_q4k_add, of which each team computes its rows")
+    );
+    assert_eq!(names.len() - pairs - rows, list.lines().filter(|l| l.contains("  ") && l.contains(".rs:")).count());
     let matvec = &json[names.iter().position(|n| *n == "matvec_q4k").expect("it is there")];
     assert_eq!(matvec["buffers"][0]["elem_bytes"], 144);
     assert_eq!(matvec["buffers"][0]["shape"], serde_json::json!(["N", "B"]));

@@ -63,12 +63,15 @@ fn every_code_of_a_kernel_is_inspected() {
         // Three pointers and three sizes.
         assert_eq!(number("parameter_bytes"), 3 * 8 + 3 * 4, "{code}");
         assert!(code["constant_bytes"]["0"].as_u64() >= Some(36), "{code}");
-        assert_eq!((number("stack_bytes"), &code["spill_bytes"]), (0, &json!({"stores": 0, "loads": 0})), "{code}");
         let classes = code["instructions"]["classes"].as_object().expect("an object");
         let memory = code["instructions"]["memory"].as_array().expect("an array");
-        assert!(classes["dot"].as_u64() >= Some(64) && !classes.contains_key("other"), "{code}");
+        let count = |class: &str| classes.get(class).and_then(Value::as_u64).unwrap_or(0);
+        let products = count("matrix") >= 8;
+        let spilled = (number("stack_bytes"), &code["spill_bytes"]);
+        assert!(products || spilled == (0, &json!({"stores": 0, "loads": 0})), "{code}");
+        assert!((products || count("dot") >= 64) && count("other") == 0, "{code}");
         let wide = |access: &&Value| access["way"] == "load" && access["space"] == "global" && access["bytes"] == 16;
-        assert!(memory.iter().any(|access| wide(&access)), "weights are loaded by 16 bytes: {code}");
+        assert!(products || memory.iter().any(|access| wide(&access)), "weights are loaded by 16 bytes: {code}");
         let counted = classes.values().chain(memory.iter().map(|access| &access["count"])).filter_map(Value::as_u64);
         assert_eq!(counted.sum::<u64>(), code["instructions"]["all"].as_u64().expect("a number"), "{code}");
         let occupancy = &code["occupancy"];

@@ -51,8 +51,13 @@ fn tuned_sizes_are_those_of_the_plan() {
 
 #[test]
 fn kernels_that_do_several_stages_have_the_sizes_of_these() {
-    let shape = apr::gguf::shape("7b").unwrap();
-    let needs = model::Model::of_shape(shape, Quant::Q4KM).needs(model::Step { tokens: 1, position: 9 });
+    let needs_of = |name: &str| {
+        let shape = apr::gguf::shape(name).unwrap();
+        (shape.layers, model::Model::of_shape(shape, Quant::Q4KM).needs(model::Step { tokens: 1, position: 9 }))
+    };
+    // One with biases and one without.
+    let ((layers, seven), (_, llama)) = (needs_of("qwen2.5-7b"), needs_of("llama-3.1-8b"));
+    let needs = [seven.clone(), llama].concat();
     let of = |name: &str| needs.iter().filter(|need| need.kernel == name).collect::<Vec<_>>();
     // One that computes its rows is tuned as the one that copies them.
     let copies = |inlined: &&kernels_gen::Inlined| !inlined.kernel.name.starts_with("quantized_");
@@ -65,6 +70,6 @@ fn kernels_that_do_several_stages_have_the_sizes_of_these() {
             assert_eq!(names, inlined.kernel.ints, "{name}");
         }
     }
-    let times: u64 = of("gate_up_q4k").iter().map(|need| need.times).sum();
-    assert_eq!(times, u64::from(shape.layers));
+    let times: u64 = seven.iter().filter(|need| need.kernel == "gate_up_q4k").map(|need| need.times).sum();
+    assert_eq!(times, u64::from(layers));
 }
