@@ -40,32 +40,4 @@ fn compare(name: &'static str) {
     }
 }
 
-#[test]
-fn abacus() {
-    compare("abacus");
-}
-
-#[test]
-fn qwen2_tiny() {
-    compare("qwen2-tiny");
-}
-
-#[test]
-fn qwen2_hd128() {
-    compare("qwen2-hd128");
-}
-
-#[test]
-fn llama_tiny() {
-    compare("llama-tiny");
-}
-
-#[test]
-fn qwen3_tiny() {
-    compare("qwen3-tiny");
-}
-
-#[test]
-fn qwen3moe_tiny() {
-    compare("qwen3moe-tiny");
-}
+tests::test_each_oracle!(compare);
