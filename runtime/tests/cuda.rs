@@ -10,7 +10,7 @@ use apr::{
     },
     gguf::Gguf,
     model::Model,
-    plan::{BufferId, Plan, PlanSchedule, Role, Step, transformer, units},
+    plan::{Activations, BufferId, Plan, PlanSchedule, Role, Step, transformer, transformer_with, units},
     synth::Quant,
 };
 use engine_support::model;
@@ -69,6 +69,23 @@ fn logits_and_cache_are_those_of_the_cpu() {
             let found = run(&mut cuda(&plan, &gguf, &gpu, limits(chunk)), &plan, &tokens, chunk);
             let differs = expected.0.iter().zip(&found.0).position(|(a, b)| a != b);
             assert!(expected == found, "{name} {quant:?}, {chunk} at a time: first logit that differs: {differs:?}");
+        }
+    }
+}
+
+#[test]
+fn every_format_of_activations_is_that_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    for name in ["tiny", "tiny-odd", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe"] {
+        let gguf = model(name, Quant::Q4KM);
+        for activations in [Activations::Q8k, Activations::Q16k, Activations::F32] {
+            let plan = transformer_with(&Model::load(&gguf).unwrap(), activations);
+            let tokens = tokens(70);
+            let expected = run(&mut cpu(&plan, &gguf, limits(70)), &plan, &tokens, 70);
+            for chunk in [1, 7, 70] {
+                let found = run(&mut cuda(&plan, &gguf, &gpu, limits(chunk)), &plan, &tokens, chunk);
+                assert!(expected == found, "{name} {activations:?}, {chunk} at a time");
+            }
         }
     }
 }

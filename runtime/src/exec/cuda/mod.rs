@@ -7,6 +7,7 @@ mod executor;
 mod fault;
 mod gpu;
 mod graph;
+mod indices;
 mod kernels;
 mod memory;
 mod read_rate;

@@ -1,13 +1,13 @@
 //! The stages of a plan with their kernels on a GPU, and which of them are one launch.
 use super::{
-    CudaError, Gpu,
+    Gpu,
     beside::{self, Beside},
-    error::USE_CPU,
+    indices,
     kernels::{self, Codes, Loaded},
 };
 use crate::{
-    exec::step::ints,
-    plan::{BoundStage, Pair, Placements, Plan, PlanSchedule, Role, Size, Step, Unit, pairs, units},
+    exec::{ExecError, step::ints},
+    plan::{BoundStage, Pair, Placements, Plan, PlanSchedule, Size, Step, Unit, pairs, units},
 };
 use kernels_gen::{FUSED, INLINED};
 use std::{ptr, slice};
@@ -67,8 +67,8 @@ impl Stages {
         bound: Vec<BoundStage>,
         limits: &Step,
         schedule: PlanSchedule,
-    ) -> Result<Stages, CudaError> {
-        refuse_computed_indices(plan, &bound)?;
+    ) -> Result<Stages, ExecError> {
+        indices::check(plan, &bound, limits)?;
         let units = units(plan, &bound, INLINED, schedule);
         let pairs = pairs(&units, FUSED, schedule);
         let fused = pairs.iter().map(|pair| (pair.fused.name, slice::from_ref(&pair.fused.cuda)));
@@ -86,7 +86,8 @@ impl Stages {
         let step = one_token(limits);
         let alone = |unit: usize| {
             let last = stages.units[unit].last();
-            matches!(stages.placement(last, &step, |_| false), Placement::Alone(_))
+            let placed = stages.placement(last, &step, |_| false);
+            matches!(placed, Placement::Alone(bound) if ptr::eq(bound, &stages.units[unit].bound))
         };
         stages.besides = beside::load(gpu, &stages.units, &step, schedule, alone)?;
         Ok(stages)
@@ -225,19 +226,4 @@ fn one_token(limits: &Step) -> Step {
 /// Whether a step is of one token with its logits: it is recorded, to be started again for each token.
 pub fn is_decode(step: &Step) -> bool {
     (step.tokens, step.outputs) == (1, 1)
-}
-
-/// Indices are checked on the host before a step, which knows the tokens and nothing else.
-fn refuse_computed_indices(plan: &Plan, stages: &[BoundStage]) -> Result<(), CudaError> {
-    for stage in stages {
-        let most: Vec<i32> = stage.kernel.ranges.iter().map(|&(lo, _)| lo).collect();
-        for (i, arg) in stage.args.iter().enumerate() {
-            let buffer = plan.buffer(arg.buffer);
-            if (stage.kernel.index_below)(&most, i).is_some() && !matches!(buffer.role, Role::Input) {
-                let message = format!("stage {}: the indices in `{}` cannot be checked", stage.name, buffer.name);
-                return Err(CudaError::new(message, USE_CPU));
-            }
-        }
-    }
-    Ok(())
 }
