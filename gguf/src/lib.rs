@@ -17,7 +17,7 @@ pub use file::Gguf;
 pub use metadata::Metadata;
 pub use mixture::Quant;
 pub use shape::{SHAPES, Shape, shape};
-pub use tensor::Tensor;
+pub use tensor::{Dims, Tensor};
 pub use types::TensorType;
 pub use value::{Array, Value, ValueType};
 pub use write::{Header, MetaValue, TensorSpec, WriteError, Writer};

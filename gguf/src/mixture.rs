@@ -93,6 +93,11 @@ impl Quant {
         for_rows(ty, row)
     }
 
+    /// The type of a matrix that has the rows of Q, K and V.
+    pub(crate) fn qkv(self, row: u64) -> TensorType {
+        if self == Quant::Q4KM { for_rows(TensorType::Q5_K, row) } else { self.matrix(false, row) }
+    }
+
     /// The type of the output matrix.
     pub(crate) fn output(self, row: u64) -> TensorType {
         let usual = self.usual();

@@ -27,6 +27,14 @@ pub struct Shape {
     pub rope_base: f32,
     /// How much lower the lowest frequencies are than the base says, for a longer context (Llama 3.1's rule).
     pub rope_factor: Option<f32>,
+    /// Elements of a head that are rotated, where it is not all of them.
+    pub rotated: Option<u32>,
+    /// The positions of the first training, where there are factors of the frequencies for short and for long contexts (LongRoPE).
+    pub long_rope: Option<u32>,
+    /// The window of attention that the metadata give.
+    pub window: Option<u32>,
+    /// Whether Q, K and V are rows of one tensor, and gate and up of another.
+    pub fused: bool,
     /// Experts in the place of each feed-forward network, whose inner width is `ffn`, and how many a token uses.
     pub experts: Option<(u32, u32)>,
 }
@@ -107,6 +115,20 @@ pub const SHAPES: &[Shape] = &[
         experts: Some((128, 8)),
         ..QWEN3MOE
     },
+    Shape {
+        name: "phi-3-mini",
+        hidden: 3072,
+        layers: 32,
+        heads: 32,
+        kv_heads: 32,
+        ffn: 8192,
+        vocab: 32064,
+        context: 131072,
+        rotated: None,
+        long_rope: Some(4096),
+        window: Some(262144),
+        ..PHI3
+    },
     Shape { name: "tiny", ..QWEN2 },
     Shape { name: "tiny-hd128", hidden: 512, kv_heads: 1, head_dim: 128, ffn: 768, ..QWEN2 },
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
@@ -117,6 +139,7 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "tiny-llama", ..LLAMA },
     Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
     Shape { name: "tiny-qwen3moe", ffn: 256, experts: Some((10, 3)), ..QWEN3MOE },
+    Shape { name: "tiny-phi3", ..PHI3 },
 ];
 
 /// A small model of Qwen2's kind.
@@ -136,6 +159,10 @@ const QWEN2: Shape = Shape {
     head_norms: false,
     rope_base: 1e6,
     rope_factor: None,
+    rotated: None,
+    long_rope: None,
+    window: None,
+    fused: false,
     experts: None,
 };
 
@@ -148,6 +175,24 @@ const QWEN3: Shape = Shape { architecture: "qwen3", qkv_bias: false, head_norms:
 /// The same of its mixtures of experts.
 const QWEN3MOE: Shape = Shape { architecture: "qwen3moe", ..QWEN3 };
 
+/// The same of Phi-3's, with a part of each head rotated as in Phi-4-mini.
+const PHI3: Shape = Shape {
+    architecture: "phi3",
+    hidden: 768,
+    heads: 8,
+    head_dim: 96,
+    layers: 1,
+    ffn: 512,
+    vocab: 128,
+    qkv_bias: false,
+    rope_base: 1e4,
+    rotated: Some(72),
+    long_rope: Some(128),
+    window: Some(100),
+    fused: true,
+    ..QWEN2
+};
+
 /// The shape of this name, or the only one whose name ends so after a hyphen, as `7b`.
 pub fn shape(name: &str) -> Option<&'static Shape> {
     let ends = |shape: &&Shape| shape.name.strip_suffix(name).is_some_and(|start| start.ends_with('-'));
@@ -159,6 +204,11 @@ pub fn shape(name: &str) -> Option<&'static Shape> {
 }
 
 impl Shape {
+    /// Elements of a head that are rotated.
+    pub fn rotated(&self) -> u32 {
+        self.rotated.unwrap_or(self.head_dim)
+    }
+
     /// Name, dimensions and type of every tensor of a model with this many layers, in file order.
     pub fn tensors(&self, layers: u32, quant: Quant) -> Vec<(String, Vec<u64>, TensorType)> {
         let [hidden, ffn, vocab] = [self.hidden, self.ffn, self.vocab].map(u64::from);
@@ -171,9 +221,9 @@ impl Shape {
             let varied = |row| quant.matrix(use_more_bits(layer, layers), row);
             let mut push = |role: &str, dims: &[u64], ty| out.push((format!("blk.{layer}.{role}"), dims.to_vec(), ty));
             push("attn_norm.weight", &[hidden], TensorType::F32);
-            for (role, rows, ty) in
-                [("attn_q", q, matrix(hidden)), ("attn_k", kv, matrix(hidden)), ("attn_v", kv, varied(hidden))]
-            {
+            let each = [("attn_q", q, matrix(hidden)), ("attn_k", kv, matrix(hidden)), ("attn_v", kv, varied(hidden))];
+            let all = [("attn_qkv", q + 2 * kv, quant.qkv(hidden))];
+            for &(role, rows, ty) in if self.fused { &all[..] } else { &each } {
                 push(&format!("{role}.weight"), &[hidden, rows], ty);
                 if self.qkv_bias {
                     push(&format!("{role}.bias"), &[rows], TensorType::F32);
@@ -192,14 +242,18 @@ impl Shape {
             if let [count] = experts[..] {
                 push("ffn_gate_inp.weight", &[hidden, count], TensorType::F32);
             }
-            let inner = [("gate", [hidden, ffn], matrix(hidden)), ("up", [hidden, ffn], matrix(hidden))];
-            for (role, dims, ty) in inner.into_iter().chain([("down", [ffn, hidden], varied(ffn))]) {
+            let each = [("gate", [hidden, ffn], matrix(hidden)), ("up", [hidden, ffn], matrix(hidden))];
+            let both = [("up", [hidden, 2 * ffn], matrix(hidden))];
+            let inner = if self.fused { &both[..] } else { &each };
+            for &(role, dims, ty) in inner.iter().chain(&[("down", [ffn, hidden], varied(ffn))]) {
                 push(&format!("ffn_{role}{suffix}.weight"), &[&dims[..], &experts].concat(), ty);
             }
         }
         out.push(("output_norm.weight".into(), vec![hidden], TensorType::F32));
-        if self.rope_factor.is_some() {
-            out.push(("rope_freqs.weight".into(), vec![u64::from(self.head_dim) / 2], TensorType::F32));
+        let long = self.long_rope.map(|_| ["rope_factors_long.weight", "rope_factors_short.weight"]);
+        for name in self.rope_factor.map(|_| "rope_freqs.weight").into_iter().chain(long.into_iter().flatten()) {
+            let factors = u64::from(self.rotated()) / 2;
+            out.push((name.into(), vec![factors], TensorType::F32));
         }
         if !self.tied {
             out.push(("output.weight".into(), vec![hidden, vocab], quant.output(hidden)));

@@ -1,5 +1,8 @@
 //! The tensor directory: parsing, and the checks that make every byte slice safe to hand out.
 
+use std::fmt;
+use std::ops::Deref;
+
 use super::cursor::Cursor;
 use super::{ModelError, TensorType};
 
@@ -9,23 +12,62 @@ const LEAST_ENTRY: u64 = 8 + 1 + 4 + 8 + 4 + 8;
 const LONGEST_NAME: usize = 63;
 const MOST_DIMS: u32 = 4;
 
-/// A tensor in the file.
+/// A tensor in the file, or some of its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor<'a> {
     /// Its name, free of control characters.
     pub name: &'a str,
     /// One to four non-zero dimensions in ggml's order: dimension 0 is the row and varies fastest.
-    pub dims: &'a [u64],
+    pub dims: Dims,
+    /// The first of its rows and the one past the last, where these are some of a matrix.
+    pub rows: Option<(u64, u64)>,
     /// How the elements are stored.
     pub ty: TensorType,
     /// Exactly the tensor's bytes, row after row.
     pub data: &'a [u8],
 }
 
+/// Dimensions of a tensor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Dims {
+    sizes: [u64; MOST_DIMS as usize],
+    count: usize,
+}
+
+impl Deref for Dims {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        &self.sizes[..self.count]
+    }
+}
+
+impl fmt::Debug for Dims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self[..].fmt(f)
+    }
+}
+
 impl Tensor<'_> {
     /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.dims.iter().product()
+    }
+
+    /// The rows of a matrix from `first` to before `end`, as a matrix. None where it is no matrix or has no such rows.
+    pub fn part(&self, (first, end): (u64, u64)) -> Option<Self> {
+        let [_, rows] = self.dims[..] else { return None };
+        if self.rows.is_some() || first >= end || end > rows {
+            return None;
+        }
+        let (row, mut dims) = (self.data.len() / rows as usize, self.dims);
+        dims.sizes[1] = end - first;
+        Some(Self {
+            dims,
+            rows: Some((first, end)),
+            data: &self.data[first as usize * row..end as usize * row],
+            ..*self
+        })
     }
 }
 
@@ -131,7 +173,8 @@ impl Directory {
         let start = self.data_start + entry.offset as usize;
         Tensor {
             name: entry.name(bytes),
-            dims: &entry.dims[..entry.n_dims as usize],
+            dims: Dims { sizes: entry.dims, count: entry.n_dims as usize },
+            rows: None,
             ty: entry.ty,
             data: &bytes[start..start + entry.bytes as usize],
         }

@@ -107,9 +107,25 @@ proptest! {
         prop_assert_eq!(read, data);
         for (i, (ty, dims)) in tensors.iter().enumerate() {
             let tensor = gguf.tensor(&format!("tensor.{i}")).unwrap();
-            prop_assert_eq!((tensor.ty, tensor.dims), (*ty, dims.as_slice()));
+            prop_assert_eq!((tensor.ty, &*tensor.dims), (*ty, dims.as_slice()));
         }
     }
+}
+
+#[test]
+fn rows_of_a_matrix_are_a_matrix() {
+    let mut header = Header::new();
+    header.tensor("m", &[3, 4], TensorType::F16).tensor("v", &[4], TensorType::F16);
+    let file = header.to_bytes([&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11][..], &[12; 12], &[0; 8]].into_iter()).unwrap();
+    let gguf = Gguf::from_bytes(file).unwrap();
+    let whole = gguf.tensor("m").unwrap();
+    let part = whole.part((1, 3)).unwrap();
+    assert_eq!((part.name, &part.dims[..], part.rows), ("m", &[3, 2][..], Some((1, 3))));
+    assert_eq!(part.data, &whole.data[6..18]);
+    for rows in [(0, 5), (2, 2), (3, 1), (0, u64::MAX)] {
+        assert!(whole.part(rows).is_none(), "{rows:?}");
+    }
+    assert!(part.part((0, 1)).is_none() && gguf.tensor("v").unwrap().part((0, 1)).is_none());
 }
 
 #[test]

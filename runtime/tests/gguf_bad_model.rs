@@ -3,6 +3,7 @@
 mod gguf_support;
 
 use apr::gguf::{Fault, MetaValue, TensorType};
+use apr::synth::{Options, Quant, Shape, header, shape};
 use gguf_support::{Tiny, load, refused, sample_bytes};
 
 /// The sample with another value of a key.
@@ -127,4 +128,23 @@ fn rows_need_be_no_multiple_of_256() {
     for matrix in [TensorType::F16, TensorType::Q8_0] {
         load(&Tiny { hidden: 320, heads: 5, matrix, ..Tiny::default() }.file()).unwrap();
     }
+}
+
+/// A file of this shape, with zeros for data.
+fn zeros(shape: Shape) -> Vec<u8> {
+    let options = Options { seed: 1, layers: None, outliers: false, quant: Quant::F32 };
+    Tiny::default().bytes(&header(&shape, &options))
+}
+
+#[test]
+fn fused_tensors_and_parts_of_heads_are_phi3s() {
+    let phi3 = Shape { long_rope: None, ..*shape("tiny-phi3").unwrap() };
+    load(&zeros(phi3)).unwrap();
+    load(&zeros(Shape { rotated: None, window: Some(10), ..phi3 })).expect("the window is not applied");
+    refused(zeros(Shape { fused: false, ..phi3 }), Fault::Tensor, "attn_qkv");
+    refused(zeros(Shape { rotated: Some(71), ..phi3 }), Fault::Metadata, "phi3.rope.dimension_count");
+    refused(zeros(Shape { long_rope: Some(64), ..phi3 }), Fault::Tensor, "rope_factors_short");
+    let other = Shape { architecture: "qwen3", head_norms: true, window: None, ..phi3 };
+    refused(zeros(other), Fault::Metadata, "qwen3.rope.dimension_count");
+    refused(zeros(Shape { rotated: None, ..other }), Fault::Tensor, "blk.0");
 }

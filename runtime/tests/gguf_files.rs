@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use apr::gguf::Gguf;
-use apr::model::{Experts, Model, Rope, RopeLayout};
+use apr::model::{Experts, Factors, Model, Rope, RopeLayout};
 
 /// The .gguf files in a folder of the test data, which the variable KGEN_ORACLES names.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -52,7 +52,14 @@ fn models_of_other_programs_are_bound() {
         let model = Model::load(&gguf).unwrap_or_else(|err| panic!("{name}: {err}"));
         model.check_values(2).unwrap();
         let config = &model.config;
-        let rope = Rope { base: 1e6, layout: RopeLayout::Halves, scale: 1.0, factors: false };
+        let rope = Rope {
+            dims: config.head_dim,
+            base: 1e6,
+            layout: RopeLayout::Halves,
+            scale: 1.0,
+            amplitude: 1.0,
+            factors: Factors::None,
+        };
         let (sizes, rope) = match &*config.architecture {
             "llama" => ((512, 512, 8), Rope { base: 1e4, layout: RopeLayout::Pairs, ..rope }),
             "qwen3" | "qwen3moe" => ((512, 1024, 4), rope),

@@ -1,9 +1,12 @@
 //! Where the data of tests is: a little in `tests/data`, the rest in the folder that `KGEN_ORACLES` names.
+use apr::synth::{Options, Quant, Shape, shape, write};
 use std::{
     env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
 };
+use tempfile::TempDir;
 
 /// The root of the source tree.
 pub fn root() -> PathBuf {
@@ -43,6 +46,8 @@ pub struct Oracle {
     /// The tokens that were fed.
     pub tokens: Vec<u32>,
     folder: PathBuf,
+    /// Where a model is that is not kept.
+    _written: TempDir,
 }
 
 impl Oracle {
@@ -52,8 +57,13 @@ impl Oracle {
         let tokens = Some(bundled(&tokens)).filter(|path| path.is_file());
         let tokens = tokens.or_else(|| external(&format!("{test} of {name}"), &format!("oracle/{name}.tokens")))?;
         let folder = tokens.parent().expect("a file is in a folder").to_path_buf();
-        let model = if name == "abacus" { bundled_model() } else { folder.join(format!("{name}.gguf")) };
-        Some(Oracle { name, model, tokens: read_tokens(&tokens), folder })
+        let written = tempfile::tempdir().expect("a folder can be made");
+        let model = match (name, shape(name)) {
+            ("abacus", _) => bundled_model(),
+            (_, Some(shape)) => synthetic(shape, written.path()),
+            _ => folder.join(format!("{name}.gguf")),
+        };
+        Some(Oracle { name, model, tokens: read_tokens(&tokens), folder, _written: written })
     }
 
     /// Logits of a forward pass in float64 with float activations.
@@ -65,6 +75,14 @@ impl Oracle {
     pub fn llama(&self) -> Vec<f32> {
         read_f32(&self.folder.join(format!("{}.llama.f32", self.name)))
     }
+}
+
+/// The model that `tests/oracle.py` was given: a seed means the same file everywhere, so it is written when it is wanted.
+fn synthetic(shape: &Shape, folder: &Path) -> PathBuf {
+    let path = folder.join("model.gguf");
+    let options = Options { seed: 7, layers: None, outliers: false, quant: Quant::Q4KM };
+    write(&path, shape, &options, 2, &AtomicBool::new(false), |_, _| ()).expect("a small model can be written");
+    path
 }
 
 fn read_tokens(path: &Path) -> Vec<u32> {

@@ -36,5 +36,10 @@ macro_rules! test_each_oracle {
         fn qwen3moe_tiny() {
             $compare("qwen3moe-tiny");
         }
+
+        #[test]
+        fn tiny_phi3() {
+            $compare("tiny-phi3");
+        }
     };
 }

@@ -26,7 +26,7 @@ pub fn session_with(
     let limits = Step { tokens, outputs, position: 0, chunks: positions.div_ceil(CHUNK) };
     let setup = Setup { threads: 2, isa: Isa::best(), limits };
     Session::new(Box::new(
-        Cpu::new(&transformer_with(&model, activations), file, setup, &|_, _| ())
+        Cpu::new(&transformer_with(&model, activations, positions), file, setup, &|_, _| ())
             .expect("there is memory for a small model"),
     ))
 }

@@ -25,6 +25,8 @@ pub struct Model {
     heads: u64,
     kv_heads: u64,
     head_dim: u64,
+    /// Elements of a head that are rotated.
+    rotated: u64,
     /// Experts that a token uses; 0 without any.
     used: u64,
     tensors: Vec<Tensor>,
@@ -72,9 +74,11 @@ impl Model {
             heads,
             kv_heads,
             head_dim,
+            rotated: u64::from(shape.rotated()),
             used: shape.experts.map_or(0, |(_, used)| u64::from(used)),
             tensors: tensors.map(|(name, dims, ty)| Tensor { name, dims, ty }).collect(),
         }
+        .apart()
     }
 
     /// The model in a file. Its weights are not read.
@@ -98,17 +102,43 @@ impl Model {
         let (hidden, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let tensors = gguf.tensors().map(|t| Tensor { name: t.name.into(), dims: t.dims.to_vec(), ty: t.ty });
-        Ok(Model {
+        let head_dim = number("attention.key_length")?.unwrap_or((hidden / heads).max(1));
+        let model = Model {
             name,
             layers: needed("block_count")? as u32,
             hidden,
             heads,
             kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
-            head_dim: number("attention.key_length")?.unwrap_or((hidden / heads).max(1)),
+            head_dim,
+            rotated: number("rope.dimension_count")?.unwrap_or(head_dim),
             used: number("expert_used_count")?.unwrap_or(0),
             tensors: tensors.collect(),
             architecture,
-        })
+        };
+        Ok(model.apart())
+    }
+
+    /// With a matrix for each that is some rows of a tensor: query, key and value, or gate and up.
+    fn apart(mut self) -> Model {
+        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        let gate_is_apart = self.tensors.iter().any(|tensor| tensor.name.ends_with(".ffn_gate.weight"));
+        let parts = |tensor: &Tensor| {
+            let half = rows(tensor) / 2;
+            let (layer, role) =
+                tensor.name.match_indices('.').nth(1).map_or(("", ""), |(at, _)| tensor.name.split_at(at + 1));
+            let parts: &[(&str, u64)] = match role {
+                "attn_qkv.weight" => &[("attn_q", q), ("attn_k", kv), ("attn_v", kv)],
+                "ffn_up.weight" if !gate_is_apart => &[("ffn_gate", half), ("ffn_up", half)],
+                _ => return vec![tensor.clone()],
+            };
+            let part = |(role, rows): &(&str, u64)| {
+                let (name, dims) = (format!("{layer}{role}.weight"), vec![width(tensor), *rows]);
+                Tensor { name, dims, ty: tensor.ty }
+            };
+            parts.iter().map(part).collect()
+        };
+        self.tensors = self.tensors.iter().flat_map(parts).collect();
+        self
     }
 
     /// What a token needs that is generated at a position, and one of a prompt of so many tokens at once; and how often.
@@ -160,6 +190,8 @@ impl Model {
             // Llama's files have the elements that are turned together as pairs.
             if self.architecture == "llama" {
                 needs.add("unpair", &[t, h, ("P", d / 2)], 1);
+            } else if self.rotated < d {
+                needs.add("spread", &[t, h, ("R", self.rotated / 2), ("S", (d - self.rotated) / 2)], 1);
             }
         }
         let of_group = ("R", self.heads / self.kv_heads);

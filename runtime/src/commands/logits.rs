@@ -53,8 +53,8 @@ impl Logits {
         let file = Gguf::open(&self.model)?;
         let model = Model::load(&file)?;
         check_tokens(&self.tokens, self.tokens.len(), &model.config)?;
-        let plan = transformer_with(&model, self.activations);
         let tokens = self.tokens.len();
+        let plan = transformer_with(&model, self.activations, tokens);
         let chunk = tokens.min(self.chunk as usize);
         let size = Size { positions: tokens, tokens: chunk, outputs: chunk };
         let placement = found.place(&plan, size)?;

@@ -21,8 +21,7 @@ pub fn most_bytes(buffer: &Buffer, limits: &Step) -> Result<usize, ExecError> {
 
 /// The bytes of a weight in the model file.
 pub fn weight<'m>(buffer: &Buffer, model: &'m Gguf, limits: &Step) -> Result<&'m [u8], ExecError> {
-    let (data, expected) =
-        (model.tensor(&buffer.name).map_or(&[][..], |tensor| tensor.data), most_bytes(buffer, limits)?);
+    let (data, expected) = (buffer.tensor(model).map_or(&[][..], |tensor| tensor.data), most_bytes(buffer, limits)?);
     if data.len() == expected {
         return Ok(data);
     }

@@ -147,7 +147,7 @@ impl Fault {
     }
 
     fn weight(&self, plan: &Plan, tensor: &str, shifted: bool) -> Result<Site, Error> {
-        let weights = || plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Weight));
+        let weights = || plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Weight(_)));
         if let Some(buffer) = weights().find(|buffer| buffer.name == tensor)
             && let Some(id) = plan.find(tensor)
         {

@@ -62,7 +62,7 @@ impl Packing {
     /// Of a weight `[rows, blocks]`, or of several whose rows are whole tiles; `None` where the buffer is none.
     fn new(buffer: &Buffer, layout: &'static Layout) -> Option<Packing> {
         let step = Step { tokens: 0, outputs: 0, position: 0, chunks: 0 };
-        let matrix = matches!(buffer.role, Role::Weight) && buffer.elem_bytes == layout.block_bytes;
+        let matrix = matches!(buffer.role, Role::Weight(_)) && buffer.elem_bytes == layout.block_bytes;
         match buffer.shape[..] {
             [ref several @ .., rows, blocks] if matrix => {
                 let (rows, count) = (step.get(rows), several.iter().map(|&size| step.get(size)).product::<usize>());

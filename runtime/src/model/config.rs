@@ -17,8 +17,10 @@ const MOST_USED: u64 = 32;
 /// Head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u64; 3] = [64, 96, 128];
 
-/// The tensor of what each frequency of the rotation is divided by.
+/// The tensors of what each frequency of the rotation is divided by: in any context, in a short one, in a long one.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
+pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
 
 /// Which two elements of a head a rotation turns together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +31,34 @@ pub enum RopeLayout {
     Pairs,
 }
 
-/// The rotary position embedding, over the whole head.
+/// The rotary position embedding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rope {
-    /// The base of the frequencies: base^(-2i / head_dim).
+    /// Elements of a head that are turned, an even number of them; those behind stay as they are.
+    pub dims: usize,
+    /// The base of the frequencies: base^(-2i / dims).
     pub base: f32,
     /// Which elements are turned together.
     pub layout: RopeLayout,
     /// What positions are divided by, so that a longer context has the angles of the one that was trained (linear scaling); 1
     /// changes nothing.
     pub scale: f32,
-    /// Whether the file has a factor for each frequency, `rope_freqs.weight`, that the frequency is divided by (Llama 3.1).
-    pub factors: bool,
+    /// What cosines and sines are multiplied by.
+    pub amplitude: f32,
+    /// Whether the file has a factor for each frequency that the frequency is divided by.
+    pub factors: Factors,
+}
+
+/// The factors of the rotation's frequencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// There are none.
+    None,
+    /// The same in any context: `rope_freqs.weight` (Llama 3.1).
+    Fixed,
+    /// `rope_factors_short.weight` where there is room for at most this many positions, `rope_factors_long.weight` where there is for
+    /// more (LongRoPE).
+    ByContext(usize),
 }
 
 /// What distinguishes an architecture from its relatives in this family of decoders.
@@ -50,9 +68,27 @@ pub(super) struct Traits {
     pub(super) head_norms: bool,
     /// Whether its files may have `rope_freqs.weight`.
     pub(super) rope_factors: bool,
+    /// Whether its files may have factors for short and long contexts, and rotate a part of each head.
+    pub(super) long_rope: bool,
+    /// Whether Q, K and V are rows of one tensor, and gate and up of another.
+    pub(super) fused: bool,
+    /// Whether a window in the metadata is no window of attention.
+    pub(super) ignores_window: bool,
     /// Whether the feed-forward network is a mixture of experts.
     pub(super) experts: bool,
 }
+
+/// What has none of all this.
+pub(super) const PLAIN: Traits = Traits {
+    rope_layout: RopeLayout::Halves,
+    qkv_bias: false,
+    head_norms: false,
+    rope_factors: false,
+    long_rope: false,
+    fused: false,
+    ignores_window: false,
+    experts: false,
+};
 
 /// Experts in the place of a feed-forward network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +131,8 @@ pub struct Config {
     pub qkv_bias: bool,
     /// Whether each head of Q and K is normed before it is rotated.
     pub head_norms: bool,
+    /// Whether Q, K and V are rows of one tensor, and gate and up of another.
+    pub fused: bool,
     /// Whether the output matrix is the token embedding.
     pub tied_output: bool,
 }
@@ -126,27 +164,32 @@ impl Config {
             let why = format!("{n_kv_heads} key and value heads do not divide {n_heads} query heads");
             return Err(keys.wrong("attention.head_count_kv", why));
         }
+        let head_dim = head_dim(&keys, hidden, n_heads)?;
+        let context_length = keys.count("context_length", MOST_CONTEXT)?;
         Ok(Self {
             architecture: architecture.into(),
             n_layers,
             hidden,
             n_heads,
             n_kv_heads,
-            head_dim: head_dim(&keys, hidden, n_heads)?,
+            head_dim,
             ffn: keys
                 .count(if traits.experts { "expert_feed_forward_length" } else { "feed_forward_length" }, MOST_FFN)?,
             experts: if traits.experts { Some(experts(&keys)?) } else { None },
             vocab: vocab(gguf, &keys)?,
-            context_length: keys.count("context_length", MOST_CONTEXT)?,
+            context_length,
             rope: Rope {
+                dims: rope_dims(&keys, &traits, head_dim)?,
                 base: rope_base(&keys)?,
                 layout: traits.rope_layout,
-                scale: rope_scale(&keys)?,
-                factors: traits.rope_factors && gguf.tensor(ROPE_FACTORS).is_some(),
+                scale: rope_scale(&keys, &traits)?,
+                amplitude: if traits.long_rope { rope_amplitude(&keys)? } else { 1.0 },
+                factors: rope_factors(gguf, &keys, &traits, context_length)?,
             },
             norm_eps: norm_eps(&keys)?,
             qkv_bias: traits.qkv_bias,
             head_norms: traits.head_norms,
+            fused: traits.fused,
             tied_output: gguf.tensor("output.weight").is_none(),
         })
     }
@@ -187,6 +230,9 @@ fn refuse_variants(keys: &Keys<'_>, traits: &Traits) -> Result<(), ModelError> {
         let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
         return Err(ModelError::unsupported(message, "use a dense model"));
     }
+    if traits.ignores_window {
+        return Ok(());
+    }
     let window = keys.key("attention.sliding_window");
     let context = keys.metadata.opt_u64(&keys.key("context_length"))?.unwrap_or(0);
     if let Some(positions) = keys.metadata.opt_u64(&window)?
@@ -221,14 +267,44 @@ fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, Mod
             format!("supported head sizes: {HEAD_DIMS:?}"),
         ));
     }
-    for name in ["attention.value_length", "rope.dimension_count"] {
-        if let Some(other) = keys.opt_count(name, MOST_HIDDEN)?
-            && other != head_dim
-        {
-            return Err(keys.wrong(name, format!("{other} differs from the head size {head_dim}")));
+    match keys.opt_count("attention.value_length", MOST_HIDDEN)? {
+        Some(other) if other != head_dim => {
+            Err(keys.wrong("attention.value_length", format!("{other} differs from the head size {head_dim}")))
         }
+        _ => Ok(head_dim),
     }
-    Ok(head_dim)
+}
+
+/// How many elements of a head are turned: all of them, but where a part may be.
+fn rope_dims(keys: &Keys<'_>, traits: &Traits, head_dim: usize) -> Result<usize, ModelError> {
+    let name = "rope.dimension_count";
+    let dims = keys.opt_count(name, MOST_HIDDEN)?.unwrap_or(head_dim);
+    match dims {
+        part if traits.long_rope && part < head_dim && part.is_multiple_of(2) => Ok(part),
+        all if all == head_dim => Ok(all),
+        other => Err(keys.wrong(name, format!("{other} differs from the head size {head_dim}"))),
+    }
+}
+
+/// The factors that the file has. In ggml's loader the context of the first training is the model's where the file does not say.
+fn rope_factors(gguf: &Gguf, keys: &Keys<'_>, traits: &Traits, context: usize) -> Result<Factors, ModelError> {
+    if traits.rope_factors && gguf.tensor(ROPE_FACTORS).is_some() {
+        return Ok(Factors::Fixed);
+    }
+    if !traits.long_rope || [SHORT_FACTORS, LONG_FACTORS].iter().all(|name| gguf.tensor(name).is_none()) {
+        return Ok(Factors::None);
+    }
+    let first = keys.opt_count("rope.scaling.original_context_length", MOST_CONTEXT)?;
+    Ok(Factors::ByContext(first.unwrap_or(context)))
+}
+
+fn rope_amplitude(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let name = "rope.scaling.attn_factor";
+    match keys.metadata.opt_f32(&keys.key(name))? {
+        None => Ok(1.0),
+        Some(factor) if (0.1..=10.0).contains(&factor) => Ok(factor),
+        Some(factor) => Err(keys.wrong(name, format!("{factor} is no plausible factor (0.1 to 10)"))),
+    }
 }
 
 /// The vocabulary has as many tokens as the embedding has rows; whatever else the file says about it must agree.
@@ -264,10 +340,11 @@ fn rope_base(keys: &Keys<'_>) -> Result<f32, ModelError> {
 }
 
 /// ggml's loader takes a factor without a type for a linear one, and the older key for the newer.
-fn rope_scale(keys: &Keys<'_>) -> Result<f32, ModelError> {
+fn rope_scale(keys: &Keys<'_>, traits: &Traits) -> Result<f32, ModelError> {
     let kind = keys.key("rope.scaling.type");
     match keys.metadata.opt_str(&kind)? {
         None | Some("linear") => (),
+        Some("longrope") if traits.long_rope => return Ok(1.0),
         Some("none") => return Ok(1.0),
         Some(other) => {
             let other = crate::gguf::shown(other);

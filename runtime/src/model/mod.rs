@@ -3,13 +3,14 @@
 mod config;
 mod finite;
 mod llama;
+mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3moe;
 mod types;
 mod weights;
 
-pub use config::{Config, Experts, Rope, RopeLayout};
+pub use config::{Config, Experts, Factors, Rope, RopeLayout};
 pub use finite::check_finite;
 pub use types::{instance, operand};
 pub use weights::{FeedForward, LayerWeights, Weights};
@@ -20,7 +21,7 @@ use crate::gguf::{Gguf, ModelError, Tensor, shown};
 pub const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// The architectures that run, by their names in a file.
-pub const ARCHITECTURES: &[&str] = &["llama", "qwen2", "qwen3", "qwen3moe"];
+pub const ARCHITECTURES: &[&str] = &["llama", "phi3", "qwen2", "qwen3", "qwen3moe"];
 
 /// A model in an open file.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ impl<'a> Model<'a> {
         check_general(gguf)?;
         let config = match gguf.metadata().str(ARCHITECTURE_KEY)? {
             "llama" => llama::config(gguf)?,
+            "phi3" => phi3::config(gguf)?,
             "qwen2" => qwen2::config(gguf)?,
             "qwen3" => qwen3::config(gguf)?,
             "qwen3moe" => qwen3moe::config(gguf)?,

@@ -1,6 +1,10 @@
 //! A decoder's tensors by role, each found by name and checked for type and shape.
 
-use super::{Config, Experts, check_finite, config::ROPE_FACTORS, types};
+use super::{
+    Config, Experts, Factors, check_finite,
+    config::{LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS},
+    types,
+};
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
 
 /// Rows of an expert are whole tiles of at most so many that lie side by side in memory.
@@ -15,8 +19,9 @@ pub struct Weights<'a> {
     pub layers: Vec<LayerWeights<'a>>,
     /// `[hidden]`, f32.
     pub output_norm: Tensor<'a>,
-    /// `[head_dim / 2]`, f32: what the frequencies of the rotation are divided by, in files that say so.
-    pub rope_factors: Option<Tensor<'a>>,
+    /// `[rope.dims / 2]` each, f32: what the frequencies of the rotation are divided by, in files that say so; of two, the first is for
+    /// short and the second for long contexts.
+    pub rope_factors: Vec<Tensor<'a>>,
     /// `[hidden, vocab]`; the token embedding if the model is tied.
     pub output: Tensor<'a>,
 }
@@ -60,7 +65,7 @@ pub struct FeedForward<'a> {
 impl<'a> Weights<'a> {
     pub(super) fn bind(gguf: &'a Gguf, config: &Config) -> Result<Self, ModelError> {
         // Refused before the layers are walked: a file of few tensors may claim many layers.
-        let least = config.n_layers * 9;
+        let least = config.n_layers * if config.fused { 6 } else { 9 };
         if gguf.tensors().len() < least {
             return Err(ModelError::tensor(
                 &format!("blk.{}.attn_norm.weight", config.n_layers - 1),
@@ -76,13 +81,15 @@ impl<'a> Weights<'a> {
             true => token_embd,
             false => matrix(gguf, "output.weight", &[config.hidden, config.vocab])?,
         };
-        let rope_factors = match config.rope.factors {
-            true => Some(rope_factors(gguf, config.head_dim)?),
-            false => None,
+        let rope_factors: &[&str] = match config.rope.factors {
+            Factors::None => &[],
+            Factors::Fixed => &[ROPE_FACTORS],
+            Factors::ByContext(_) => &[SHORT_FACTORS, LONG_FACTORS],
         };
+        let factors = |name: &&str| rope_factors_of(gguf, name, config.rope.dims);
         let weights = Self {
             token_embd,
-            rope_factors,
+            rope_factors: rope_factors.iter().map(factors).collect::<Result<_, _>>()?,
             layers: (0..config.n_layers).map(|i| LayerWeights::bind(gguf, config, i)).collect::<Result<_, _>>()?,
             output_norm: vector(gguf, "output_norm.weight", config.hidden)?,
             output,
@@ -91,21 +98,26 @@ impl<'a> Weights<'a> {
         Ok(weights)
     }
 
-    /// Each tensor once; a tied output is the embedding and not given again.
+    /// Each tensor once, or each of its parts; a tied output is the embedding and not given again.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
         let tied = self.output.name == self.token_embd.name;
         let layers = self.layers.iter().flat_map(LayerWeights::tensors);
         let output = (!tied).then_some(self.output);
-        [self.token_embd, self.output_norm].into_iter().chain(self.rope_factors).chain(output).chain(layers)
+        [self.token_embd, self.output_norm]
+            .into_iter()
+            .chain(self.rope_factors.iter().copied())
+            .chain(output)
+            .chain(layers)
     }
 
     /// A tensor that no role asks for would be left out of the computation in silence.
     fn refuse_others(&self, gguf: &Gguf, config: &Config) -> Result<(), ModelError> {
         let mut known: Vec<&str> = self.tensors().map(|tensor| tensor.name).collect();
+        known.sort_unstable();
+        known.dedup();
         if known.len() == gguf.tensors().len() {
             return Ok(());
         }
-        known.sort_unstable();
         match gguf.tensors().find(|tensor| known.binary_search(&tensor.name).is_err()) {
             Some(extra) => Err(ModelError::tensor(
                 extra.name,
@@ -124,6 +136,13 @@ impl<'a> LayerWeights<'a> {
         let hidden = config.hidden;
         let (q_rows, kv_rows) = (config.q_rows(), config.kv_rows());
         let matrix = |role: &str, k, n| matrix(gguf, &format!("blk.{layer}.{role}.weight"), &[k, n]);
+        let [attn_q, attn_k, attn_v] = match config.fused {
+            true => parts(matrix("attn_qkv", hidden, q_rows + 2 * kv_rows)?, [q_rows, kv_rows, kv_rows])?,
+            false => {
+                let each = |role, rows| matrix(role, hidden, rows);
+                [each("attn_q", q_rows)?, each("attn_k", kv_rows)?, each("attn_v", kv_rows)?]
+            }
+        };
         let norm = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.weight"), n);
         let bias = |role: &str, n| vector(gguf, &format!("blk.{layer}.{role}.bias"), n);
         let qkv_bias = match config.qkv_bias {
@@ -136,9 +155,9 @@ impl<'a> LayerWeights<'a> {
         };
         Ok(Self {
             attn_norm: norm("attn_norm", hidden)?,
-            attn_q: matrix("attn_q", hidden, q_rows)?,
-            attn_k: matrix("attn_k", hidden, kv_rows)?,
-            attn_v: matrix("attn_v", hidden, kv_rows)?,
+            attn_q,
+            attn_k,
+            attn_v,
             qkv_bias,
             head_norms,
             attn_output: matrix("attn_output", q_rows, hidden)?,
@@ -160,7 +179,10 @@ impl<'a> FeedForward<'a> {
         let &Config { hidden, ffn, experts, .. } = config;
         let named = |role: &str, dims: &[usize]| matrix(gguf, &format!("blk.{layer}.{role}.weight"), dims);
         let Some(Experts { count, .. }) = experts else {
-            let (gate, up) = (named("ffn_gate", &[hidden, ffn])?, named("ffn_up", &[hidden, ffn])?);
+            let [gate, up] = match config.fused {
+                true => parts(named("ffn_up", &[hidden, 2 * ffn])?, [ffn, ffn])?,
+                false => [named("ffn_gate", &[hidden, ffn])?, named("ffn_up", &[hidden, ffn])?],
+            };
             return Ok(Self { router: None, gate, up, down: named("ffn_down", &[ffn, hidden])? });
         };
         let each = |role: &str, k: usize, n: usize| {
@@ -208,12 +230,25 @@ fn matrix<'a>(gguf: &'a Gguf, name: &str, dims: &[usize]) -> Result<Tensor<'a>, 
     Ok(tensor)
 }
 
-/// The factors of the rotation's frequencies: each is divided by.
-fn rope_factors(gguf: &Gguf, head_dim: usize) -> Result<Tensor<'_>, ModelError> {
-    let tensor = vector(gguf, ROPE_FACTORS, head_dim / 2)?;
+/// A matrix whose rows are those of several, one after the other.
+fn parts<const N: usize>(whole: Tensor<'_>, rows: [usize; N]) -> Result<[Tensor<'_>; N], ModelError> {
+    let mut found = [whole; N];
+    let mut first = 0;
+    for (part, rows) in found.iter_mut().zip(rows) {
+        let end = first + rows as u64;
+        let missing = || ModelError::tensor(whole.name, format!("there are no rows {first} to {end}"));
+        *part = whole.part((first, end)).ok_or_else(missing)?;
+        first = end;
+    }
+    Ok(found)
+}
+
+/// Factors of the rotation's frequencies: each is divided by.
+fn rope_factors_of<'a>(gguf: &'a Gguf, name: &str, dims: usize) -> Result<Tensor<'a>, ModelError> {
+    let tensor = vector(gguf, name, dims / 2)?;
     match tensor.data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes) > 0.0) {
         true => Ok(tensor),
-        false => Err(ModelError::tensor(ROPE_FACTORS, "a factor is not positive")),
+        false => Err(ModelError::tensor(name, "a factor is not positive")),
     }
 }
 

@@ -128,7 +128,7 @@ fn activations(
     let mut rows = stages[quantize].reads().map(|arg| {
         let buffer = plan.buffer(arg.buffer);
         let end = buffer.bytes(&step).unwrap_or(0);
-        let row = if matches!(buffer.role, Role::Weight) { end } else { buffer.row_bytes(&step).unwrap_or(0) };
+        let row = if matches!(buffer.role, Role::Weight(_)) { end } else { buffer.row_bytes(&step).unwrap_or(0) };
         let bytes = reference.read(arg.buffer, end - row..end)?;
         Ok::<Vec<f32>, Error>(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect())
     });

@@ -25,7 +25,7 @@ pub fn format(stage: &BoundStage) -> Option<&'static str> {
 /// The plan of a stage's product for one token with the activations `x`, and the number of the weight's rows. Its tokens are
 /// rows of the weight: those that a step dequantizes, and whose float products are its logits.
 pub fn one_product(plan: &Plan, stage: &BoundStage, x: Vec<f32>) -> Result<(Plan, usize), Error> {
-    let weight = stage.reads().map(|arg| plan.buffer(arg.buffer)).find(|buffer| matches!(buffer.role, Role::Weight));
+    let weight = stage.reads().map(|arg| plan.buffer(arg.buffer)).find(|buffer| matches!(buffer.role, Role::Weight(_)));
     let x_info = stage.kernel.buffers.iter().find(|info| info.name == "x");
     let (Some(weight), Some(x_info), Some(format)) = (weight, x_info, format(stage)) else {
         return Err(Error::Failure(format!("{} is no product with a quantized weight", stage.name)));

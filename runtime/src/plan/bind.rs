@@ -75,7 +75,7 @@ impl Plan {
     fn check(&self, stage: &BoundStage, written: &mut [bool]) -> Result<(), String> {
         for (arg, info) in stage.args.iter().zip(stage.kernel.buffers) {
             let buffer = self.buffer(arg.buffer);
-            let (name, fixed) = (&buffer.name, matches!(buffer.role, Role::Weight | Role::Input | Role::Table(_)));
+            let (name, fixed) = (&buffer.name, matches!(buffer.role, Role::Weight(_) | Role::Input | Role::Table(_)));
             if info.elem_bytes != buffer.elem_bytes {
                 let (has, wants) = (buffer.elem_bytes, info.elem_bytes);
                 return Err(format!("`{name}` has elements of {has} bytes, `{}` takes {wants}", info.name));

@@ -1,11 +1,11 @@
 //! The operations that models are made of: each adds its stages to a plan and gives the value it computes.
 use super::{
-    Activations, Arg, BEST, Buffer, BufferId, CHUNK, Plan, Role, RowFn, Size, Stage, activations::Operands,
+    Activations, Arg, BEST, Buffer, BufferId, CHUNK, Part, Plan, Role, RowFn, Size, Stage, activations::Operands,
     norm::Source,
 };
 use crate::{
     gguf::Tensor,
-    model::{RopeLayout, instance},
+    model::{Rope, RopeLayout, instance},
 };
 use kernels_gen::BufferInfo;
 use std::{collections::HashMap, f64::consts::LOG2_E};
@@ -121,14 +121,20 @@ impl Builder {
         Value { arg: Arg { outputs_only: true, ..x.arg }, rows: Size::Outputs, ..x }
     }
 
-    /// Heads of `head_dim` with pairs that are halves, in the order in which attention takes them.
-    pub(super) fn halves(&mut self, name: &str, x: Value, layout: RopeLayout, head_dim: usize) -> Value {
-        if layout == RopeLayout::Halves {
-            return x;
-        }
+    /// Heads of `head_dim` in the order in which attention takes them: the elements of a pair are half a head apart.
+    pub(super) fn halves(&mut self, name: &str, x: Value, rope: &Rope, head_dim: usize) -> Value {
+        let kernel = match rope.layout {
+            RopeLayout::Pairs => "unpair",
+            RopeLayout::Halves if rope.dims < head_dim => "spread",
+            RopeLayout::Halves => return x,
+        };
         let y = self.output(name, x.width, x.rows);
-        let stage = self.stage(name, "unpair").int("T", x.rows).fixed("H", x.width / head_dim);
-        stage.fixed("P", head_dim / 2).arg("x", x.arg).arg("y", y.arg);
+        let stage = self.stage(name, kernel).int("T", x.rows).fixed("H", x.width / head_dim);
+        match rope.layout {
+            RopeLayout::Pairs => stage.fixed("P", head_dim / 2),
+            RopeLayout::Halves => stage.fixed("R", rope.dims / 2).fixed("S", (head_dim - rope.dims) / 2),
+        };
+        stage.arg("x", x.arg).arg("y", y.arg);
         y
     }
 
@@ -228,7 +234,12 @@ impl Builder {
         if let Some(Size::Fixed(row)) = shape.last_mut() {
             *row /= block as usize;
         }
-        self.buffer(tensor.name, Role::Weight, tensor.ty.block_bytes() as usize, &shape)
+        let part = tensor.rows.map(|rows| Part { tensor: tensor.name.into(), rows });
+        let name = match tensor.rows {
+            Some((first, end)) => format!("{}[{first}..{end}]", tensor.name),
+            None => tensor.name.into(),
+        };
+        self.buffer(&name, Role::Weight(part), tensor.ty.block_bytes() as usize, &shape)
     }
 }
 

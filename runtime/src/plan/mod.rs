@@ -16,6 +16,7 @@ pub use schedule::{Placements, PlanSchedule};
 pub use transformer::{transformer, transformer_with};
 pub use units::{Unit, units};
 
+use crate::gguf::{Gguf, Tensor};
 use std::{fmt, ops::Range, sync::Arc};
 
 /// A size that is fixed by the model or known for each [`Step`].
@@ -74,8 +75,8 @@ impl Step {
 /// What a buffer is, and so where an executor gets its bytes.
 #[derive(Clone)]
 pub enum Role {
-    /// A tensor of the model file, of the buffer's name.
-    Weight,
+    /// A tensor of the model file, of the buffer's name, or a part of one.
+    Weight(Option<Part>),
     /// The tokens of the step.
     Input,
     /// Constants: the function gives each row.
@@ -86,13 +87,22 @@ pub enum Role {
     Activation,
 }
 
+/// Some rows of a tensor of the model file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The tensor's name.
+    pub tensor: String,
+    /// The first row and the one past the last.
+    pub rows: (u64, u64),
+}
+
 /// Fills row `index` of a table.
 pub type RowFn = Arc<dyn Fn(usize, &mut [f32]) + Send + Sync>;
 
 impl fmt::Debug for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Role::Weight => "Weight",
+            Role::Weight(_) => "Weight",
             Role::Input => "Input",
             Role::Table(_) => "Table",
             Role::Cache => "Cache",
@@ -104,7 +114,7 @@ impl fmt::Debug for Role {
 /// A named tensor in memory, row-major.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    /// Its name; a weight's is that of its tensor.
+    /// Its name; a weight's is that of its tensor, with the rows where it is a part.
     pub name: String,
     /// Where its bytes come from.
     pub role: Role,
@@ -118,6 +128,14 @@ impl Buffer {
     /// Bytes of a part of the first extent 1; `None` where that overflows.
     pub fn row_bytes(&self, step: &Step) -> Option<usize> {
         self.shape[1..].iter().try_fold(self.elem_bytes, |bytes, &size| bytes.checked_mul(step.get(size)))
+    }
+
+    /// What a weight is in the model file; `None` where it is not there.
+    pub fn tensor<'m>(&self, model: &'m Gguf) -> Option<Tensor<'m>> {
+        match &self.role {
+            Role::Weight(Some(part)) => model.tensor(&part.tensor)?.part(part.rows),
+            _ => model.tensor(&self.name),
+        }
     }
 
     /// All its bytes in this step; `None` where that overflows.

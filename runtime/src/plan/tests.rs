@@ -33,7 +33,7 @@ fn plan(x: usize, y: usize) -> Plan {
         buffer("tokens", Role::Input, 4),
         buffer("a", Role::Activation, 4),
         buffer("b", Role::Activation, 4),
-        buffer("w", Role::Weight, 2),
+        buffer("w", Role::Weight(None), 2),
     ];
     let stage = Stage {
         name: "s".into(),

@@ -6,20 +6,20 @@ use super::{
 };
 use crate::{
     math,
-    model::{Config, LayerWeights, Model, Weights},
+    model::{Config, Factors, LayerWeights, Model, Rope, Weights},
 };
 use std::sync::Arc;
 
-/// The plan of a model, with activations of 8 bits where weights are quantized.
+/// The plan of a model for short contexts, with activations of 8 bits where weights are quantized.
 pub fn transformer(model: &Model) -> Plan {
-    transformer_with(model, Activations::default())
+    transformer_with(model, Activations::default(), 1)
 }
 
-/// The plan of a model.
-pub fn transformer_with(model: &Model, activations: Activations) -> Plan {
+/// The plan of a model in a session with room for `positions`.
+pub fn transformer_with(model: &Model, activations: Activations, positions: usize) -> Plan {
     let (config, weights) = (&model.config, &model.weights);
     let mut b = Builder::new(activations);
-    let tables = rope_tables(&mut b, config, weights);
+    let tables = rope_tables(&mut b, config, weights, positions);
     let mut x = b.embed(&weights.token_embd);
     for (layer, weights) in weights.layers.iter().enumerate() {
         let attention = attention(&mut b, config, layer, weights, tables, x);
@@ -49,8 +49,8 @@ fn attention(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, tables
         q = b.rmsnorm(&name("attn_q_norm"), q_norm, q, c.norm_eps);
         k = b.rmsnorm(&name("attn_k_norm"), k_norm, k, c.norm_eps);
     }
-    let q = b.halves(&name("attn_q.halves"), q, c.rope.layout, c.head_dim);
-    let k = b.halves(&name("attn_k.halves"), k, c.rope.layout, c.head_dim);
+    let q = b.halves(&name("attn_q.halves"), q, &c.rope, c.head_dim);
+    let k = b.halves(&name("attn_k.halves"), k, &c.rope, c.head_dim);
     let kv = b.kv_write(&name("kv"), k, v, c.head_dim, tables);
     let x = b.attention(&name("attn"), q, kv, tables);
     b.linear(&name("attn_output"), &w.attn_output, x)
@@ -76,21 +76,24 @@ fn feed_forward(b: &mut Builder, c: &Config, layer: usize, w: &LayerWeights, x: 
     b.linear(&name("ffn_down"), &w.ffn.down, x)
 }
 
-/// Cosines and sines of `position * base^(-2 i / head_dim) / scale`, over factor i where there are factors, in float64 without libm,
-/// rounded once.
-fn rope_tables(b: &mut Builder, config: &Config, weights: &Weights) -> RopeTables {
-    let (base, scale, head_dim) = (f64::from(config.rope.base), f64::from(config.rope.scale), config.head_dim);
-    let factors = weights.rope_factors.map_or(&[][..], |tensor| tensor.data.as_chunks().0);
+/// Cosines and sines of `position * base^(-2 i / dims) / scale`, over factor i where there are factors, times the amplitude, in float64
+/// without libm, rounded once. What is not rotated has the angle 0.
+fn rope_tables(b: &mut Builder, config: &Config, weights: &Weights, positions: usize) -> RopeTables {
+    let Rope { dims, base, scale, amplitude, factors, .. } = config.rope;
+    let (base, scale, amplitude) = (f64::from(base), f64::from(scale), f64::from(amplitude));
+    let long = matches!(factors, Factors::ByContext(short) if positions > short);
+    let factors = weights.rope_factors.get(usize::from(long)).map_or(&[][..], |tensor| tensor.data.as_chunks().0);
     let factor = |i: usize| factors.get(i).map_or(1.0, |bytes| f64::from(f32::from_le_bytes(*bytes)));
-    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / head_dim as f64) / scale / factor(i);
-    let frequencies: Arc<[f64]> = (0..head_dim / 2).map(frequency).collect();
+    let frequency = |i: usize| math::pow(base, -2.0 * i as f64 / dims as f64) / scale / factor(i);
+    let frequencies: Arc<[f64]> = (0..dims / 2).map(frequency).collect();
     let table = |pick: fn((f64, f64)) -> f64| -> RowFn {
         let frequencies = frequencies.clone();
         Arc::new(move |position, row| {
+            row.fill(pick((0.0, 1.0)) as f32);
             for (to, frequency) in row.iter_mut().zip(&*frequencies) {
-                *to = pick(math::sin_cos(position as f64 * frequency)) as f32;
+                *to = (amplitude * pick(math::sin_cos(position as f64 * frequency))) as f32;
             }
         })
     };
-    b.rope_tables(head_dim, table(|(_, cos)| cos), table(|(sin, _)| sin))
+    b.rope_tables(config.head_dim, table(|(_, cos)| cos), table(|(sin, _)| sin))
 }

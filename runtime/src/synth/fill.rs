@@ -44,6 +44,8 @@ impl Plan {
     pub(super) fn new(spec: &TensorSpec, shape: &Shape, options: &Options) -> Self {
         let kind = match spec.name.as_str() {
             "rope_freqs.weight" => Kind::Frequencies { factors: frequency_factors(shape) },
+            "rope_factors_short.weight" => Kind::Frequencies { factors: long_rope_factors(shape, 1.5) },
+            "rope_factors_long.weight" => Kind::Frequencies { factors: long_rope_factors(shape, 40.0) },
             name if name.ends_with(".bias") => Kind::Bias { outlier_every: options.outliers.then_some(32) },
             _ if spec.dims.len() == 1 => Kind::Norm { outliers: outlier_channels(shape, options) },
             _ => Kind::Matrix { std: (1.0 / (spec.dims[0] as f64).sqrt()) as f32 },
@@ -104,6 +106,18 @@ fn frequency_factors(shape: &Shape) -> Vec<f32> {
         (1.0 / ((1.0 - smooth) / factor + smooth)) as f32
     };
     (0..shape.head_dim / 2).map(of).collect()
+}
+
+/// Factors that grow from 1 for the highest frequency to `most` for the lowest, as those of LongRoPE do.
+fn long_rope_factors(shape: &Shape, most: f64) -> Vec<f32> {
+    let pairs = shape.rotated() / 2;
+    (0..pairs).map(|i| math::pow(most, f64::from(i) / f64::from(pairs - 1)) as f32).collect()
+}
+
+/// LongRoPE's factor of cosines and sines: sqrt(1 + ln(s) / ln(n)) for a context s times the n positions of the first training.
+pub(super) fn attention_factor(shape: &Shape, positions: u32) -> f32 {
+    let times = f64::from(shape.context) / f64::from(positions);
+    (1.0 + math::ln(times) / math::ln(f64::from(positions))).sqrt() as f32
 }
 
 /// The same few channels in every norm of a model, about one in 512.

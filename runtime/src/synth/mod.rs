@@ -66,7 +66,14 @@ pub fn header(shape: &Shape, options: &Options) -> Header {
     set("attention.value_length", shape.head_dim.into());
     set("attention.layer_norm_rms_epsilon", 1e-6f32.into());
     set("rope.freq_base", shape.rope_base.into());
-    set("rope.dimension_count", shape.head_dim.into());
+    set("rope.dimension_count", shape.rotated().into());
+    if let Some(positions) = shape.long_rope {
+        set("rope.scaling.original_context_length", positions.into());
+        set("rope.scaling.attn_factor", fill::attention_factor(shape, positions).into());
+    }
+    if let Some(window) = shape.window {
+        set("attention.sliding_window", window.into());
+    }
     set("vocab_size", shape.vocab.into());
     if let Some((count, used)) = shape.experts {
         set("expert_count", count.into());

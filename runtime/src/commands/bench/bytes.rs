@@ -19,10 +19,10 @@ impl TokenBytes {
         for (id, buffer) in plan.buffers.iter().enumerate() {
             let whole = buffer.bytes(&step).unwrap_or(0);
             match buffer.role {
-                Role::Weight if is_looked_up(plan, id) => {
+                Role::Weight(_) if is_looked_up(plan, id) => {
                     bytes.weights += buffer.row_bytes(&step).unwrap_or(0) as u64;
                 }
-                Role::Weight => {
+                Role::Weight(_) => {
                     let (used, of) = routed(plan, id).unwrap_or((1, 1));
                     bytes.weights += (whole / of * used) as u64;
                 }
@@ -71,8 +71,8 @@ mod tests {
             |role, elem_bytes, shape: &[Size]| Buffer { name: String::new(), role, elem_bytes, shape: shape.to_vec() };
         let buffers = vec![
             buffer(Role::Input, 4, &[Size::Tokens]),
-            buffer(Role::Weight, 144, &[fixed(1000), fixed(2)]),
-            buffer(Role::Weight, 144, &[fixed(10), fixed(2)]),
+            buffer(Role::Weight(None), 144, &[fixed(1000), fixed(2)]),
+            buffer(Role::Weight(None), 144, &[fixed(10), fixed(2)]),
             buffer(Role::Cache, 2, &[Size::Chunks, fixed(3), fixed(CHUNK)]),
         ];
         let stage = |args: &[usize]| {

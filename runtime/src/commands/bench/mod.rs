@@ -119,7 +119,7 @@ impl Bench {
         let model = Model::load(&file)?;
         let positions = self.depth.saturating_add(self.prompt.max(self.answer));
         check_tokens(&[], positions, &model.config)?;
-        let plan = transformer_with(&model, self.activations);
+        let plan = transformer_with(&model, self.activations, positions);
         let size = Size { positions, tokens: (self.chunk as usize).min(positions), outputs: 1 };
         let placement = found.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size, self.verbose)?);

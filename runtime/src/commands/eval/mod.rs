@@ -166,7 +166,7 @@ impl Eval {
                 format!("a window of {context} tokens, the model's context is {}", model.config.context_length);
             return Err(Error::usage(message, "give a smaller --context"));
         }
-        let plan = transformer_with(&model, activations);
+        let plan = transformer_with(&model, activations, context);
         let size = size(context);
         let placement = self.device.find()?.place(&plan, size)?;
         eprintln!("{}", placement.line(&plan, size, false)?);

@@ -141,7 +141,7 @@ impl Report {
     pub fn json(&self, gguf: &Gguf) -> serde_json::Value {
         let tensors: Vec<_> = gguf
             .tensors()
-            .map(|t| json!({"name": t.name, "type": t.ty.name(), "dims": t.dims, "bytes": t.data.len()}))
+            .map(|t| json!({"name": t.name, "type": t.ty.name(), "dims": *t.dims, "bytes": t.data.len()}))
             .collect();
         let entries = gguf.metadata().iter().map(|(key, value)| (key.to_owned(), value_json(value)));
         let mut json = json!(self);

@@ -142,7 +142,7 @@ impl Parity {
         let tokens = self.tokens(&file, model.config.vocab)?;
         let positions = self.depth.saturating_add(tokens.len()).saturating_add(self.steps);
         check_tokens(&tokens, positions, &model.config)?;
-        let plan = transformer_with(&model, self.activations);
+        let plan = transformer_with(&model, self.activations, positions);
         let planted = self.plant.as_ref().map(|fault| fault.place(&plan)).transpose()?;
         self.bisect.as_ref().map_or(Ok(()), |stage| check_bisected(&plan, stage.as_deref()))?;
         let chunk = tokens.len().min(self.chunk as usize);

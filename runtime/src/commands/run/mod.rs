@@ -119,7 +119,7 @@ impl Run {
         let positions = self.positions(prompt.len(), model.config.context_length)?;
 
         let start = Instant::now();
-        let plan = transformer_with(&model, self.activations);
+        let plan = transformer_with(&model, self.activations, positions);
         // The gate feeds more than a short prompt, and not token by token.
         let tokens = CHUNK.min(prompt.len()).max(GATE_TOKENS);
         let size = Size { positions: positions.max(GATE_POSITIONS), tokens, outputs: 1 };

@@ -247,7 +247,7 @@ fn is_little(stage: &BoundStage, tensors: &Tensors, step: &Step, work: usize) ->
         match buffer.role {
             // Only the rows of the step's tokens are read.
             Role::Table(_) => rows(buffer),
-            Role::Weight if looks_up => rows(buffer),
+            Role::Weight(_) if looks_up => rows(buffer),
             // What is written is as much as is read.
             Role::Cache if info.written => 0,
             _ => tensors.weights.part(buffer, arg, step).1,
@@ -303,8 +303,8 @@ fn load<'m>(
     let mut slots = Vec::new();
     for (i, buffer) in plan.buffers.iter().enumerate() {
         slots.push(match (&buffer.role, weights.packing(i)) {
-            (Role::Weight, None) => Slot::Mapped(weight(buffer, model, limits)?),
-            (Role::Weight, Some(packing)) => {
+            (Role::Weight(_), None) => Slot::Mapped(weight(buffer, model, limits)?),
+            (Role::Weight(_), Some(packing)) => {
                 let data = weight(buffer, model, limits)?;
                 let bytes = packing.bytes();
                 let mut memory = Memory::in_large_pages(bytes).ok_or_else(|| no_memory(buffer, bytes))?;

@@ -32,7 +32,7 @@ impl Need {
         let mut need = Need { activations: scratch.next_multiple_of(GRAIN), ..Need::default() };
         for (i, buffer) in plan.buffers.iter().enumerate() {
             let part = match buffer.role {
-                Role::Weight => &mut need.weights,
+                Role::Weight(_) => &mut need.weights,
                 Role::Cache => &mut need.cache,
                 Role::Input | Role::Table(_) | Role::Activation => &mut need.activations,
             };
@@ -77,7 +77,7 @@ mod tests {
     fn counts_every_buffer_and_says_what_is_missing() {
         let fixed = Size::Fixed;
         let buffers = vec![
-            buffer("w", Role::Weight, 144, &[fixed(10), fixed(256)]),
+            buffer("w", Role::Weight(None), 144, &[fixed(10), fixed(256)]),
             buffer("kv", Role::Cache, 2, &[Size::Chunks, fixed(CHUNK)]),
             buffer("x", Role::Activation, 4, &[Size::Tokens, fixed(1000)]),
         ];

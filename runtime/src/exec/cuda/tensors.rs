@@ -38,13 +38,13 @@ impl Tensors {
         let memory = plan.buffers.iter().enumerate().map(take).collect::<Result<Vec<_>, ExecError>>()?;
         let largest = memory.iter().map(DeviceMemory::len).max().unwrap_or(0);
         let mut upload = Upload::new(gpu, stream, largest)?;
-        let from_file = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Weight));
+        let from_file = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Weight(_)));
         let bytes = from_file.map(|buffer| Ok(weight(buffer, model, limits)?.len()));
         let total = bytes.sum::<Result<usize, ExecError>>()?;
         loading(0, total);
         for (i, (buffer, memory)) in plan.buffers.iter().zip(&memory).enumerate() {
             match &buffer.role {
-                Role::Weight => {
+                Role::Weight(_) => {
                     let data = weight(buffer, model, limits)?;
                     let done = |bytes: &[u8]| {
                         model.release(bytes);
@@ -72,7 +72,7 @@ impl Tensors {
     pub fn lend(&self, arg: Arg, written: bool, step: &Step) -> Extent {
         let (buffer, memory) = (&self.buffers[arg.buffer.0], &self.memory[arg.buffer.0]);
         let (offset, len) = self.weights.part(buffer, arg, step);
-        let constant = matches!(buffer.role, Role::Weight | Role::Input | Role::Table(_));
+        let constant = matches!(buffer.role, Role::Weight(_) | Role::Input | Role::Table(_));
         Extent { address: memory.address() + offset as u64, len: len as u64, writable: written && !constant }
     }
 
