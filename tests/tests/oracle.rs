@@ -23,11 +23,8 @@ fn compare(name: &'static str) {
     for activations in [Activations::Q16k, Activations::F32] {
         let (ours, _) = logits_with(&oracle.model, &oracle.tokens, activations);
         let own = median(nmse(&ours, &truth, vocabulary));
-        println!("{name}: median NMSE {own:.3e} with {activations:?}");
-        assert!(
-            own <= theirs / 100.0,
-            "{name}: median NMSE {own:.3e} with {activations:?}, llama.cpp's is {theirs:.3e}"
-        );
+        println!("{name}: median NMSE {own:.3e} with {activations}");
+        assert!(own <= theirs / 100.0, "{name}: median NMSE {own:.3e} with {activations}, llama.cpp's is {theirs:.3e}");
     }
 
     let clear = 4.0 * rms_error(&ours, &truth);

@@ -8,10 +8,11 @@ use crate::{
     gguf::{Tensor, TensorType},
     model::{instance, operand},
 };
-use std::sync::Arc;
+use clap::ValueEnum;
+use std::{fmt, sync::Arc};
 
 /// The activations of products with quantized weights. Float weights take floats in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Activations {
     /// Blocks of 8 bits.
@@ -21,6 +22,13 @@ pub enum Activations {
     Q16k,
     /// Floats, with the weights dequantized in each step. Slow; what the others are measured by.
     F32,
+}
+
+impl fmt::Display for Activations {
+    /// As on the command line.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
 }
 
 /// What a product takes.
@@ -108,5 +116,16 @@ pub(super) fn twice(rows: Size) -> Size {
         Size::Outputs => Size::TwiceOutputs,
         Size::Fixed(n) => Size::Fixed(2 * n),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_named_as_it_is_asked_for() {
+        let names: Vec<String> = Activations::value_variants().iter().map(Activations::to_string).collect();
+        assert_eq!(names, ["q8k", "q16k", "f32"]);
     }
 }

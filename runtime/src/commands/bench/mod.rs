@@ -93,8 +93,7 @@ impl Bench {
     fn named(&self, model: &str) -> String {
         match self.activations {
             Activations::Q8k => model.into(),
-            Activations::Q16k => format!("{model}, q16k activations"),
-            Activations::F32 => format!("{model}, f32 activations"),
+            other => format!("{model}, {other} activations"),
         }
     }
 

@@ -215,7 +215,7 @@ impl Object {
         text += &format!("perplexity       {perplexity}\n");
         let Some(Against { model, activations, perplexity, distance }) = against else { return text };
         text += &format!(
-            "against          {}, {activations:?} activations, perplexity {perplexity}\n",
+            "against          {}, {activations} activations, perplexity {perplexity}\n",
             crate::gguf::shown(model)
         );
         text + &distance.text()
