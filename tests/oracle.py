@@ -54,13 +54,14 @@ def rotate(x, frequencies, amplitude):
     return np.concatenate([a * cos - b * sin, a * sin + b * cos, x[..., 2 * n :]], -1)
 
 
-def attention(q, k, v, scale):
-    """Causal attention of q[token, head] to k and v, of which each serves several query heads."""
+def attention(q, k, v, scale, window=None):
+    """Causal attention of q[token, head] to k and v, of which each serves several query heads; perhaps to the last positions only."""
     tokens, heads, size = q.shape
     k, v = (np.repeat(x, heads // x.shape[1], 1) for x in (k, v))
     scores = np.einsum("qhd,khd->hqk", q, k) * scale
     behind = np.arange(tokens)[:, None] - np.arange(tokens)[None]
-    scores = np.where(behind >= 0, scores, -np.inf)
+    seen = (behind >= 0) & (behind < (window or tokens))
+    scores = np.where(seen, scores, -np.inf)
     shares = np.exp(scores - scores.max(-1, keepdims=True))
     shares /= shares.sum(-1, keepdims=True)
     return np.einsum("hqk,khd->qhd", shares, v).reshape(tokens, heads * size)
@@ -92,6 +93,33 @@ def phi3(model, tokens):
     return rms_norm(x, model.weight("output_norm"), eps) @ model.weight("output").T
 
 
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def gemma3(model, tokens):
+    """Gemma 3: five of six layers see a window and have a rotation of their own, norms of heads and after blocks."""
+    heads, kv_heads = model.own("attention.head_count"), model.own("attention.head_count_kv")
+    size, eps = model.own("attention.key_length"), model.own("attention.layer_norm_rms_epsilon")
+    frequencies = lambda base: base ** (-np.arange(0, size, 2) / size)
+    x = model.weight("token_embd")[tokens] * np.sqrt(model.own("embedding_length"))
+    for layer in range(model.own("block_count")):
+        weight = lambda role: model.weight(f"blk.{layer}.{role}")
+        local = layer % 6 < 5
+        h = rms_norm(x, weight("attn_norm"), eps)
+        q, k, v = ((h @ weight(f"attn_{role}").T).reshape(len(tokens), -1, size) for role in "qkv")
+        turns = frequencies(1e4 if local else model.own("rope.freq_base"))
+        q = rotate(rms_norm(q, weight("attn_q_norm"), eps), turns, 1)
+        k = rotate(rms_norm(k, weight("attn_k_norm"), eps), turns, 1)
+        window = model.own("attention.sliding_window") if local else None
+        h = attention(q, k, v, size**-0.5, window) @ weight("attn_output").T
+        x = x + rms_norm(h, weight("post_attention_norm"), eps)
+        h = rms_norm(x, weight("ffn_norm"), eps)
+        h = (gelu(h @ weight("ffn_gate").T) * (h @ weight("ffn_up").T)) @ weight("ffn_down").T
+        x = x + rms_norm(h, weight("post_ffw_norm"), eps)
+    return rms_norm(x, model.weight("output_norm"), eps) @ model.weight("token_embd").T
+
+
 def llama(path, tokens):
     """llama.cpp's logits, through its C interface: the file has no tokenizer, which the Python class asks for."""
     llama_cpp.llama_backend_init()
@@ -117,7 +145,8 @@ def main():
     model = Model(path)
     vocabulary = model.own("vocab_size")
     tokens = [i * 37 % vocabulary for i in range(TOKENS)]
-    truth, theirs = {"phi3": phi3}[model.architecture](model, tokens), llama(path, tokens)
+    reference = {"phi3": phi3, "gemma3": gemma3}[model.architecture]
+    truth, theirs = reference(model, tokens), llama(path, tokens)
     error = np.median(((theirs - truth) ** 2).sum(1) / (truth**2).sum(1))
     print(f"{path.stem}: llama.cpp's median NMSE is {error:.3e}")
     (folder / f"{path.stem}.tokens").write_text(",".join(map(str, tokens)) + "\n")

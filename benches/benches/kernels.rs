@@ -62,7 +62,8 @@ fn quantize(c: &mut Criterion) {
 /// 28 query heads over 4 key-value heads; the cache of 1024 positions is full after the last token.
 fn attention(c: &mut Criterion) {
     for tokens in [1, 64] {
-        let sizes = [("T", tokens), ("G", 4), ("R", 7), ("C", 16), ("P", 1024), ("pos", 1024 - tokens)];
+        let place = [("P", 1024), ("pos", 1024 - tokens), ("window", 1024)];
+        let sizes = [&[("T", tokens), ("G", 4), ("R", 7), ("C", 16)][..], &place].concat();
         let case = Case::new("attention_128", &sizes).floats("q").floats("cos").floats("sin").halves("kc").halves("vc");
         // Query times key and probability times value, of every head.
         let products = 2 * tokens as u64 * 28 * 1024 * HEAD as u64;

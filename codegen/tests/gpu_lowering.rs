@@ -68,6 +68,9 @@ fn a_merge_without_parts_still_gives_its_result() {
     for n in [1, 2, 3] {
         agrees(&text("n - 2", "n: i32<1, 64>, "), Some("c"), &[2, n], &[rows(64), vec![9; 8]]);
     }
+    for n in [1, 5, 64] {
+        agrees(&text("n - n / 3", "n: i32<1, 64>, "), Some("c"), &[2, n], &[rows(64), vec![9; 8]]);
+    }
     let causal = "#[kernel] fn f<T: Dim>(x: &Ten<f32, T, T>, y: &mut Ten<f32, T>) { for t in par(T) {
         let (s, w) = merge(0..t, (1.0, 2.0), |c| (x[t][c], 1.0), |(s, w), (p, q)| (s * 0.5 + p, w + q));
         y[t] = s + w; } }";

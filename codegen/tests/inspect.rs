@@ -93,7 +93,8 @@ fn people_get_a_table() {
     if !nvrtc("the test of the table") {
         return;
     }
-    let shown = ok(&["attention_64_quantize_q8k", "add", "--sizes", "T=1,N=64,G=1,R=1,C=1,pos=3", "--arch", "sm_86"]);
+    let shown =
+        ok(&["attention_64_quantize_q8k", "add", "--sizes", "T=1,N=64,G=1,R=1,C=1,pos=3,window=4", "--arch", "sm_86"]);
     for words in [
         "sm_86: an SM holds 16 CTAs, 48 warps, 100 KiB of shared memory\n",
         "\nadd  (serves these sizes)\n",

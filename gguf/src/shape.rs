@@ -33,6 +33,8 @@ pub struct Shape {
     pub long_rope: Option<u32>,
     /// The window of attention that the metadata give.
     pub window: Option<u32>,
+    /// Whether what attention and the feed-forward network give is normed.
+    pub post_norms: bool,
     /// Whether Q, K and V are rows of one tensor, and gate and up of another.
     pub fused: bool,
     /// Experts in the place of each feed-forward network, whose inner width is `ffn`, and how many a token uses.
@@ -129,6 +131,18 @@ pub const SHAPES: &[Shape] = &[
         window: Some(262144),
         ..PHI3
     },
+    Shape {
+        name: "gemma-3-4b",
+        hidden: 2560,
+        layers: 34,
+        heads: 8,
+        kv_heads: 4,
+        ffn: 10240,
+        vocab: 262144,
+        context: 131072,
+        window: Some(1024),
+        ..GEMMA3
+    },
     Shape { name: "tiny", ..QWEN2 },
     Shape { name: "tiny-hd128", hidden: 512, kv_heads: 1, head_dim: 128, ffn: 768, ..QWEN2 },
     // The 7 query heads to a key head, and the 28 heads, of the 7B model at half its head size.
@@ -140,6 +154,7 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "tiny-qwen3", head_dim: 128, tied: true, ..QWEN3 },
     Shape { name: "tiny-qwen3moe", ffn: 256, experts: Some((10, 3)), ..QWEN3MOE },
     Shape { name: "tiny-phi3", ..PHI3 },
+    Shape { name: "tiny-gemma3", ..GEMMA3 },
 ];
 
 /// A small model of Qwen2's kind.
@@ -162,6 +177,7 @@ const QWEN2: Shape = Shape {
     rotated: None,
     long_rope: None,
     window: None,
+    post_norms: false,
     fused: false,
     experts: None,
 };
@@ -190,6 +206,23 @@ const PHI3: Shape = Shape {
     long_rope: Some(128),
     window: Some(100),
     fused: true,
+    ..QWEN2
+};
+
+/// The same of Gemma 3's: five local layers and one that is not.
+const GEMMA3: Shape = Shape {
+    architecture: "gemma3",
+    heads: 2,
+    kv_heads: 1,
+    head_dim: 256,
+    layers: 6,
+    ffn: 256,
+    vocab: 128,
+    tied: true,
+    qkv_bias: false,
+    head_norms: true,
+    window: Some(40),
+    post_norms: true,
     ..QWEN2
 };
 
@@ -234,6 +267,10 @@ impl Shape {
                 push("attn_k_norm.weight", &[u64::from(self.head_dim)], TensorType::F32);
             }
             push("attn_output.weight", &[q, hidden], matrix(q));
+            if self.post_norms {
+                push("post_attention_norm.weight", &[hidden], TensorType::F32);
+                push("post_ffw_norm.weight", &[hidden], TensorType::F32);
+            }
             push("ffn_norm.weight", &[hidden], TensorType::F32);
             let (suffix, experts) = match self.experts {
                 Some((count, _)) => ("_exps", vec![u64::from(count)]),

@@ -1,8 +1,8 @@
 //! Grouped-query attention over chunks of 64 positions. Chunks are aligned to absolute positions and merged in
 //! ascending order, so that prefill, decode and any split of the chunks give the same bits.
 
-/// `scale` is log2(e) / sqrt(D): scores are powers of two.
-#[kernel(D = [64, 96, 128])]
+/// `scale` is log2(e) / sqrt(D): scores are powers of two. A query sees itself and what is less than `window` positions before it.
+#[kernel(D = [64, 96, 128, 256])]
 #[require(pos + T <= C * 64)]
 #[require(pos + T <= P)]
 fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
@@ -12,6 +12,7 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
     kc: &Ten<f16, C, G, 2, { D / 2 }, 64>,
     vc: &Ten<f16, C, G, 64, D>,
     pos: i32<0, 4194303>,
+    window: i32<1, 4194304>,
     scale: f32,
     y: &mut Ten<f32, T, G, R, D>,
 ) {
@@ -19,6 +20,9 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
         for r in par(R) {
             for t in par(T) {
                 let len = pos + t + 1;
+                let first = max(len - window, 0);
+                // Chunks of which nothing is seen.
+                let skipped = first / 64;
                 let qa = map(D / 2, |i| {
                     let (a, _) = rotate(q[t][g][r][0][i], q[t][g][r][1][i], cos[pos + t][i], sin[pos + t][i]);
                     a * scale
@@ -29,14 +33,17 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
                 });
                 let start = (-f32::INFINITY, 0.0, map(D, |d| 0.0));
                 let (top, total, out) = merge(
-                    0..ceil_div(len, 64),
+                    0..ceil_div(len, 64) - skipped,
                     start,
-                    |c| {
+                    |part| {
+                        let c = skipped + part;
                         let n = min(64, len - c * 64);
                         let s = map(n, |j| {
-                            sum(0..D / 2, chain, |acc, i| {
+                            let score = sum(0..D / 2, chain, |acc, i| {
                                 fma(qb[i], kc[c][g][1][i][j].f32(), fma(qa[i], kc[c][g][0][i][j].f32(), acc))
-                            })
+                            });
+                            // Keys before the window get the share 0.
+                            if c * 64 + j < first { -f32::INFINITY } else { score }
                         });
                         let m = max_of(0..n, |j| s[j]);
                         let p = map(n, |j| exp2(s[j] - m));

@@ -24,6 +24,12 @@ fn pow2(k: i32<-126, 127>) -> f32 {
     from_bits((k + 127) << 23)
 }
 
+/// GELU by tanh, x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))), which is x / (1 + 2^-(x * (a + b * x^2))) with a = 2 sqrt(2 / pi) log2(e) and
+/// b = 0.044715 a. Off by at most 1.6 ulp for x > 0, 2.2 ulp for x > -1, 14 ulp for x > -4, where it is -7e-5 (measured on every 4099th float).
+fn gelu(x: f32) -> f32 {
+    x / (1.0 + exp2(-x * fma(0.10294324, x * x, 2.3022082)))
+}
+
 /// x / (1 + e^-x).
 fn silu(x: f32) -> f32 {
     x / (1.0 + exp2(-x * LOG2_E))

@@ -1,4 +1,4 @@
-//! The error of the language's exp2 and silu against float64.
+//! The error of the language's exp2, silu and gelu against float64.
 use kgen::diagnostic::Source;
 use kgen::ir::interp;
 
@@ -54,5 +54,21 @@ fn silu_is_close() {
         // The exponent -x log2(e) is rounded to f32, which costs a relative error that grows with x.
         let bound = 1e-7 * (2.0 + x.abs() as f64) * truth(*x as f64).abs() + 1e-38;
         assert!(error <= bound, "silu({x}) = {y}, off by {error}");
+    }
+}
+
+#[test]
+fn gelu_is_close() {
+    // Every 4099th float from 2^-30 to 16, and their negatives.
+    let positive = || (2f32.powi(-30).to_bits()..16f32.to_bits()).step_by(4099).map(f32::from_bits);
+    // x / 2 * (1 + tanh u) is x / (1 + e^-2u), which does not cancel.
+    let truth = |x: f64| x / (1.0 + (-2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).exp());
+    let worst =
+        |x: Vec<f32>| apply("gelu", &x).into_iter().zip(x).map(|(y, x)| ulps(y, truth(x as f64))).fold(0.0, f64::max);
+    assert!((0.5..1.6).contains(&worst(positive().collect())));
+    // The exponent is rounded to f32, which costs a relative error that grows with it; what it is an error of becomes small.
+    for (most, ulps) in [(1.0, 2.3), (2.0, 5.5), (4.0, 15.0)] {
+        let worst = worst(positive().filter(|x| *x <= most).map(|x| -x).collect());
+        assert!((0.5..ulps).contains(&worst), "{worst} ulp to -{most}");
     }
 }

@@ -76,7 +76,7 @@ fn logits_and_cache_are_those_of_the_cpu() {
 #[test]
 fn every_format_of_activations_is_that_of_the_cpu() {
     let Some(gpu) = gpu() else { return };
-    for name in ["tiny", "tiny-odd", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe", "tiny-phi3"] {
+    for name in ["tiny", "tiny-odd", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe", "tiny-phi3", "tiny-gemma3"] {
         let gguf = model(name, Quant::Q4KM);
         for activations in [Activations::Q8k, Activations::Q16k, Activations::F32] {
             let plan = transformer_with(&Model::load(&gguf).unwrap(), activations, 70);

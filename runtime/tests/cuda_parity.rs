@@ -70,6 +70,7 @@ fn a_healthy_gpu_is_equal_in_every_step() {
         ("tiny-qwen3moe", Quant::Q80),
         ("tiny-qwen3moe", Quant::F16),
         ("tiny-phi3", Quant::Q4KM),
+        ("tiny-gemma3", Quant::Q4KM),
     ] {
         let report = checked(&model(name, quant), &gpu, 120, None);
         assert!(report.equal && report.steps.len() == 3 + 4, "{name} {quant:?}: {:?}", report.findings());

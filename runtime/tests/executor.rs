@@ -62,9 +62,13 @@ fn same_bits_with(gguf: &Gguf, count: u32, activations: Activations) {
 fn k_quants_give_the_same_bits_every_way() {
     // The last is large, and needs no second chunk to show what it is for.
     let small = [("tiny", TWO_CHUNKS), ("tiny-hd128", TWO_CHUNKS), ("tiny-tied", 12), ("tiny-gqa7", 9)];
-    for (name, count) in
-        small.into_iter().chain([("tiny-llama", 12), ("tiny-qwen3", 12), ("tiny-qwen3moe", 12), ("tiny-phi3", 70)])
-    {
+    for (name, count) in small.into_iter().chain([
+        ("tiny-llama", 12),
+        ("tiny-qwen3", 12),
+        ("tiny-qwen3moe", 12),
+        ("tiny-phi3", 70),
+        ("tiny-gemma3", 110),
+    ]) {
         same_bits_every_way(&model(name, Quant::Q4KM), count);
     }
 }

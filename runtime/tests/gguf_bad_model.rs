@@ -2,7 +2,8 @@
 
 mod gguf_support;
 
-use apr::gguf::{Fault, MetaValue, TensorType};
+use apr::gguf::{Fault, Gguf, MetaValue, TensorType};
+use apr::model::Model;
 use apr::synth::{Options, Quant, Shape, header, shape};
 use gguf_support::{Tiny, load, refused, sample_bytes};
 
@@ -147,4 +148,17 @@ fn fused_tensors_and_parts_of_heads_are_phi3s() {
     let other = Shape { architecture: "qwen3", head_norms: true, window: None, ..phi3 };
     refused(zeros(other), Fault::Metadata, "qwen3.rope.dimension_count");
     refused(zeros(Shape { rotated: None, ..other }), Fault::Tensor, "blk.0");
+}
+
+#[test]
+fn local_layers_are_gemma3s() {
+    let gemma = *shape("tiny-gemma3").unwrap();
+    let gguf = Gguf::from_bytes(zeros(gemma)).unwrap();
+    let local = Model::load(&gguf).unwrap().config.local.unwrap();
+    let layers: Vec<bool> = (0..7).map(|layer| local.has(layer)).collect();
+    assert_eq!((local.window, &layers[..]), (40, &[true, true, true, true, true, false, true][..]));
+    refused(zeros(Shape { window: None, ..gemma }), Fault::Metadata, "gemma3.attention.sliding_window");
+    refused(zeros(Shape { post_norms: false, ..gemma }), Fault::Tensor, "post_attention_norm");
+    let bounded = Tiny::default().with("qwen2.final_logit_softcapping", Some(30.0f32.into()));
+    refused(bounded, Fault::Unsupported, "qwen2.final_logit_softcapping");
 }

@@ -153,7 +153,7 @@ impl<'p> Interpreted<'p> {
 
 #[test]
 fn the_executor_gives_the_bits_of_the_interpreted_plan() {
-    for name in ["tiny", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe", "tiny-phi3"] {
+    for name in ["tiny", "tiny-llama", "tiny-qwen3", "tiny-qwen3moe", "tiny-phi3", "tiny-gemma3"] {
         executed_as_interpreted(name);
     }
 }

@@ -41,5 +41,10 @@ macro_rules! test_each_oracle {
         fn tiny_phi3() {
             $compare("tiny-phi3");
         }
+
+        #[test]
+        fn tiny_gemma3() {
+            $compare("tiny-gemma3");
+        }
     };
 }

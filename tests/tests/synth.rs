@@ -30,6 +30,7 @@ fn small_shapes_run_in_every_quantization() {
         "tiny-qwen3",
         "tiny-qwen3moe",
         "tiny-phi3",
+        "tiny-gemma3",
     ] {
         let others = ["q5_k_s", "q3_k_s", "q2_k_s", "iq4_xs", "iq4_nl", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
         let vocab = apr::gguf::shape(shape).unwrap().vocab as usize;

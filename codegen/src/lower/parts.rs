@@ -241,6 +241,7 @@ impl<'a> Lower<'a> {
             Kind::Binary(BinOp::Sub, a, b) if matches!(b.kind, Kind::Int(_)) => {
                 Some(bin(BinOp::Sub, self.most(a, known)?, self.size(b)?))
             }
+            Kind::Binary(BinOp::Sub, a, b) if matches!(b.ty, ir::Ty::Int { lo: 0.., .. }) => self.most(a, known),
             // A product or quotient by a positive constant grows with what it is made of.
             Kind::Binary(op @ (BinOp::Mul | BinOp::Div), a, b) if matches!(b.kind, Kind::Int(1..)) => {
                 Some(bin(*op, self.most(a, known)?, self.size(b)?))

@@ -10,6 +10,9 @@ const CHUNK: u64 = 64;
 /// The most of anything that is counted in a file.
 const MOST: u64 = 1 << 17;
 
+/// The window of a layer that attends to all positions.
+const WHOLE: u64 = 1 << 22;
+
 /// The matrices of a mixture of experts.
 const EXPERTS: [&str; 4] =
     ["ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"];
@@ -27,6 +30,8 @@ pub struct Model {
     head_dim: u64,
     /// Elements of a head that are rotated.
     rotated: u64,
+    /// The window of local layers, and of how many layers the last is not local, where there are local ones.
+    local: Option<(u64, u32)>,
     /// Experts that a token uses; 0 without any.
     used: u64,
     tensors: Vec<Tensor>,
@@ -75,6 +80,7 @@ impl Model {
             kv_heads,
             head_dim,
             rotated: u64::from(shape.rotated()),
+            local: shape.window.and_then(|window| Some((u64::from(window), period(shape.architecture)?))),
             used: shape.experts.map_or(0, |(_, used)| u64::from(used)),
             tensors: tensors.map(|(name, dims, ty)| Tensor { name, dims, ty }).collect(),
         }
@@ -111,6 +117,7 @@ impl Model {
             kv_heads: number("attention.head_count_kv")?.unwrap_or(heads),
             head_dim,
             rotated: number("rope.dimension_count")?.unwrap_or(head_dim),
+            local: number("attention.sliding_window")?.and_then(|window| Some((window, period(&architecture)?))),
             used: number("expert_used_count")?.unwrap_or(0),
             tensors: tensors.collect(),
             architecture,
@@ -158,8 +165,13 @@ impl Model {
             let (kernel, row) = (instance(table, "embed", "embed_row"), row(table));
             needs.add(kernel, &[("T", step.tokens), ("V", rows(table)), row], 1);
         }
+        if period(&self.architecture).is_some() {
+            needs.add("times", &[("T", step.tokens), ("N", self.hidden)], 1);
+        }
         for layer in 0..self.layers {
-            self.layer(&format!("blk.{layer}."), step, &mut needs);
+            let local = self.local.filter(|(_, period)| layer % period < period - 1);
+            let window = local.map_or(WHOLE, |(window, _)| window);
+            self.layer(&format!("blk.{layer}."), window, step, &mut needs);
         }
         if let Some(output) = self.tensor("output.weight").or_else(|| self.tensor("token_embd.weight")) {
             needs.normed(&[output], last);
@@ -169,7 +181,7 @@ impl Model {
         needs.0
     }
 
-    fn layer(&self, layer: &str, step: Step, needs: &mut Needs) {
+    fn layer(&self, layer: &str, window: u64, step: Step, needs: &mut Needs) {
         let of = |role: &str| self.tensor(&format!("{layer}{role}"));
         let weights = |roles: &[&str]| roles.iter().filter_map(|role| of(role)).collect::<Vec<_>>();
         let (t, chunks) = (("T", step.tokens), (step.position + step.tokens).div_ceil(CHUNK));
@@ -195,7 +207,11 @@ impl Model {
             }
         }
         let of_group = ("R", self.heads / self.kv_heads);
-        needs.add(format!("attention_{}", self.head_dim), &[t, heads, of_group, c, ("P", positions), at], 1);
+        let sizes = [t, heads, of_group, c, ("P", positions), at, ("window", window)];
+        needs.add(format!("attention_{}", self.head_dim), &sizes, 1);
+        for role in ["post_attention_norm.weight", "post_ffw_norm.weight"] {
+            weights(&[role]).iter().for_each(|_| needs.add("rmsnorm", &[t, ("H", 1), ("K", self.hidden)], 1));
+        }
         for role in ["attn_output.weight", "ffn_down.weight"] {
             needs.quantized(&weights(&[role]), step);
             weights(&[role]).iter().for_each(|weight| needs.product(weight, "add", step));
@@ -219,8 +235,9 @@ impl Model {
         inner.iter().for_each(|weight| needs.product(weight, "", step));
         if let [gate, up] = inner[..] {
             needs.add("rms_scale", &[t, groups(gate)], 1);
-            needs.add("swiglu", &[t, ("N", rows(gate))], 1);
-            if gate.ty == up.ty && gate.ty.is_quantized() && step.tokens == 1 {
+            let gelu = self.architecture == "gemma3";
+            needs.add(if gelu { "geglu" } else { "swiglu" }, &[t, ("N", rows(gate))], 1);
+            if !gelu && gate.ty == up.ty && gate.ty.is_quantized() && step.tokens == 1 {
                 needs.add(instance(gate, "gate_up", ""), &[t, ("N", rows(gate)), row(gate), groups(gate)], 1);
             }
         }
@@ -229,6 +246,11 @@ impl Model {
     fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
+}
+
+/// Of how many layers the last is not local, in architectures that have local ones.
+fn period(architecture: &str) -> Option<u32> {
+    (architecture == "gemma3").then_some(6)
 }
 
 /// Elements of a row.

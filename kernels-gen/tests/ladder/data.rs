@@ -59,6 +59,8 @@ fn size(kernel: &str, name: &str, rng: &mut Rng) -> i32 {
         "X" => 1 + rng.below(3) as i32,
         "pos" if chunked => rng.below(150) as i32,
         "pos" => rng.below(6) as i32,
+        // From the query alone to more than there is.
+        "window" => [1, 20, 64, 65, 100, 1 << 22, 1 << 22][rng.below(7)],
         // Positions in the tables.
         "P" if kernel.starts_with("attention") => 3 * 64,
         "N" if kernel == "k_write" => 3 * 64,

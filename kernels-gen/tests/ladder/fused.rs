@@ -11,10 +11,12 @@ fn sizes(pair: &str, rng: &mut Rng) -> [Vec<i32>; 2] {
         "attention_64_quantize_q8k" => &[[2, 2, 1], [4, 3, 3], [1, 28, 7]],
         "attention_96_quantize_q8k" => &[[2, 4, 3], [1, 8, 3]],
         "attention_128_quantize_q8k" => &[[1, 2, 1], [2, 3, 3]],
+        "attention_256_quantize_q8k" => &[[1, 1, 1], [2, 2, 4]],
         other => panic!("the ladder has no sizes for {other}"),
     };
     let [groups, of_group, blocks] = heads[rng.below(heads.len())];
-    [vec![1, groups, of_group, 3, 3 * 64, rng.below(3 * 64) as i32], vec![1, blocks]]
+    let window = [1, 50, 70, 1 << 22][rng.below(4)];
+    [vec![1, groups, of_group, 3, 3 * 64, rng.below(3 * 64) as i32, window], vec![1, blocks]]
 }
 
 #[test]

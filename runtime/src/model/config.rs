@@ -1,5 +1,6 @@
 //! The sizes and constants of a transformer, read from metadata and checked to be plausible.
 
+use super::local::Local;
 use crate::gguf::{Gguf, Metadata, ModelError};
 
 /// Layers that ggml's loader takes at most.
@@ -8,14 +9,14 @@ const MOST_HIDDEN: u64 = 1 << 17;
 const MOST_HEADS: u64 = 1 << 12;
 const MOST_FFN: u64 = 1 << 20;
 const MOST_VOCAB: u64 = 1 << 22;
-const MOST_CONTEXT: u64 = 1 << 24;
+pub(super) const MOST_CONTEXT: u64 = 1 << 24;
 
 /// What the kernel that routes tokens takes at most: experts, and experts of a token.
 const MOST_EXPERTS: u64 = 512;
 const MOST_USED: u64 = 32;
 
 /// Head sizes that the attention kernels are made for.
-const HEAD_DIMS: [u64; 3] = [64, 96, 128];
+const HEAD_DIMS: [u64; 4] = [64, 96, 128, 256];
 
 /// The tensors of what each frequency of the rotation is divided by: in any context, in a short one, in a long one.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -76,6 +77,14 @@ pub(super) struct Traits {
     pub(super) ignores_window: bool,
     /// Whether the feed-forward network is a mixture of experts.
     pub(super) experts: bool,
+    /// Of how many layers one attends to all positions, where the others do not.
+    pub(super) local: Option<usize>,
+    /// Whether what attention and the feed-forward network give is normed.
+    pub(super) post_norms: bool,
+    /// Whether an embedding is multiplied by the root of its length.
+    pub(super) scaled_embedding: bool,
+    /// The function of the gate.
+    pub(super) gate: Gate,
 }
 
 /// What has none of all this.
@@ -88,7 +97,30 @@ pub(super) const PLAIN: Traits = Traits {
     fused: false,
     ignores_window: false,
     experts: false,
+    local: None,
+    post_norms: false,
+    scaled_embedding: false,
+    gate: Gate::Silu,
 };
+
+/// The function of the gate in a feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// x / (1 + e^-x).
+    Silu,
+    /// GELU, as it is approximated by tanh.
+    Gelu,
+}
+
+impl Gate {
+    /// The kernel of a network's gate.
+    pub fn kernel(self) -> &'static str {
+        match self {
+            Gate::Silu => "swiglu",
+            Gate::Gelu => "geglu",
+        }
+    }
+}
 
 /// Experts in the place of a feed-forward network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +131,7 @@ pub struct Experts {
     pub used: usize,
 }
 
-/// The configuration of a decoder with grouped-query attention, RMSNorm, rotary positions and a gated SiLU
+/// The configuration of a decoder with grouped-query attention, RMSNorm, rotary positions and a gated
 /// feed-forward network, or experts that are such networks. Every count is positive and small enough that products of any three fit 64 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -123,8 +155,18 @@ pub struct Config {
     pub vocab: usize,
     /// Positions the model was trained for.
     pub context_length: usize,
-    /// The rotary position embedding.
+    /// The rotary position embedding; in models with local layers, of the others.
     pub rope: Rope,
+    /// The layers that attend to the last positions only.
+    pub local: Option<Local>,
+    /// Scores are divided by the root of this: the head size, but in one model.
+    pub score_scale: usize,
+    /// What embeddings are multiplied by.
+    pub embedding_scale: Option<f32>,
+    /// The function of the gate.
+    pub gate: Gate,
+    /// Whether what attention and the feed-forward network give is normed.
+    pub post_norms: bool,
     /// Added to the mean square in RMSNorm.
     pub norm_eps: f32,
     /// Whether Q, K and V have a bias.
@@ -180,12 +222,17 @@ impl Config {
             context_length,
             rope: Rope {
                 dims: rope_dims(&keys, &traits, head_dim)?,
-                base: rope_base(&keys)?,
+                base: rope_base(&keys, "rope.freq_base")?,
                 layout: traits.rope_layout,
                 scale: rope_scale(&keys, &traits)?,
                 amplitude: if traits.long_rope { rope_amplitude(&keys)? } else { 1.0 },
                 factors: rope_factors(gguf, &keys, &traits, context_length)?,
             },
+            local: traits.local.map(|period| Local::read(&keys, period, head_dim)).transpose()?,
+            score_scale: head_dim,
+            embedding_scale: traits.scaled_embedding.then(|| (hidden as f32).sqrt()),
+            gate: traits.gate,
+            post_norms: traits.post_norms,
             norm_eps: norm_eps(&keys)?,
             qkv_bias: traits.qkv_bias,
             head_norms: traits.head_norms,
@@ -196,21 +243,21 @@ impl Config {
 }
 
 /// Access to the architecture's own keys.
-struct Keys<'a> {
-    metadata: Metadata<'a>,
+pub(super) struct Keys<'a> {
+    pub(super) metadata: Metadata<'a>,
     architecture: &'a str,
 }
 
 impl Keys<'_> {
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         format!("{}.{name}", self.architecture)
     }
 
-    fn wrong(&self, name: &str, why: impl std::fmt::Display) -> ModelError {
+    pub(super) fn wrong(&self, name: &str, why: impl std::fmt::Display) -> ModelError {
         ModelError::metadata(&self.key(name), why)
     }
 
-    fn opt_count(&self, name: &str, most: u64) -> Result<Option<usize>, ModelError> {
+    pub(super) fn opt_count(&self, name: &str, most: u64) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.metadata.opt_u64(&self.key(name))? else { return Ok(None) };
         if !(1..=most).contains(&value) {
             return Err(self.wrong(name, format!("{value} is not from 1 to {most}")));
@@ -218,7 +265,7 @@ impl Keys<'_> {
         Ok(Some(value as usize))
     }
 
-    fn count(&self, name: &str, most: u64) -> Result<usize, ModelError> {
+    pub(super) fn count(&self, name: &str, most: u64) -> Result<usize, ModelError> {
         self.opt_count(name, most)?.ok_or_else(|| self.wrong(name, "the key is missing"))
     }
 }
@@ -230,7 +277,13 @@ fn refuse_variants(keys: &Keys<'_>, traits: &Traits) -> Result<(), ModelError> {
         let message = format!("a mixture of experts (`{experts}`) is not supported in `{}`", keys.architecture);
         return Err(ModelError::unsupported(message, "use a dense model"));
     }
-    if traits.ignores_window {
+    for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        if keys.metadata.opt_f32(&keys.key(name))?.is_some_and(|cap| cap != 0.0) {
+            let message = format!("scores or logits with a bound (`{}`) are not supported", keys.key(name));
+            return Err(ModelError::unsupported(message, "use a model without"));
+        }
+    }
+    if traits.ignores_window || traits.local.is_some() {
         return Ok(());
     }
     let window = keys.key("attention.sliding_window");
@@ -329,8 +382,7 @@ fn vocab(gguf: &Gguf, keys: &Keys<'_>) -> Result<usize, ModelError> {
     }
 }
 
-fn rope_base(keys: &Keys<'_>) -> Result<f32, ModelError> {
-    let name = "rope.freq_base";
+pub(super) fn rope_base(keys: &Keys<'_>, name: &str) -> Result<f32, ModelError> {
     // The default of ggml's loader, for files written before the key existed.
     let base = keys.metadata.opt_f32(&keys.key(name))?.unwrap_or(10000.0);
     match (1.0..=1e12).contains(&base) {

@@ -2,7 +2,9 @@
 
 mod config;
 mod finite;
+mod gemma3;
 mod llama;
+mod local;
 mod phi3;
 mod qwen2;
 mod qwen3;
@@ -10,8 +12,9 @@ mod qwen3moe;
 mod types;
 mod weights;
 
-pub use config::{Config, Experts, Factors, Rope, RopeLayout};
+pub use config::{Config, Experts, Factors, Gate, Rope, RopeLayout};
 pub use finite::check_finite;
+pub use local::Local;
 pub use types::{instance, operand};
 pub use weights::{FeedForward, LayerWeights, Weights};
 
@@ -21,7 +24,7 @@ use crate::gguf::{Gguf, ModelError, Tensor, shown};
 pub const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// The architectures that run, by their names in a file.
-pub const ARCHITECTURES: &[&str] = &["llama", "phi3", "qwen2", "qwen3", "qwen3moe"];
+pub const ARCHITECTURES: &[&str] = &["gemma3", "llama", "phi3", "qwen2", "qwen3", "qwen3moe"];
 
 /// A model in an open file.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl<'a> Model<'a> {
     pub fn load(gguf: &'a Gguf) -> Result<Self, ModelError> {
         check_general(gguf)?;
         let config = match gguf.metadata().str(ARCHITECTURE_KEY)? {
+            "gemma3" => gemma3::config(gguf)?,
             "llama" => llama::config(gguf)?,
             "phi3" => phi3::config(gguf)?,
             "qwen2" => qwen2::config(gguf)?,

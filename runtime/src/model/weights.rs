@@ -43,6 +43,8 @@ pub struct LayerWeights<'a> {
     pub head_norms: Option<[Tensor<'a>; 2]>,
     /// `[q_rows, hidden]`.
     pub attn_output: Tensor<'a>,
+    /// The norms of what attention and the feed-forward network give, `[hidden]` each, f32, in architectures that have them.
+    pub post_norms: Option<[Tensor<'a>; 2]>,
     /// `[hidden]`, f32.
     pub ffn_norm: Tensor<'a>,
     /// What comes after attention.
@@ -153,6 +155,10 @@ impl<'a> LayerWeights<'a> {
             true => Some([norm("attn_q_norm", config.head_dim)?, norm("attn_k_norm", config.head_dim)?]),
             false => None,
         };
+        let post_norms = match config.post_norms {
+            true => Some([norm("post_attention_norm", hidden)?, norm("post_ffw_norm", hidden)?]),
+            false => None,
+        };
         Ok(Self {
             attn_norm: norm("attn_norm", hidden)?,
             attn_q,
@@ -161,6 +167,7 @@ impl<'a> LayerWeights<'a> {
             qkv_bias,
             head_norms,
             attn_output: matrix("attn_output", q_rows, hidden)?,
+            post_norms,
             ffn_norm: norm("ffn_norm", hidden)?,
             ffn: FeedForward::bind(gguf, config, layer)?,
         })
@@ -169,8 +176,9 @@ impl<'a> LayerWeights<'a> {
     fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> {
         let attention = [self.attn_norm, self.attn_q, self.attn_k, self.attn_v, self.attn_output];
         let ffn = [self.ffn_norm, self.ffn.gate, self.ffn.up, self.ffn.down].into_iter().chain(self.ffn.router);
-        let of_heads = self.qkv_bias.into_iter().flatten().chain(self.head_norms.into_iter().flatten());
-        attention.into_iter().chain(of_heads).chain(ffn)
+        let pairs = [self.head_norms, self.post_norms].into_iter().flatten().flatten();
+        let more = self.qkv_bias.into_iter().flatten().chain(pairs);
+        attention.into_iter().chain(more).chain(ffn)
     }
 }
 

@@ -26,6 +26,15 @@ pub(super) struct RopeTables {
     sin: Arg,
 }
 
+/// What a layer's attention sees.
+pub(super) struct Seen {
+    pub(super) tables: RopeTables,
+    /// Positions, the query's own among them.
+    pub(super) window: usize,
+    /// Scores are divided by the root of this.
+    pub(super) scale: usize,
+}
+
 /// Floats `[rows, width]`.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
@@ -84,6 +93,14 @@ impl Builder {
         y
     }
 
+    /// A value times a number.
+    pub(super) fn times(&mut self, name: &str, x: Value, factor: f32) -> Value {
+        let y = self.output(name, x.width, x.rows);
+        let stage = self.stage(name, "times").int("T", x.rows).fixed("N", x.width);
+        stage.float("factor", factor).arg("x", x.arg).arg("y", y.arg);
+        y
+    }
+
     /// RMSNorm of each head by itself; a head is as long as the norm's weight.
     pub(super) fn rmsnorm(&mut self, name: &str, w: &Tensor, x: Value, eps: f32) -> Value {
         let head_dim = width(w);
@@ -138,12 +155,12 @@ impl Builder {
         y
     }
 
-    /// The tables that `row` fills: the cosines, then the sines of a position.
-    pub(super) fn rope_tables(&mut self, head_dim: usize, cos: RowFn, sin: RowFn) -> RopeTables {
+    /// The tables of this name that `cos` and `sin` fill: the cosines and the sines of a position.
+    pub(super) fn rope_tables(&mut self, name: &str, head_dim: usize, cos: RowFn, sin: RowFn) -> RopeTables {
         let shape = [Size::Capacity, Size::Fixed(head_dim / 2)];
         RopeTables {
-            cos: self.buffer("rope.cos", Role::Table(cos), 4, &shape),
-            sin: self.buffer("rope.sin", Role::Table(sin), 4, &shape),
+            cos: self.buffer(&format!("{name}.cos"), Role::Table(cos), 4, &shape),
+            sin: self.buffer(&format!("{name}.sin"), Role::Table(sin), 4, &shape),
         }
     }
 
@@ -162,13 +179,15 @@ impl Builder {
         Kv { k: kc, v: vc, kv_heads, head_dim }
     }
 
-    /// Attention of the queries, rotated by their positions, over the cache.
-    pub(super) fn attention(&mut self, name: &str, q: Value, kv: Kv, tables: RopeTables) -> Value {
+    /// Attention of the queries, rotated by their positions, over what is seen of the cache.
+    pub(super) fn attention(&mut self, name: &str, q: Value, kv: Kv, seen: &Seen) -> Value {
         let y = self.output(name, q.width, q.rows);
-        let scale = (LOG2_E / (kv.head_dim as f64).sqrt()) as f32;
+        let &Seen { tables, window, scale } = seen;
+        let scale = (LOG2_E / (scale as f64).sqrt()) as f32;
         let stage = self.stage(name, &format!("attention_{}", kv.head_dim)).int("T", q.rows);
         stage.fixed("G", kv.kv_heads).fixed("R", q.width / kv.head_dim / kv.kv_heads);
-        stage.int("C", Size::Chunks).int("P", Size::Capacity).int("pos", Size::Position).float("scale", scale);
+        stage.int("C", Size::Chunks).int("P", Size::Capacity).int("pos", Size::Position);
+        stage.fixed("window", window).float("scale", scale);
         stage.arg("q", q.arg).arg("cos", tables.cos).arg("sin", tables.sin);
         stage.arg("kc", kv.k).arg("vc", kv.v).arg("y", y.arg);
         y

@@ -3,7 +3,7 @@ use super::{
     Arg, Size,
     build::{Builder, Value},
 };
-use crate::gguf::Tensor;
+use crate::{gguf::Tensor, model::Gate};
 use kernels_gen::BufferInfo;
 
 /// Elements of a group whose squares are added up, and of a block of Q8_K.
@@ -141,11 +141,11 @@ impl Builder {
         y
     }
 
-    /// `silu(gate) * up` of two products with the same value under RMSNorm.
-    pub(super) fn swiglu(&mut self, name: &str, gate: Unscaled, up: Unscaled) -> Value {
+    /// `gate * up` of two products with the same value under RMSNorm, after a function of the gate.
+    pub(super) fn gated(&mut self, name: &str, function: Gate, gate: Unscaled, up: Unscaled) -> Value {
         let scale = self.rms_scale(name, gate);
         let y = self.output(name, gate.product.width, gate.product.rows);
-        let stage = self.stage(name, "swiglu").int("T", y.rows).fixed("N", y.width);
+        let stage = self.stage(name, function.kernel()).int("T", y.rows).fixed("N", y.width);
         stage.arg("gate", gate.product.arg).arg("up", up.product.arg).arg("scale", scale).arg("y", y.arg);
         y
     }

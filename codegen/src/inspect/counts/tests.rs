@@ -50,7 +50,7 @@ fn rows_that_data_names_count_once_each() {
 #[test]
 fn attention_reads_what_lies_before_a_token() {
     // T, G, R, C, P, pos: tokens 70 and 71 of 4 chunks; 72 keys of 2 heads in f16; cosines and sines of two positions.
-    let counts = count(&kernel("attention_64"), &[2, 2, 3, 4, 100, 70]).unwrap();
+    let counts = count(&kernel("attention_64"), &[2, 2, 3, 4, 100, 70, 4194304]).unwrap();
     let [q, keys, all] = [2 * 2 * 3 * 64 * 4, 72 * 2 * 64 * 2, 4 * 64 * 2 * 64 * 2];
     let [turns, table] = [2 * 32 * 4, 100 * 32 * 4];
     let tables = [("cos", turns, table), ("sin", turns, table)];
@@ -64,6 +64,9 @@ fn attention_reads_what_lies_before_a_token() {
     assert_eq!(operations.float(Operation::Fma), heads * (2 * 64 + keys * (128 + 6) + chunks * (6 + 65)));
     assert_eq!(operations.float(Operation::Div), heads * 2 * 64);
     assert_eq!((operations.byte_products, operations.products), (0, 0));
+    // Of a window of 3, the chunk before is not read: positions 68 to 71 are in the second.
+    let counts = count(&kernel("attention_64"), &[2, 2, 3, 4, 100, 70, 3]).unwrap();
+    assert!(counts.buffers[3].bytes < keys as u64, "{:?}", bytes(&counts));
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn groups_of_a_row_are_put_together() {
 fn what_cannot_be_counted_is_an_error() {
     let large = count(&kernel("matvec_q4k"), &[1 << 22; 3]).unwrap_err();
     assert!(large.contains("too large to count"), "{large}");
-    let long = count(&kernel("attention_64"), &[4_000_000, 1, 1, 65_536, 4_194_304, 0]).unwrap_err();
+    let long = count(&kernel("attention_64"), &[4_000_000, 1, 1, 65_536, 4_194_304, 0, 4_194_304]).unwrap_err();
     assert!(long.contains("too long to count"), "{long}");
 }
 

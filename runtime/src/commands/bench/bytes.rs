@@ -7,7 +7,7 @@ pub struct TokenBytes {
     /// The weights of all stages, the output matrix among them; of an embedding that is only looked up, one row, and of experts
     /// those that are used.
     pub weights: u64,
-    /// The keys and values of its own position and of all before.
+    /// The keys and values of its own position and of those before that it sees.
     pub cache: u64,
 }
 
@@ -26,7 +26,10 @@ impl TokenBytes {
                     let (used, of) = routed(plan, id).unwrap_or((1, 1));
                     bytes.weights += (whole / of * used) as u64;
                 }
-                Role::Cache => bytes.cache += (whole / step.chunks / CHUNK * (position + 1)) as u64,
+                Role::Cache => {
+                    let seen = window(plan, id).unwrap_or(usize::MAX).min(position + 1);
+                    bytes.cache += (whole / step.chunks / CHUNK * seen) as u64;
+                }
                 Role::Input | Role::Table(_) | Role::Activation => {}
             }
         }
@@ -45,11 +48,21 @@ fn routed(plan: &Plan, weight: usize) -> Option<(usize, usize)> {
         .stages
         .iter()
         .find(|stage| stage.args.contains(&("w", Arg { buffer: BufferId(weight), outputs_only: false })))?;
-    let int = |name| match stage.ints.iter().find(|(own, _)| *own == name)?.1 {
+    Some((fixed(stage, "S")?, fixed(stage, "E")?))
+}
+
+/// How many positions the stage sees that attends to a cache.
+fn window(plan: &Plan, cache: usize) -> Option<usize> {
+    let takes = |stage: &&Stage| stage.args.iter().any(|(_, arg)| arg.buffer.0 == cache);
+    plan.stages.iter().filter(takes).find_map(|stage| fixed(stage, "window"))
+}
+
+/// An integer of a stage that is the same in all steps.
+fn fixed(stage: &Stage, name: &str) -> Option<usize> {
+    match stage.ints.iter().find(|(own, _)| *own == name)?.1 {
         Size::Fixed(n) => Some(n),
         _ => None,
-    };
-    Some((int("S")?, int("E")?))
+    }
 }
 
 /// Whether every stage that takes a weight takes the step's tokens, too: only their rows are read.
@@ -88,5 +101,11 @@ mod tests {
         let (weight, experts) = (plan.stages[1].args[0].1, [("S", fixed(2)), ("E", fixed(10))]);
         plan.stages[1] = Stage { ints: experts.to_vec(), args: vec![("w", weight)], ..plan.stages[1].clone() };
         assert_eq!(TokenBytes::at(&plan, 99).weights, 288_000 + 2880 / 10 * 2, "2 of 10 experts are read");
+        plan.stages.push(Stage { ints: vec![("window", fixed(30))], ..stage(&[3]) });
+        assert_eq!(
+            (TokenBytes::at(&plan, 99).cache, TokenBytes::at(&plan, 9).cache),
+            (180, 60),
+            "30 positions are seen"
+        );
     }
 }
