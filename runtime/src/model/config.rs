@@ -1,6 +1,7 @@
 //! The sizes and constants of a transformer, read from metadata and checked to be plausible.
 
 use super::local::Local;
+use super::rope::{Rope, RopeLayout};
 use crate::gguf::{Gguf, Metadata, ModelError};
 
 /// Layers that ggml's loader takes at most.
@@ -17,50 +18,6 @@ const MOST_USED: u64 = 32;
 
 /// Head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u64; 4] = [64, 96, 128, 256];
-
-/// The tensors of what each frequency of the rotation is divided by: in any context, in a short one, in a long one.
-pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
-pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
-pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
-
-/// Which two elements of a head a rotation turns together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RopeLayout {
-    /// Element i with element i + head_dim / 2 (NeoX, Qwen).
-    Halves,
-    /// Element 2i with element 2i + 1 (Llama as ggml stores it).
-    Pairs,
-}
-
-/// The rotary position embedding.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rope {
-    /// Elements of a head that are turned, an even number of them; those behind stay as they are.
-    pub dims: usize,
-    /// The base of the frequencies: base^(-2i / dims).
-    pub base: f32,
-    /// Which elements are turned together.
-    pub layout: RopeLayout,
-    /// What positions are divided by, so that a longer context has the angles of the one that was trained (linear scaling); 1
-    /// changes nothing.
-    pub scale: f32,
-    /// What cosines and sines are multiplied by.
-    pub amplitude: f32,
-    /// Whether the file has a factor for each frequency that the frequency is divided by.
-    pub factors: Factors,
-}
-
-/// The factors of the rotation's frequencies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factors {
-    /// There are none.
-    None,
-    /// The same in any context: `rope_freqs.weight` (Llama 3.1).
-    Fixed,
-    /// `rope_factors_short.weight` where there is room for at most this many positions, `rope_factors_long.weight` where there is for
-    /// more (LongRoPE).
-    ByContext(usize),
-}
 
 /// What distinguishes an architecture from its relatives in this family of decoders.
 pub(super) struct Traits {
@@ -220,14 +177,7 @@ impl Config {
             experts: if traits.experts { Some(experts(&keys)?) } else { None },
             vocab: vocab(gguf, &keys)?,
             context_length,
-            rope: Rope {
-                dims: rope_dims(&keys, &traits, head_dim)?,
-                base: rope_base(&keys, "rope.freq_base")?,
-                layout: traits.rope_layout,
-                scale: rope_scale(&keys, &traits)?,
-                amplitude: if traits.long_rope { rope_amplitude(&keys)? } else { 1.0 },
-                factors: rope_factors(gguf, &keys, &traits, context_length)?,
-            },
+            rope: Rope::read(gguf, &keys, &traits, (head_dim, context_length))?,
             local: traits.local.map(|period| Local::read(&keys, period, head_dim)).transpose()?,
             score_scale: head_dim,
             embedding_scale: traits.scaled_embedding.then(|| (hidden as f32).sqrt()),
@@ -328,38 +278,6 @@ fn head_dim(keys: &Keys<'_>, hidden: usize, n_heads: usize) -> Result<usize, Mod
     }
 }
 
-/// How many elements of a head are turned: all of them, but where a part may be.
-fn rope_dims(keys: &Keys<'_>, traits: &Traits, head_dim: usize) -> Result<usize, ModelError> {
-    let name = "rope.dimension_count";
-    let dims = keys.opt_count(name, MOST_HIDDEN)?.unwrap_or(head_dim);
-    match dims {
-        part if traits.long_rope && part < head_dim && part.is_multiple_of(2) => Ok(part),
-        all if all == head_dim => Ok(all),
-        other => Err(keys.wrong(name, format!("{other} differs from the head size {head_dim}"))),
-    }
-}
-
-/// The factors that the file has. In ggml's loader the context of the first training is the model's where the file does not say.
-fn rope_factors(gguf: &Gguf, keys: &Keys<'_>, traits: &Traits, context: usize) -> Result<Factors, ModelError> {
-    if traits.rope_factors && gguf.tensor(ROPE_FACTORS).is_some() {
-        return Ok(Factors::Fixed);
-    }
-    if !traits.long_rope || [SHORT_FACTORS, LONG_FACTORS].iter().all(|name| gguf.tensor(name).is_none()) {
-        return Ok(Factors::None);
-    }
-    let first = keys.opt_count("rope.scaling.original_context_length", MOST_CONTEXT)?;
-    Ok(Factors::ByContext(first.unwrap_or(context)))
-}
-
-fn rope_amplitude(keys: &Keys<'_>) -> Result<f32, ModelError> {
-    let name = "rope.scaling.attn_factor";
-    match keys.metadata.opt_f32(&keys.key(name))? {
-        None => Ok(1.0),
-        Some(factor) if (0.1..=10.0).contains(&factor) => Ok(factor),
-        Some(factor) => Err(keys.wrong(name, format!("{factor} is no plausible factor (0.1 to 10)"))),
-    }
-}
-
 /// The vocabulary has as many tokens as the embedding has rows; whatever else the file says about it must agree.
 fn vocab(gguf: &Gguf, keys: &Keys<'_>) -> Result<usize, ModelError> {
     let name = "token_embd.weight";
@@ -380,40 +298,6 @@ fn vocab(gguf: &Gguf, keys: &Keys<'_>) -> Result<usize, ModelError> {
         }
         _ => Ok(rows as usize),
     }
-}
-
-pub(super) fn rope_base(keys: &Keys<'_>, name: &str) -> Result<f32, ModelError> {
-    // The default of ggml's loader, for files written before the key existed.
-    let base = keys.metadata.opt_f32(&keys.key(name))?.unwrap_or(10000.0);
-    match (1.0..=1e12).contains(&base) {
-        true => Ok(base),
-        false => Err(keys.wrong(name, format!("{base} is no plausible base (1 to 1e12)"))),
-    }
-}
-
-/// ggml's loader takes a factor without a type for a linear one, and the older key for the newer.
-fn rope_scale(keys: &Keys<'_>, traits: &Traits) -> Result<f32, ModelError> {
-    let kind = keys.key("rope.scaling.type");
-    match keys.metadata.opt_str(&kind)? {
-        None | Some("linear") => (),
-        Some("longrope") if traits.long_rope => return Ok(1.0),
-        Some("none") => return Ok(1.0),
-        Some(other) => {
-            let other = crate::gguf::shown(other);
-            return Err(ModelError::unsupported(
-                format!("scaled rotary positions of type `{other}` (`{kind}`) are not supported"),
-                "supported types: none, linear; use a file of the model without an extended context",
-            ));
-        }
-    }
-    for name in ["rope.scaling.factor", "rope.scale_linear"] {
-        match keys.metadata.opt_f32(&keys.key(name))? {
-            None | Some(0.0) => (),
-            Some(factor) if (1e-3..=1e6).contains(&factor) => return Ok(factor),
-            Some(factor) => return Err(keys.wrong(name, format!("{factor} is no plausible factor (0.001 to 1e6)"))),
-        }
-    }
-    Ok(1.0)
 }
 
 fn norm_eps(keys: &Keys<'_>) -> Result<f32, ModelError> {

@@ -1,7 +1,11 @@
 //! Layers that attend to the last positions only, between layers that attend to all.
 
-use super::config::{Factors, Keys, MOST_CONTEXT, Rope, RopeLayout, rope_base};
+use super::config::Keys;
+use super::rope::{self, Factors, Rope, RopeLayout};
 use crate::gguf::ModelError;
+
+/// The largest window that the attention kernels take.
+const MOST_WINDOW: u64 = 1 << 22;
 
 /// The local layers of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +23,13 @@ impl Local {
         let period = keys.opt_count("attention.sliding_window_pattern", 1 << 10)?.unwrap_or(period);
         let rope = Rope {
             dims: head_dim,
-            base: rope_base(keys, "rope.freq_base_swa")?,
+            base: rope::base(keys, "rope.freq_base_swa")?,
             layout: RopeLayout::Halves,
             scale: 1.0,
             amplitude: 1.0,
             factors: Factors::None,
         };
-        Ok(Self { window: keys.count("attention.sliding_window", MOST_CONTEXT)?, period, rope })
+        Ok(Self { window: keys.count("attention.sliding_window", MOST_WINDOW)?, period, rope })
     }
 
     /// Whether a layer is one.

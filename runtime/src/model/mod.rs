@@ -9,12 +9,14 @@ mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3moe;
+mod rope;
 mod types;
 mod weights;
 
-pub use config::{Config, Experts, Factors, Gate, Rope, RopeLayout};
+pub use config::{Config, Experts, Gate};
 pub use finite::check_finite;
 pub use local::Local;
+pub use rope::{Factors, Rope, RopeLayout};
 pub use types::{instance, operand};
 pub use weights::{FeedForward, LayerWeights, Weights};
 

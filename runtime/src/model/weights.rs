@@ -2,7 +2,7 @@
 
 use super::{
     Config, Experts, Factors, check_finite,
-    config::{LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS},
+    rope::{LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS},
     types,
 };
 use crate::gguf::{Gguf, ModelError, Tensor, TensorType, shown};
