@@ -200,6 +200,13 @@ pub enum Stmt {
         of: Expr,
         by: Owner,
     },
+    /// Waits until `arrivals` have come at a counter, and counts its team as one of `of` itself (all uniform): the last of these sets
+    /// the counter to 0 again. The members of the team meet here as at a barrier, and hear of what those did that have arrived.
+    AwaitArrivals {
+        counter: Expr,
+        arrivals: Expr,
+        of: Expr,
+    },
     /// All members of the team meet, each at this statement and in the same item. What a member did before it, all others can
     /// rely on after it.
     Barrier,
