@@ -27,6 +27,8 @@ mod walk;
 mod work;
 mod worker;
 
+pub use work::Sizes;
+
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 use crate::layout::Layout;
 
