@@ -30,13 +30,19 @@ pub struct LibraryError(pub String);
 impl Library {
     /// Reads and checks `formats/*.rs` and `kernels/*.rs` of a folder.
     pub fn open(folder: &Path) -> Result<Library, LibraryError> {
-        let sources = sources(folder)?;
-        let kernels = crate::compile(&sources).map_err(|e| LibraryError(diagnostic::render(&e, &sources, false)))?;
-        let mut library = Library { sources, kernels, inlined: Vec::new(), folder: folder.to_path_buf() };
+        let mut library = Library { folder: folder.to_path_buf(), ..Library::of(sources(folder)?, "[]")? };
         for spec in library.listed(inlined::FILE)? {
             library.inlined.push(Inlined::new(spec, &library.kernels)?);
         }
         Ok(library)
+    }
+
+    /// The kernels of these files, with those that a list like `schedules/inlined.json` has. There is no folder with schedules.
+    pub fn of(sources: Vec<Source>, inlined: &str) -> Result<Library, LibraryError> {
+        let kernels = crate::compile(&sources).map_err(|e| LibraryError(diagnostic::render(&e, &sources, false)))?;
+        let specs: Vec<inlined::Spec> = serde_json::from_str(inlined).map_err(|e| LibraryError(e.to_string()))?;
+        let inlined = specs.into_iter().map(|spec| Inlined::new(spec, &kernels)).collect::<Result<_, _>>()?;
+        Ok(Library { sources, kernels, inlined, folder: PathBuf::new() })
     }
 
     /// All kernels that have code for a target.
@@ -59,19 +65,7 @@ impl Library {
     /// for all sizes.
     pub fn schedules(&self, target: Target) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
         let path = self.schedule_file(&target.schedule_file());
-        let failed = |what: String| LibraryError(format!("{}: {what}", path.display()));
-        let entries: BTreeMap<String, Value> =
-            serde_json::from_str(&read(&path)?).map_err(|e| failed(e.to_string()))?;
-        let mut schedules = BTreeMap::new();
-        for (kernel, entry) in entries {
-            let list = if entry.is_array() { entry } else { Value::Array(vec![entry]) };
-            let list: Vec<Schedule> = serde_json::from_value(list).map_err(|e| failed(format!("`{kernel}`: {e}")))?;
-            if list.last().is_none_or(|last| !last.most.is_empty()) {
-                return Err(failed(format!("the last schedule of `{kernel}` must be for all sizes")));
-            }
-            schedules.insert(kernel, list);
-        }
-        Ok(schedules)
+        parse_schedules(&read(&path)?, &path.display().to_string())
     }
 
     /// A file with schedules.
@@ -105,6 +99,22 @@ impl Library {
         };
         self.schedule(&kernel.name, target)?.into_iter().map(lower).collect()
     }
+}
+
+/// The schedules in the text of a target's file, see [`Library::schedules`]; `name` is the file's in errors.
+pub fn parse_schedules(text: &str, name: &str) -> Result<BTreeMap<String, Vec<Schedule>>, LibraryError> {
+    let failed = |what: String| LibraryError(format!("{name}: {what}"));
+    let entries: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
+    let mut schedules = BTreeMap::new();
+    for (kernel, entry) in entries {
+        let list = if entry.is_array() { entry } else { Value::Array(vec![entry]) };
+        let list: Vec<Schedule> = serde_json::from_value(list).map_err(|e| failed(format!("`{kernel}`: {e}")))?;
+        if list.last().is_none_or(|last| !last.most.is_empty()) {
+            return Err(failed(format!("the last schedule of `{kernel}` must be for all sizes")));
+        }
+        schedules.insert(kernel, list);
+    }
+    Ok(schedules)
 }
 
 /// The source files of a folder, by name.

@@ -79,12 +79,20 @@ impl Library {
 
     /// A listed kernel, lowered to a function.
     pub fn recompute(&self, spec: Spec) -> Result<Recomputed<'_>, LibraryError> {
-        let failed = |what: String| LibraryError(format!("schedules/{FILE}: `{}`: {what}", spec.name));
-        let pair = [self.kernel(&spec.consumer)?, self.kernel(&spec.producer)?];
         let schedules = self.schedule(&spec.consumer, Target::Cuda)?;
         let schedule = schedules.into_iter().find(|schedule| schedule.most == spec.most).ok_or_else(|| {
-            failed(format!("there is no schedule of `{}` for the sizes {:?}", spec.consumer, spec.most))
+            let (name, consumer, most) = (&spec.name, &spec.consumer, &spec.most);
+            LibraryError(format!(
+                "schedules/{FILE}: `{name}`: there is no schedule of `{consumer}` for the sizes {most:?}"
+            ))
         })?;
+        self.recompute_under(spec, schedule)
+    }
+
+    /// A listed kernel, lowered to a function with this schedule of the consumer.
+    pub fn recompute_under(&self, spec: Spec, schedule: Schedule) -> Result<Recomputed<'_>, LibraryError> {
+        let failed = |what: String| LibraryError(format!("schedules/{FILE}: `{}`: {what}", spec.name));
+        let pair = [self.kernel(&spec.consumer)?, self.kernel(&spec.producer)?];
         let number = |kernel: &Kernel, name: &String| {
             let missing = || failed(format!("`{}` has no buffer `{name}`", kernel.name));
             kernel.buffers.iter().position(|b| b.name == *name).ok_or_else(missing)

@@ -3,7 +3,7 @@ use crate::audit::Allowed;
 use crate::cpu::{self, Isa};
 use crate::cuda;
 use crate::fused::{self, Fused};
-use crate::inlined::Inlined;
+use crate::inlined::{self, Inlined};
 use crate::ir::inline::{self, Sources};
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Scalar, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
@@ -17,6 +17,7 @@ use crate::target::Target;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A module for each instruction set, `KERNELS` of type `&[crate::Kernel]`, `INLINED` of type `&[crate::Inlined]`, and `FUSED`
 /// of type `&[crate::Fused]`.
@@ -50,6 +51,17 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let rows = rows.iter().map(|rows| recomputed_entry(library, rows, &places));
     let inlined = library.inlined.iter().map(|inlined| inlined_entry(library, inlined, &places));
     let inlined = rows.chain(inlined).collect::<Result<Vec<_>, _>>()?;
+    let sources = library.sources.iter().map(|source| {
+        // Where the folder lies is of no use to others.
+        let parts: Vec<_> = Path::new(&source.name).iter().map(|part| part.to_string_lossy()).collect();
+        let (name, text) = (parts[parts.len().saturating_sub(2)..].join("/"), &source.text);
+        quote!((#name, #text))
+    });
+    let [specs, schedules] = [inlined::FILE, &Target::Cuda.schedule_file()].map(|file| {
+        let path = library.schedule_file(file);
+        std::fs::read_to_string(&path).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
+    });
+    let (specs, schedules) = (specs?, schedules?);
     let fused = library.fused()?;
     let fused = fused.iter().map(|fused| fused_entry(fused, &places)).collect::<Result<Vec<_>, _>>()?;
     let tokens = quote! {
@@ -60,6 +72,12 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
         pub static INLINED: &[crate::Inlined] = &[#(#inlined),*];
         /// Every pair of kernels that can be one launch.
         pub static FUSED: &[crate::Fused] = &[#(#fused),*];
+        /// The files of kernels and formats: names and texts.
+        pub static SOURCES: &[(&str, &str)] = &[#(#sources),*];
+        /// The list of kernels with others in them.
+        pub static INLINED_SPECS: &str = #specs;
+        /// The schedules for CUDA.
+        pub static CUDA_SCHEDULES: &str = #schedules;
     };
     cpu::format(tokens).map_err(|e| LibraryError(format!("the generated code is no Rust: {e}")))
 }
@@ -226,8 +244,10 @@ fn cuda_entry(
             resident: #resident,
             shared: #shared,
             scratch_per_item: #scratch,
-            counters: |ints| i32::try_from(#counters).unwrap_or(i32::MAX),
-            work: |ints| i32::try_from(#work).unwrap_or(i32::MAX),
+            sizes: crate::Sizes::Built {
+                counters: |ints| i32::try_from(#counters).unwrap_or(i32::MAX),
+                work: |ints| i32::try_from(#work).unwrap_or(i32::MAX),
+            },
         }
     })
 }
@@ -304,7 +324,7 @@ fn entry(k: &Kernel, memory: &[TokenStream], cpu: &[TokenStream], cuda: &[TokenS
             ranges: &[#(#ranges),*],
             memory: [#(#memory),*],
             cpu: [#(#cpu),*],
-            cuda: &[#(#cuda),*],
+            shipped: &[#(#cuda),*],
         }
     }
 }

@@ -35,20 +35,20 @@ fn attention<const D: usize, T: Dim, G: Dim, R: Dim, C: Dim, P: Dim>(
                 let (top, total, out) = merge(
                     0..ceil_div(len, 64) - skipped,
                     start,
-                    |part| {
-                        let c = skipped + part;
-                        let n = min(64, len - c * 64);
+                    |c| {
+                        let chunk = skipped + c;
+                        let n = min(64, len - chunk * 64);
                         let s = map(n, |j| {
                             let score = sum(0..D / 2, chain, |acc, i| {
-                                fma(qb[i], kc[c][g][1][i][j].f32(), fma(qa[i], kc[c][g][0][i][j].f32(), acc))
+                                fma(qb[i], kc[chunk][g][1][i][j].f32(), fma(qa[i], kc[chunk][g][0][i][j].f32(), acc))
                             });
                             // Keys before the window get the share 0.
-                            if c * 64 + j < first { -f32::INFINITY } else { score }
+                            if chunk * 64 + j < first { -f32::INFINITY } else { score }
                         });
                         let m = max_of(0..n, |j| s[j]);
                         let p = map(n, |j| exp2(s[j] - m));
                         let l = sum(0..n, lanes(16), |acc, j| acc + p[j]);
-                        let o = map(D, |d| sum(0..n, chain, |acc, j| fma(p[j], vc[c][g][j][d].f32(), acc)));
+                        let o = map(D, |d| sum(0..n, chain, |acc, j| fma(p[j], vc[chunk][g][j][d].f32(), acc)));
                         (m, l, o)
                     },
                     |(m, l, o), (mc, lc, oc)| {

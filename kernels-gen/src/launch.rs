@@ -186,7 +186,7 @@ impl<'a> Launch<'a> {
     /// The same with another code of the kernel: see [`Kernel::cpu`].
     pub fn in_turn(self, turn: usize) -> Result<Self, LaunchError> {
         let code = self.kernel.cpu(self.isa, &self.ints, turn);
-        check_work(self.kernel, code.work, &self.ints)?;
+        check_work(self.kernel, (code.work)(&self.ints), &self.ints)?;
         Ok(Launch { code, ..self })
     }
 
@@ -232,17 +232,17 @@ pub fn check_call(
     }
     check_ints(kernel, ints)?;
     let work = match target {
-        Target::Cpu(isa) => kernel.cpu(isa, ints, 0).work,
-        Target::Cuda => kernel.cuda(ints, 0).work,
+        Target::Cpu(isa) => (kernel.cpu(isa, ints, 0).work)(ints),
+        Target::Cuda => kernel.cuda(ints, 0).work(ints),
     };
     check_work(kernel, work, ints)?;
     check_buffers(kernel, target, ints, buffers)
 }
 
 /// Refuses more work items than can be counted.
-fn check_work(kernel: &'static Kernel, work: fn(&[i32]) -> i32, ints: &[i32]) -> Result<(), LaunchError> {
+fn check_work(kernel: &'static Kernel, work: i32, ints: &[i32]) -> Result<(), LaunchError> {
     // The table gives `i32::MAX` for whatever is more than that.
-    match work(ints) {
+    match work {
         i32::MAX => Err(LaunchError::Work { kernel: kernel.name, ints: describe(kernel, ints) }),
         _ => Ok(()),
     }

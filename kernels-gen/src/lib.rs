@@ -3,6 +3,7 @@ mod float_mode;
 mod fused;
 mod inlined;
 mod launch;
+pub mod tuned;
 
 mod generated {
     #![allow(missing_docs, nonstandard_style, unused, clippy::all)]
@@ -49,8 +50,8 @@ pub struct Kernel {
     /// The code for CPUs, by [`Isa`] as index: of each list the first that fits is used, and the last fits always. None where the
     /// kernel is for CUDA alone.
     pub cpu: [&'static [Cpu]; 3],
-    /// The code for CUDA: the first that fits is used, and the last fits always.
-    pub cuda: &'static [Cuda],
+    /// The code for CUDA that was built in, see [`Kernel::codes`].
+    pub shipped: &'static [Cuda],
 }
 
 /// How the buffers of a kernel lie in memory on one target.
@@ -88,9 +89,14 @@ impl Kernel {
         in_turn(self.cpu[isa as usize], turn, |code| (code.fits)(ints))
     }
 
+    /// The code for CUDA: the first that fits is used, and the last fits always.
+    pub fn codes(&self) -> &'static [Cuda] {
+        tuned::of(self.name).unwrap_or(self.shipped)
+    }
+
     /// The same for CUDA.
     pub fn cuda(&self, ints: &[i32], turn: usize) -> &'static Cuda {
-        in_turn(self.cuda, turn, |code| (code.fits)(ints))
+        in_turn(self.codes(), turn, |code| (code.fits)(ints))
     }
 }
 
@@ -111,8 +117,8 @@ unsafe fn no_code(_: &[*mut u8], _: &[i32], _: &[f32], _: i32, _: i32) {
     unreachable!("the instruction set is not available");
 }
 
-/// The CUDA code of a kernel. CTAs take `at_once` work items in turn, until `work` are done.
-#[derive(Debug)]
+/// The CUDA code of a kernel. CTAs take `at_once` work items in turn, until all are done.
+#[derive(Clone, Debug)]
 pub struct Cuda {
     /// Whether it is for these integer parameters.
     pub fits: fn(&[i32]) -> bool,
@@ -136,13 +142,61 @@ pub struct Cuda {
     pub shared: u32,
     /// Bytes of scratch memory for each work item, in which groups leave partial results for each other.
     pub scratch_per_item: u32,
-    /// Number of 32-bit counters that groups meet at: 0 before and after each launch.
-    pub counters: fn(&[i32]) -> i32,
-    /// Number of work items.
-    pub work: fn(&[i32]) -> i32,
+    /// How much there is to do.
+    pub sizes: Sizes,
+}
+
+/// How much there is to do, for given integer parameters.
+#[derive(Clone, Debug)]
+pub enum Sizes {
+    /// Of code that was built in.
+    Built {
+        /// Number of 32-bit counters.
+        counters: fn(&[i32]) -> i32,
+        /// Number of work items.
+        work: fn(&[i32]) -> i32,
+    },
+    /// Of code that was lowered when the program started.
+    Tuned(kgen::loop_ir::Sizes),
 }
 
 impl Cuda {
+    /// Number of 32-bit counters that groups meet at: 0 before and after each launch.
+    pub fn counters(&self, ints: &[i32]) -> i32 {
+        match &self.sizes {
+            Sizes::Built { counters, .. } => counters(ints),
+            Sizes::Tuned(sizes) => sizes.counters(ints).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Number of work items.
+    pub fn work(&self, ints: &[i32]) -> i32 {
+        match &self.sizes {
+            Sizes::Built { work, .. } => work(ints),
+            Sizes::Tuned(sizes) => sizes.work_items(ints).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// The code of the same kernel under another schedule for the same sizes. It lives as long as the process.
+    fn tuned(shipped: &Cuda, source: kgen::cuda::Source, sizes: kgen::loop_ir::Sizes) -> Cuda {
+        Cuda {
+            body: source.body.leak(),
+            at_once: source.at_once as u32,
+            threads: source.threads as u32,
+            resident: source.resident as u32,
+            shared: source.shared as u32,
+            scratch_per_item: source.scratch_per_item as u32,
+            parameters: source
+                .parameters
+                .into_iter()
+                .map(|(ty, name)| (&*ty.leak(), &*name.leak()))
+                .collect::<Vec<_>>()
+                .leak(),
+            sizes: Sizes::Tuned(sizes),
+            ..shipped.clone()
+        }
+    }
+
     /// The code as a part of a launch.
     pub fn part(&self) -> kgen::cuda::Part<'static> {
         kgen::cuda::Part { parameters: self.parameters.to_vec(), body: self.body }
@@ -169,7 +223,7 @@ pub struct BufferInfo {
 /// The code for CUDA of all kernels, of those with others in them, and of pairs.
 pub fn all_cuda() -> impl Iterator<Item = &'static Cuda> {
     let inlined = INLINED.iter().map(|inlined| &inlined.kernel);
-    let alone = KERNELS.iter().chain(inlined).flat_map(|kernel| kernel.cuda);
+    let alone = KERNELS.iter().chain(inlined).flat_map(|kernel| kernel.codes());
     alone.chain(FUSED.iter().map(|fused| &fused.cuda))
 }
 

@@ -126,7 +126,11 @@ impl Printer<'_> {
             Stmt::Arrive { .. } => {
                 return self.error("workers on a CPU do not meet: leave `parts` out of the schedule");
             }
-            Stmt::Array { of: Owner::Team, .. } | Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await => {
+            Stmt::Array { of: Owner::Team, .. }
+            | Stmt::Barrier
+            | Stmt::AwaitArrivals { .. }
+            | Stmt::Copy { .. }
+            | Stmt::Await => {
                 return self.error(NO_TEAMS);
             }
         })

@@ -31,7 +31,7 @@ impl Printer<'_> {
 
 /// Whether lanes meet others in a statement, or copy.
 fn meets(s: &Stmt) -> bool {
-    matches!(s, Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { .. })
+    matches!(s, Stmt::Barrier | Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { .. } | Stmt::AwaitArrivals { .. })
 }
 
 fn is_array(access: &Access) -> bool {

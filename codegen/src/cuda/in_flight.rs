@@ -3,14 +3,14 @@ use super::stmt::{Printed, Printer};
 use super::text::Text;
 use crate::loop_ir::{Expr, Mem, Stmt, Var};
 
-/// Iterations of an innermost loop over two arrays which are written out.
+/// Iterations of an innermost loop over arrays which are written out.
 pub(super) const OF_ARRAYS: usize = 16;
 
-/// Whether an innermost loop computes from two numbers of arrays of the group or the team in each iteration, and from no other
+/// Whether an innermost loop computes from several numbers of arrays of the group or the team in each iteration, and from no other
 /// memory.
 pub(super) fn reads_arrays(body: &[Stmt]) -> bool {
     let (arrays, memory): (Vec<usize>, Vec<usize>) = body.iter().map(reads).unzip();
-    body.iter().all(computes) && arrays.iter().sum::<usize>() == 2 && memory.iter().sum::<usize>() == 0
+    body.iter().all(computes) && arrays.iter().sum::<usize>() > 1 && memory.iter().sum::<usize>() == 0
 }
 
 /// How many loads from device memory a loop with this body begins in each iteration, where it spends its time on them and they can
@@ -54,11 +54,14 @@ impl Printer<'_> {
         depth: usize,
         out: &mut Text,
     ) -> Printed<()> {
+        // A loop over indices from 0 on has no more iterations than that.
+        let most = if let Expr::Int(end) = hi { (end + step - 1) / step } else { i32::MAX };
         let (name, lo, hi) = (self.var(var), self.text(lo)?, self.text(hi)?);
         out.line(depth, "{");
         out.line(depth + 1, &format!("int next_{name} = {lo};"));
         out.line(depth + 1, &format!("const int end_{name} = {hi};"));
-        let (mut count, mut before) = (1 << (self.func.in_flight / loads).max(1).ilog2(), 1);
+        let wanted = (self.func.in_flight / loads).min(most.max(1) as usize).max(1);
+        let (mut count, mut before) = (1 << wanted.ilog2(), 1);
         while count > 0 {
             let (last, all) = ((count - 1) * step, count * step);
             let there = format!("next_{name} + {last} < end_{name}");

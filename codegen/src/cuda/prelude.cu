@@ -105,6 +105,19 @@ DEVICE bool arrive_as_cta(u32* counter, int of) {
     return __syncthreads_or(threadIdx.x == 0 && arrive(counter, of));
 }
 
+// Waits until so many have arrived at a counter, and counts the CTA as one of `of`: the last sets the counter to 0.
+DEVICE void await_arrivals(u32* counter, int arrivals, int of) {
+    if (threadIdx.x == 0) {
+        u32 arrived;
+        do {
+            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                         : "=r"(arrived) : "l"(__cvta_generic_to_global(counter)) : "memory");
+        } while (arrived < (u32)arrivals);
+        arrive(counter, of);
+    }
+    __syncthreads();
+}
+
 // Copies from global to shared memory that go on while the thread does: it waits for its own.
 DEVICE void copy_4(u8* to, const u8* from) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;"

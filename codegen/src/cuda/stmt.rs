@@ -122,6 +122,7 @@ impl<'a> Printer<'a> {
             Stmt::Array { .. }
             | Stmt::If { .. }
             | Stmt::Barrier
+            | Stmt::AwaitArrivals { .. }
             | Stmt::Copy { .. }
             | Stmt::Await
             | Stmt::Prefetch { .. } => {
@@ -250,6 +251,10 @@ impl<'a> Printer<'a> {
                     (Owner::Worker, width) => format!("arrive({arrival}, lane, mask, {width})"),
                 };
                 out.line(depth, &format!("const bool {} = {call};", self.var(*last)));
+            }
+            Stmt::AwaitArrivals { counter, arrivals, of } => {
+                let [counter, arrivals, of] = [counter, arrivals, of].map(|e| self.text(e));
+                out.bare(depth, &format!("await_arrivals(counters + {}, {}, {});", counter?, arrivals?, of?));
             }
             Stmt::Accumulate { intrinsic, registers, args, .. } => {
                 let known = instruction(intrinsic).filter(|i| i.lanes().is_none_or(|lanes| lanes == self.func.width));

@@ -77,7 +77,13 @@ pub fn run_at_once(
             Pause::Barrier => teams[team].wait(running.swap_remove(next)),
             Pause::Done => teams[team].done(running.swap_remove(next)),
         }
-        running.extend(teams[team].released(func, &mut shared)?);
+        // Also other teams may have waited for what this one has done.
+        for team in &mut teams {
+            running.extend(team.released(func, &mut shared)?);
+        }
+    }
+    if let Some(fault) = teams.iter().find_map(|team| team.stuck(func)) {
+        return Err(fault);
     }
     shared.finish().map_err(|reason| fault(func, reason))
 }

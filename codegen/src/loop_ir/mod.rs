@@ -27,6 +27,8 @@ mod walk;
 mod work;
 mod worker;
 
+pub use work::Sizes;
+
 use crate::ir::{BinOp, Buffer, Expr as AlgExpr, Scalar, Span, UnOp};
 use crate::layout::Layout;
 
@@ -199,6 +201,13 @@ pub enum Stmt {
         counter: Expr,
         of: Expr,
         by: Owner,
+    },
+    /// Waits until `arrivals` have come at a counter, and counts its team as one of `of` itself (all uniform): the last of these sets
+    /// the counter to 0 again. The members of the team meet here as at a barrier, and hear of what those did that have arrived.
+    AwaitArrivals {
+        counter: Expr,
+        arrivals: Expr,
+        of: Expr,
     },
     /// All members of the team meet, each at this statement and in the same item. What a member did before it, all others can
     /// rely on after it.

@@ -91,6 +91,10 @@ pub fn head(func: &Func, stmt: &Stmt) -> String {
             let who = if *by == Owner::Team { "arrive as a team" } else { "arrive" };
             format!("let {} = {who} at {} of {}", declared(func, *last), expr(func, counter), expr(func, of))
         }
+        Stmt::AwaitArrivals { counter, arrivals, of } => {
+            let [counter, arrivals, of] = [counter, arrivals, of].map(|e| expr(func, e));
+            format!("await {arrivals} arrivals at {counter} of {of}")
+        }
         Stmt::Barrier => format!("barrier {}", barrier(func, stmt)),
         Stmt::Copy { to, from, len, only } => {
             format!("copy {} = {len} of {}{}", access(func, to), access(func, from), places(func, only))

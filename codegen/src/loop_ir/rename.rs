@@ -23,7 +23,7 @@ impl Names {
                 Stmt::Store { to, .. } | Stmt::Prefetch { from: to, .. } => self.mem(&mut to.mem),
                 Stmt::Copy { to, from, .. } => [to, from].into_iter().for_each(|a| self.mem(&mut a.mem)),
                 Stmt::Accumulate { registers, .. } => registers.iter_mut().for_each(|var| *var = self.var(*var)),
-                Stmt::If { .. } | Stmt::Barrier | Stmt::Await => {}
+                Stmt::If { .. } | Stmt::Barrier | Stmt::Await | Stmt::AwaitArrivals { .. } => {}
             }
             s.exprs_mut().into_iter().for_each(|e| self.expr(e));
             s.lists_mut().into_iter().for_each(|list| self.stmts(list));

@@ -203,6 +203,12 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// Whether so many have arrived at a counter.
+    pub fn has_arrived(&self, counter: i32, arrivals: i32) -> bool {
+        let place = usize::try_from(counter).ok().and_then(|i| self.counters.get(i));
+        place.is_none_or(|(arrived, _)| *arrived as i64 >= i64::from(arrivals))
+    }
+
     /// A worker arrives; whether it is the last of `of`. One of one hears of nobody.
     pub fn arrive(&mut self, worker: usize, counter: i32, of: i32) -> Result<bool, String> {
         let count = self.counters.len();

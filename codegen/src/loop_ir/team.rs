@@ -35,29 +35,41 @@ impl<'a> Team<'a> {
             return Err(deadlock(func, first, other));
         }
         shared.meet(first.team());
-        let last = self.arrive(func, shared)?;
+        let Some(last) = self.arrive(func, shared)? else { return Ok(Vec::new()) };
         self.waiting.iter_mut().for_each(|member| member.release(last));
         Ok(std::mem::take(&mut self.waiting))
     }
 
-    /// Where the members have come to arrive, counts that once; whether it was the last.
-    fn arrive(&mut self, func: &Func, shared: &mut Shared) -> Result<bool, Fault> {
+    /// Where all members wait, and nobody else can go on: nobody will ever arrive that they wait for.
+    pub fn stuck(&self, func: &Func) -> Option<Fault> {
+        let (stmt, item) = self.waiting.first()?.waits_at()?;
+        Some(Fault {
+            node: print::head(func, stmt),
+            reason: format!("a deadlock: a team waits in item {item} for ever"),
+        })
+    }
+
+    /// Where the members have come to arrive, counts that once; whether it was the last. Nothing where others must arrive before.
+    fn arrive(&mut self, func: &Func, shared: &mut Shared) -> Result<Option<bool>, Fault> {
         let mut arrivals = Vec::new();
         for member in &mut self.waiting {
             arrivals.extend(member.arrival(shared)?);
         }
-        let Some((counter, of)) = arrivals.first().copied() else { return Ok(false) };
+        let Some((counter, of, before)) = arrivals.first().copied() else { return Ok(Some(false)) };
         let first = &self.waiting[0];
         let fault = |reason| {
             let node = first.waits_at().map_or_else(String::new, |(stmt, _)| print::head(func, stmt));
             Fault { node, reason }
         };
-        if arrivals.iter().any(|other| *other != (counter, of)) {
+        if arrivals.iter().any(|other| *other != (counter, of, before)) {
             return Err(fault("the members of a team arrive at different counters".into()));
+        }
+        if !shared.has_arrived(counter, before) {
+            return Ok(None);
         }
         let last = shared.arrive(first.id, counter, of).map_err(fault)?;
         shared.meet(first.team());
-        Ok(last)
+        Ok(Some(last))
     }
 }
 

@@ -22,6 +22,7 @@ macro_rules! parts {
                     }
                     Stmt::Accumulate { args, .. } => parts!(@all args, $($mutable)?),
                     Stmt::Arrive { counter, of, .. } => vec![counter, of],
+                    Stmt::AwaitArrivals { counter, arrivals, of } => vec![counter, arrivals, of],
                     Stmt::Prefetch { from, .. } => parts!(@place from, $($mutable)?),
                     Stmt::Copy { to, from, only, .. } => {
                         let mut all = parts!(@place to, $($mutable)?);

@@ -2,7 +2,31 @@
 use super::{Expr, Func};
 use crate::ir::{self, interp};
 
+/// What a function needs at given sizes, without the function.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    work: Expr,
+    counters: Option<Expr>,
+}
+
+impl Sizes {
+    /// Number of work items for these values of the integer parameters; `None` where it is no `i32`.
+    pub fn work_items(&self, ints: &[i32]) -> Option<i32> {
+        size(&self.work, ints)
+    }
+
+    /// Number of counters; `None` where it is no `i32`.
+    pub fn counters(&self, ints: &[i32]) -> Option<i32> {
+        self.counters.as_ref().map_or(Some(0), |counters| size(counters, ints))
+    }
+}
+
 impl Func {
+    /// What it needs.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { work: self.work.clone(), counters: self.scratch.as_ref().map(|scratch| scratch.counters.clone()) }
+    }
+
     /// Number of work items for these values of the integer parameters; `None` where it is no `i32`.
     pub fn work_items(&self, ints: &[i32]) -> Option<i32> {
         size(&self.work, ints)

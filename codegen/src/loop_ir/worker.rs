@@ -135,12 +135,18 @@ impl<'a> Worker<'a> {
         Some((stmt, item.map_or(0, |item| item.lanes[0] as i32)))
     }
 
-    /// The counter that its team arrives at, and of how many, where it waits for that.
-    pub fn arrival(&mut self, shared: &mut Shared) -> Result<Option<(i32, i32)>, Fault> {
-        let Some((stmt @ Stmt::Arrive { counter, of, .. }, _)) = self.waits_at() else { return Ok(None) };
+    /// The counter that its team arrives at, of how many, and how many must have arrived before, where it waits for that.
+    pub fn arrival(&mut self, shared: &mut Shared) -> Result<Option<(i32, i32, i32)>, Fault> {
+        let Some((stmt, _)) = self.waits_at() else { return Ok(None) };
+        let (counter, of, before) = match stmt {
+            Stmt::Arrive { counter, of, .. } => (counter, of, &Expr::Int(0)),
+            Stmt::AwaitArrivals { counter, arrivals, of } => (counter, of, arrivals),
+            _ => return Ok(None),
+        };
         let func = self.func;
-        let numbers = Turn { w: self, shared }.arrival(counter, of);
-        numbers.map(Some).map_err(|stop| stop.at(|| print::head(func, stmt)))
+        let mut turn = Turn { w: self, shared };
+        let mut numbers = || Ok::<_, Stop>((turn.number(counter)?, turn.number(of)?, turn.number(before)?));
+        numbers().map(Some).map_err(|stop| stop.at(|| print::head(func, stmt)))
     }
 
     /// All of its team have come to where it waits; whether theirs was the last arrival.
@@ -215,7 +221,7 @@ impl<'a> Worker<'a> {
 
 /// Whether the members of a team meet here.
 fn of_team(stmt: &Stmt) -> bool {
-    matches!(stmt, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. })
+    matches!(stmt, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. } | Stmt::AwaitArrivals { .. })
 }
 
 impl<'a> Turn<'_, 'a, '_, '_> {
@@ -233,7 +239,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 self.w.assign(*var, value)
             }
             // Those of a team are there from the beginning.
-            Stmt::Array { of: Owner::Team, .. } | Stmt::Barrier => Ok(()),
+            Stmt::Array { of: Owner::Team, .. } | Stmt::Barrier | Stmt::AwaitArrivals { .. } => Ok(()),
             Stmt::Array { var, scalar, len, of: Owner::Worker } => {
                 let local = self.w.locals.get_mut(var.0 as usize).ok_or("no such variable")?;
                 *local = vec![POISON; len * scalar.bytes()];
@@ -259,7 +265,7 @@ impl<'a> Turn<'_, 'a, '_, '_> {
                 let is_last = match by {
                     Owner::Team => self.w.last,
                     Owner::Worker => {
-                        let (counter, of) = self.arrival(counter, of)?;
+                        let (counter, of) = (self.number(counter)?, self.number(of)?);
                         self.shared.arrive(self.w.id, counter, of)?
                     }
                 };
@@ -283,9 +289,8 @@ impl<'a> Turn<'_, 'a, '_, '_> {
         registers.iter().zip(results).try_for_each(|(register, value)| self.w.assign(*register, value))
     }
 
-    fn arrival(&mut self, counter: &Expr, of: &Expr) -> Result<(i32, i32), Stop> {
-        let counter = self.uniform(counter, Ty::I32)?.lanes[0] as i32;
-        Ok((counter, self.uniform(of, Ty::I32)?.lanes[0] as i32))
+    fn number(&mut self, e: &Expr) -> Result<i32, Stop> {
+        Ok(self.uniform(e, Ty::I32)?.lanes[0] as i32)
     }
 
     fn for_(&mut self, bind: Bind, var: Var, [lo, hi]: [&Expr; 2], step: i32, body: &'a [Stmt]) -> Result<(), Stop> {

@@ -28,6 +28,19 @@ impl Lower<'_> {
         envs: &mut [Env],
         part: impl FnOnce(&mut Self, &mut [Env]) -> Lowered<()>,
     ) -> Lowered<()> {
+        self.begin_states(state, envs)?;
+        self.serial(axis.var, bounds, envs, |l, envs| {
+            part(l, envs)?;
+            l.stmts(&next.stmts, envs)?;
+            let states: Vec<Var> = state.iter().map(|(var, _)| *var).collect();
+            l.next_states(&states, &next.values.iter().collect::<Vec<_>>(), envs)
+        })?;
+        self.meet_once();
+        Ok(())
+    }
+
+    /// The states before the first part.
+    pub(super) fn begin_states(&mut self, state: &[(Var, Expr)], envs: &mut [Env]) -> Lowered<()> {
         for (var, init) in state {
             self.span = init.span;
             let inits = self.evals(init, envs)?;
@@ -36,28 +49,26 @@ impl Lower<'_> {
                 env.insert(*var, value);
             }
         }
-        self.serial(axis.var, bounds, envs, |l, envs| {
-            part(l, envs)?;
-            l.stmts(&next.stmts, envs)?;
-            // All new values are known before any old one is replaced.
-            let mut values = Vec::new();
-            for value in &next.values {
-                values.push(l.evals(value, envs)?);
-            }
-            let mut pairs = Vec::new();
-            for ((var, _), values) in state.iter().zip(values) {
-                for (env, value) in envs.iter().zip(values) {
-                    pairs.push((env[var].clone(), l.kept(value)?));
-                }
-            }
-            pairs.into_iter().try_for_each(|(old, new)| l.replace(old, new))
-        })?;
-        self.meet_once();
         Ok(())
     }
 
+    /// Replaces states. All new values are known before any old one is replaced.
+    pub(super) fn next_states(&mut self, states: &[Var], next: &[&Expr], envs: &mut [Env]) -> Lowered<()> {
+        let mut values = Vec::new();
+        for value in next {
+            values.push(self.evals(value, envs)?);
+        }
+        let mut pairs = Vec::new();
+        for (var, values) in states.iter().zip(values) {
+            for (env, value) in envs.iter().zip(values) {
+                pairs.push((env[var].clone(), self.kept(value)?));
+            }
+        }
+        pairs.into_iter().try_for_each(|(old, new)| self.replace(old, new))
+    }
+
     /// After a merge by a team: its members meet once, where they need not after every part.
-    fn meet_once(&mut self) {
+    pub(super) fn meet_once(&mut self) {
         if self.member().is_none() {
             return;
         }

@@ -1,6 +1,5 @@
 //! The outer parallel axes: which threads share, which are tiled, and the order they are walked in.
 use super::build::{arithmetic, int};
-use super::parts::Parts;
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::ir::{self, Axis, BinOp, Kind, ReduceOp, Stmt};
 use crate::loop_ir::{Bind, Expr, Stmt as Out, Var};
@@ -11,8 +10,8 @@ const MOST_TOGETHER: usize = 64;
 
 /// An axis of the nest.
 pub(super) struct Level<'k> {
-    axis: &'k Axis,
-    tile: usize,
+    pub axis: &'k Axis,
+    pub tile: usize,
     /// Its tile's number, where threads share the axis.
     pub given: Option<Op>,
 }
@@ -61,11 +60,13 @@ impl<'a> Lower<'a> {
         }
         let parts = self.parts(&split, &work, body)?;
         if let Some(parts) = &parts {
-            if !rest.is_empty() || together > 1 {
-                return self
-                    .illegal("where workers share the parts of a merge, all outer axes are split, and none is tiled");
+            if !rest.is_empty() {
+                return self.illegal("where workers share the parts of a merge, all outer axes are split");
             }
+            let mergers = if self.schedule.merge_items { together } else { 0 };
+            let merges = arithmetic(BinOp::Mul, work.clone(), Expr::Int(mergers as i32));
             work = arithmetic(BinOp::Mul, work, parts.most.clone());
+            work = if mergers > 0 { arithmetic(BinOp::Add, work, merges) } else { work };
         }
         self.early(&split, &work)?;
         match self.schedule.members.is_empty() {
@@ -78,7 +79,7 @@ impl<'a> Lower<'a> {
         let (stmts, ()) = self.inside(|l| {
             l.team_loop(|l| {
                 l.lane_loop(|l| match &parts {
-                    Some(parts) => l.shared_item(&split, parts, l.read(item), &mut env),
+                    Some(parts) => l.part_or_merge(&split, parts, l.read(item), &env),
                     None => l.item(&split, &rest, body, l.read(item), &mut env),
                 })
             })
@@ -137,17 +138,6 @@ impl<'a> Lower<'a> {
             Kind::Binary(op, a, b) => Some(Expr::Binary(*op, Box::new(self.size(a)?), Box::new(self.size(b)?))),
             _ => None,
         }
-    }
-
-    /// One work item that is a part of a merge: the parts of an iteration are neighbours.
-    fn shared_item(&mut self, split: &[&Axis], parts: &Parts, item: Op, env: &mut Env) -> Lowered<()> {
-        let most = self.emit(parts.most.clone(), crate::loop_ir::Ty::I32, false);
-        let index = self.binary(BinOp::Rem, item.clone(), most.clone());
-        let number = self.binary(BinOp::Div, item.clone(), most);
-        for level in self.numbers(split, number.clone())? {
-            env.insert(level.axis.var, Val::Op(level.given.expect("a split axis has a number")));
-        }
-        self.part(parts, (item, number, index), env)
     }
 
     /// One work item, which is a tile of each axis that is split.

@@ -65,7 +65,10 @@ fn plain(stmts: &[Stmt], written: &mut HashSet<Var>) -> bool {
         if let Stmt::Store { to: Access { mem: Mem::Shared(array), .. }, .. } = s {
             written.insert(*array);
         }
-        let other = matches!(s, Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { by: Owner::Team, .. });
+        let other = matches!(
+            s,
+            Stmt::Copy { .. } | Stmt::Await | Stmt::Arrive { by: Owner::Team, .. } | Stmt::AwaitArrivals { .. }
+        );
         !other
             && s.lists()
                 .into_iter()

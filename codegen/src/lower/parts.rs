@@ -9,15 +9,15 @@ use std::collections::{HashMap, HashSet};
 
 /// A merge that is spread over workers.
 pub(super) struct Parts<'k> {
-    axis: &'k Axis,
+    pub axis: &'k Axis,
     /// The most parts that an iteration can have, over the parameters.
     pub most: Expr,
-    /// The number of iterations, over the parameters.
-    iterations: Expr,
+    /// The number of tiles of iterations, over the parameters.
+    pub tiles: Expr,
     before: &'k [Stmt],
     part: &'k [Stmt],
-    state: &'k [(Var, ir::Expr)],
-    next: &'k MergeStep,
+    pub state: &'k [(Var, ir::Expr)],
+    pub next: &'k MergeStep,
     after: &'k [Stmt],
 }
 
@@ -61,20 +61,49 @@ impl<'k> Parts<'k> {
     }
 }
 
+/// A work item that is a part.
+pub(super) struct Item {
+    /// Its number among all parts,
+    pub item: Op,
+    /// that of the tile of iterations whose part it is,
+    pub number: Op,
+    /// and that of the part among those of the tile.
+    pub index: Op,
+    /// How many items merge the parts of this tile, where these are items of their own.
+    pub mergers: Option<Op>,
+}
+
+/// What the parts of a tile have left: they are neighbours in scratch memory.
+pub(super) struct Left<'x> {
+    /// The number of the tile.
+    number: &'x Op,
+    /// Bytes in a part's memory before what is merged.
+    begin: Op,
+    /// For each iteration that is merged.
+    pub kept: &'x [Vec<Kept>],
+}
+
 /// A value of a part that merging needs, with its place in the part's scratch memory in floats.
-struct Kept {
-    var: Var,
-    at: usize,
+pub(super) struct Kept {
+    pub var: Var,
+    pub at: usize,
     /// Floats, and whether they are an array.
     len: usize,
-    array: bool,
+    pub array: bool,
     /// The number of an array's elements, where it is known here.
     count: Option<Op>,
 }
 
 impl<'a> Lower<'a> {
     /// The merge whose parts the schedule shares, in the body of the outer axes.
-    pub(super) fn parts(&self, outer: &[&'a Axis], iterations: &Expr, body: &'a [Stmt]) -> Lowered<Option<Parts<'a>>> {
+    pub(super) fn parts(&self, outer: &[&'a Axis], tiles: &Expr, body: &'a [Stmt]) -> Lowered<Option<Parts<'a>>> {
+        let lanes = self.schedule.parts.is_some() && self.schedule.team > 1 && self.width() > 1;
+        if self.schedule.factors && !lanes {
+            return self.illegal("only the lanes of a team that shares the parts of a merge compute factors of it");
+        }
+        if self.schedule.merge_items && (self.schedule.parts.is_none() || self.schedule.team < 2) {
+            return self.illegal("only teams merge parts in items of their own");
+        }
         let Some(name) = &self.schedule.parts else { return Ok(None) };
         let found = body.iter().enumerate().find_map(|(i, s)| match s {
             Stmt::Merge { axis, part, state, next } if self.kernel.vars[axis.var.0 as usize].name == *name => {
@@ -104,29 +133,27 @@ impl<'a> Lower<'a> {
         };
         // An iteration without parts has an item, too: someone must merge nothing and go on.
         let most = Expr::Binary(BinOp::Max, Box::new(most), Box::new(Expr::Int(1)));
-        let iterations = iterations.clone();
-        Ok(Some(Parts { axis, most, iterations, before: &body[..i], part, state, next, after: &body[i + 1..] }))
+        let tiles = tiles.clone();
+        Ok(Some(Parts { axis, most, tiles, before: &body[..i], part, state, next, after: &body[i + 1..] }))
     }
 
-    /// One part of one iteration; `number` is the iteration's, `item` the part's among all.
-    pub(super) fn part(&mut self, p: &Parts, (item, number, index): (Op, Op, Op), env: &mut Env) -> Lowered<()> {
-        let envs = std::slice::from_mut(env);
+    /// One part of the iterations of a tile; `number` is the tile's, `item` the part's among all. The last to arrive merges all parts,
+    /// unless that is an item of its own. What the parts leave.
+    pub(super) fn part(&mut self, p: &Parts, of: Item, envs: &mut [Env]) -> Lowered<Vec<Vec<Kept>>> {
         let before = p.before();
-        let stmts = |l: &mut Self, list: &[&Stmt], envs: &mut [Env]| {
-            list.iter().try_for_each(|s| l.stmts(std::slice::from_ref(*s), envs))
-        };
-        stmts(self, &before.bounds, envs)?;
+        let Item { item, number, index, mergers } = of;
+        self.each_of(&before.bounds, envs)?;
         let (lo, hi) = self.bounds(p.axis, envs)?;
         // An iteration without parts is merged by whoever would have done its first.
         let count = self.binary(BinOp::Max, hi.clone(), int(1));
         let mine = self.binary(BinOp::Lt, index.clone(), count.clone());
-        let (then, ()) = self.inside(|l| {
-            stmts(l, &before.both, envs)?;
+        let (then, kept) = self.inside(|l| {
+            l.each_of(&before.both, envs)?;
             let exists = l.binary(BinOp::Lt, index.clone(), hi.clone());
             let (leave, kept) = l.inside(|l| {
                 give(envs, p.axis.var, Val::Op(index));
                 let begun = l.begin_rows(envs)?;
-                stmts(l, &before.parts, envs)?;
+                l.each_of(&before.parts, envs)?;
                 let there = l.await_rows(begun);
                 l.stmts(p.part, envs)?;
                 let kept = l.leave(p, &item, envs)?;
@@ -136,78 +163,138 @@ impl<'a> Lower<'a> {
             l.push(Out::If { cond: exists.e, then: leave, other: Vec::new() });
             let last = l.var("last", Ty::Bool, false);
             let by = if l.member().is_some() { Owner::Team } else { Owner::Worker };
-            l.push(Out::Arrive { last, counter: number.e.clone(), of: count.e, by });
-            let (merge, ()) = l.inside(|l| {
-                stmts(l, &before.merging, envs)?;
-                l.merge_all(p, &number, &kept, (lo, hi), envs)?;
-                l.stmts(p.after, envs)
-            })?;
-            let last = l.read(last);
-            l.push(Out::If { cond: last.e, then: merge, other: Vec::new() });
-            Ok(())
+            let arrivals = mergers.clone().map_or(count.clone(), |n| l.binary(BinOp::Add, count, n));
+            l.push(Out::Arrive { last, counter: number.e.clone(), of: arrivals.e, by });
+            if mergers.is_none() {
+                let (merge, ()) = l.inside(|l| {
+                    l.each_of(&before.merging, envs)?;
+                    l.merge_all(p, &Left { number: &number, begin: long(0), kept: &kept }, (lo, hi), envs)?;
+                    l.stmts(p.after, envs)
+                })?;
+                let last = l.read(last);
+                l.push(Out::If { cond: last.e, then: merge, other: Vec::new() });
+            }
+            Ok(kept)
         })?;
         self.push(Out::If { cond: mine.e, then, other: Vec::new() });
-        Ok(())
+        Ok(kept)
     }
 
-    /// Writes what merging needs of a part to scratch memory.
-    fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Kept>> {
+    /// Merges the parts of iteration `place` of a tile, when all are there. `left` is what the parts of the tile leave for each.
+    pub(super) fn merge_item(
+        &mut self,
+        p: &Parts,
+        (number, place, mergers): (Op, Op, Op),
+        left: &[Vec<Kept>],
+        env: &mut Env,
+    ) -> Lowered<()> {
+        let (before, envs) = (p.before(), std::slice::from_mut(env));
+        self.each_of(&before.bounds, envs)?;
+        let (lo, hi) = self.bounds(p.axis, envs)?;
+        let count = self.binary(BinOp::Max, hi.clone(), int(1));
+        let of = self.binary(BinOp::Add, count.clone(), mergers);
+        self.push(Out::AwaitArrivals { counter: number.e.clone(), arrivals: count.e, of: of.e });
+        self.each_of(&before.both, envs)?;
+        self.each_of(&before.merging, envs)?;
+        let floats = left[0].iter().map(|k| k.len).sum::<usize>();
+        let begin = self.widen(place);
+        let begin = self.long(BinOp::Mul, begin, long(4 * floats as i64));
+        self.merge_all(p, &Left { number: &number, begin, kept: &left[..1] }, (lo, hi), envs)?;
+        self.stmts(p.after, envs)
+    }
+
+    fn each_of(&mut self, list: &[&Stmt], envs: &mut [Env]) -> Lowered<()> {
+        list.iter().try_for_each(|s| self.stmts(std::slice::from_ref(*s), envs))
+    }
+
+    /// Writes what merging needs of a part to scratch memory, for each iteration of the tile.
+    fn leave(&mut self, p: &Parts, item: &Op, envs: &[Env]) -> Lowered<Vec<Vec<Kept>>> {
         let used = walk::mentioned(&p.next.stmts, &p.next.values);
-        let mut kept: Vec<Kept> = Vec::new();
-        for var in p.part.iter().flat_map(made).filter(|var| used.contains(var)) {
-            let at = kept.iter().map(|k| k.len).sum();
-            let value = &envs[0][&var];
-            let (len, array) = match value {
-                Val::Array(array) => (self.array_len(*array), true),
-                _ if self.kernel.vars[var.0 as usize].ty == ir::Ty::F32 => (self.width(), false),
-                _ => return self.illegal("a part that is spread over workers is made of floats"),
-            };
-            let count = self.count(value).filter(|count| matches!(count.e, Expr::Int(_)));
-            kept.push(Kept { var, at, len, array, count });
+        let vars: Vec<Var> = p.part.iter().flat_map(made).filter(|var| used.contains(var)).collect();
+        let mut floats = 0;
+        let mut kept = Vec::new();
+        for env in envs {
+            kept.push(vars.iter().map(|var| self.keep(*var, &env[var], &mut floats)).collect::<Lowered<Vec<_>>>()?);
         }
         // Merging may need nothing of a part but that it was there.
-        let item_bytes = 4 * kept.iter().map(|k| k.len).sum::<usize>().max(1);
-        self.scratch = Some(Scratch { item_bytes, counters: p.iterations.clone() });
+        self.scratch = Some(Scratch { item_bytes: 4 * floats.max(1), counters: p.tiles.clone() });
         let base = self.scratch_base(item);
-        for k in &kept {
-            match envs[0][&k.var].clone() {
-                Val::Array(from) => self.each_element(from, |l, i, stride| {
-                    let source = l.element(from, i.clone(), stride);
-                    let value = l.load(source);
-                    let to = l.scratch(&base, k.at, i, stride);
-                    l.store(to, value);
-                })?,
-                value => {
-                    let value = self.op(value);
-                    let to = self.scratch(&base, k.at, int(0), 0);
-                    self.by_one_member(|l| {
-                        l.store(to, value);
-                        Ok(())
-                    })?;
-                }
-            }
+        for (env, kept) in envs.iter().zip(&kept) {
+            kept.iter().try_for_each(|k| self.leave_value(env[&k.var].clone(), k.at, &base))?;
         }
         Ok(kept)
     }
 
-    fn merge_all(&mut self, p: &Parts, number: &Op, kept: &[Kept], bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
+    /// A place for a value, behind what has one already.
+    fn keep(&self, var: Var, value: &Val, floats: &mut usize) -> Lowered<Kept> {
+        let (len, array) = match value {
+            Val::Array(array) => (self.array_len(*array), true),
+            _ if self.kernel.vars[var.0 as usize].ty == ir::Ty::F32 => (self.width(), false),
+            _ => return self.illegal("a part that is spread over workers is made of floats"),
+        };
+        let count = self.count(value).filter(|count| matches!(count.e, Expr::Int(_)));
+        let at = *floats;
+        *floats += len;
+        Ok(Kept { var, at, len, array, count })
+    }
+
+    fn leave_value(&mut self, value: Val, at: usize, base: &Op) -> Lowered<()> {
+        match value {
+            Val::Array(from) => self.each_element(from, |l, i, stride| {
+                let source = l.element(from, i.clone(), stride);
+                let value = l.load(source);
+                let to = l.scratch(base, at, i, stride);
+                l.store(to, value);
+            }),
+            value => {
+                let value = self.op(value);
+                let to = self.scratch(base, at, int(0), 0);
+                self.by_one_member(|l| {
+                    l.store(to, value);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    fn merge_all(&mut self, p: &Parts, left: &Left, bounds: (Op, Op), envs: &mut [Env]) -> Lowered<()> {
         let most = self.emit(p.most.clone(), Ty::I32, false);
-        let first = self.binary(BinOp::Mul, number.clone(), most);
+        let first = self.binary(BinOp::Mul, left.number.clone(), most);
+        if self.schedule.factors {
+            let Some(factors) = self.factors(p, &left.kept[0]) else {
+                let axis = self.axis_name(p.axis);
+                return self.illegal(format!("nothing of the merge over `{axis}` depends on extremes alone"));
+            };
+            return self.merge_by_factors((p, &factors), (left, first), bounds, envs);
+        }
         self.merge_with(p.axis, bounds, (p.state, p.next), envs, |l, envs| {
             let Val::Op(index) = envs[0][&p.axis.var].clone() else { unreachable!("a serial loop gives an index") };
             let item = l.binary(BinOp::Add, first, index);
-            let base = l.scratch_base(&item);
-            for k in kept {
+            l.give_left(left, &item, envs, |_| true);
+            Ok(())
+        })
+    }
+
+    /// Gives what an item has left, or some of it.
+    pub(super) fn give_left(&mut self, left: &Left, item: &Op, envs: &mut [Env], which: fn(&Kept) -> bool) {
+        let base = self.left_base(left, item);
+        for (env, kept) in envs.iter_mut().zip(left.kept) {
+            for k in kept.iter().filter(|k| which(k)) {
                 let value = if k.array {
                     Val::Left { base: base.clone(), at: k.at, len: k.len, count: k.count.clone() }
                 } else {
-                    let from = l.scratch(&base, k.at, int(0), 0);
-                    Val::Op(l.load(from))
+                    let from = self.scratch(&base, k.at, int(0), 0);
+                    Val::Op(self.load(from))
                 };
-                give(envs, k.var, value);
+                env.insert(k.var, value);
             }
-            Ok(())
-        })
+        }
+    }
+
+    /// The first byte of what an item has left for what is merged.
+    pub(super) fn left_base(&mut self, left: &Left, item: &Op) -> Op {
+        let base = self.scratch_base(item);
+        self.long(BinOp::Add, base, left.begin.clone())
     }
 
     /// The first byte of an item's scratch memory.

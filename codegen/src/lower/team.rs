@@ -145,7 +145,7 @@ impl Lower<'_> {
     fn have_met_since(&self, arrays: &[Var]) -> bool {
         for block in self.blocks.iter().rev() {
             for s in block.stmts.iter().rev() {
-                if matches!(s, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. }) {
+                if matches!(s, Stmt::Barrier | Stmt::Arrive { by: Owner::Team, .. } | Stmt::AwaitArrivals { .. }) {
                     return true;
                 }
                 if arrays.iter().any(|array| touches(s, *array)) {

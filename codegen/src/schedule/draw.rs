@@ -30,11 +30,12 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
     }
     let lanes = split.get(pick(&[0, 1, 2, 3])).filter(|_| parts.is_none()).cloned();
     let layout = layouts(kernel, if lanes.is_some() { width } else { pick(&[1, 3, 16]) }, &mut pick);
-    let axes = if parts.is_some() { Vec::new() } else { axes };
     let tile = axes.iter().map(|a| (a.clone(), pick(&[1, 1, 1, 2, 3, 4]))).filter(|(_, n)| *n > 1).collect();
     let unroll = pick(&[0, 4, 8, 16, 32]);
     let prefetch = if target == Target::Cuda { 0 } else { pick(&[0, 0, 4096]) };
     let team = if target == Target::Cuda { pick(&[1, 1, 2, 3, 4, 8]) } else { 1 };
+    let factors = parts.is_some() && team > 1 && width > 1 && pick(&[0, 1]) == 1;
+    let merge_items = parts.is_some() && team > 1 && pick(&[0, 1]) == 1;
     let in_flight = if target == Target::Cuda { pick(&[1, 1, 4]) } else { 1 };
     let resident = if target == Target::Cuda { pick(&[0, 0, 1, 2]) } else { 0 };
     let strided = target == Target::Cuda && pick(&[0, 1]) == 1;
@@ -55,6 +56,8 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         layout,
         tile,
         parts,
+        factors,
+        merge_items,
         team,
         members: BTreeMap::new(),
         stage,

@@ -45,6 +45,14 @@ pub struct Schedule {
     /// A merge whose parts workers or teams share: each does one, the last to arrive merges them. On CUDA only.
     #[serde(default)]
     pub parts: Option<String>,
+    /// Whether the lanes of the team that merges the parts first compute what of it depends on extremes of the parts alone (in attention,
+    /// powers of two), each lane for another part.
+    #[serde(default)]
+    pub factors: bool,
+    /// Whether each iteration of such a merge is an item of its own, behind those of the parts: a team that waits until they are there.
+    /// Else the last to arrive merges. Teams only.
+    #[serde(default)]
+    pub merge_items: bool,
     /// Groups of threads that do each work item together: they share the segments or terms of a sum, the elements of an argmax or
     /// of a map, and parallel axes inside of the item. On CUDA only, where more than 1.
     #[serde(default = "alone")]
@@ -119,6 +127,8 @@ impl Schedule {
             layout: BTreeMap::new(),
             tile: BTreeMap::new(),
             parts: None,
+            factors: false,
+            merge_items: false,
             team: 1,
             members: BTreeMap::new(),
             stage: Vec::new(),

@@ -9,6 +9,7 @@ use super::timing::Timing;
 use crate::fused::Pair;
 use crate::library::Library;
 use crate::places::Places;
+use crate::recomputed::Spec;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use std::num::NonZero;
@@ -64,8 +65,9 @@ pub struct Bench<'t, D: Device> {
     device: &'t D,
     journal: &'t mut Journal,
     plant: Option<Plant>,
-    /// Pairs that the task's schedule is a part of.
+    /// Pairs that the task's schedule is a part of, and kernels that compute their rows under it.
     pairs: Vec<Pair>,
+    recomputed: Vec<Spec>,
     places: Places,
     reference: Reference<'t, D>,
     until: Instant,
@@ -97,12 +99,32 @@ impl<'t, D: Device> Bench<'t, D> {
     pub fn new(setting: Setting<'t, D>) -> Result<Bench<'t, D>, BenchError> {
         let Setting { library, task, device, journal, plant, budget, watch } = setting;
         let reference = Reference::new(library, task, device)?;
-        let pairs = if task.target == Target::Cuda { library.pairs() } else { Ok(Vec::new()) };
-        let mut pairs = pairs.map_err(|e| BenchError::Failed(e.to_string()))?;
+        let (mut pairs, mut recomputed) = match task.target {
+            Target::Cuda => {
+                let listed = library.pairs().and_then(|pairs| Ok((pairs, library.recomputed_specs()?)));
+                listed.map_err(|e| BenchError::Failed(e.to_string()))?
+            }
+            Target::Cpu(_) => Default::default(),
+        };
         pairs.retain(|pair| pair.producer == task.kernel.name && pair.most == task.shipped.most);
+        recomputed.retain(|spec| spec.consumer == task.kernel.name && spec.most == task.shipped.most);
         let (places, until) = (Places::new(&library.sources), Instant::now() + budget);
         let (tally, best_us) = (Tally::default(), f64::INFINITY);
-        Ok(Bench { library, task, device, journal, plant, pairs, places, reference, until, tally, best_us, watch })
+        Ok(Bench {
+            library,
+            task,
+            device,
+            journal,
+            plant,
+            pairs,
+            recomputed,
+            places,
+            reference,
+            until,
+            tally,
+            best_us,
+            watch,
+        })
     }
 
     /// What was done.
@@ -249,7 +271,9 @@ impl<D: Device> Judge for Bench<'_, D> {
 
     fn legal(&self, schedule: &Schedule) -> bool {
         let alone = self.task.target.legal(self.task.kernel, schedule).is_ok();
-        alone && self.pairs.iter().all(|pair| self.library.fuse_under(pair.clone(), schedule).is_ok())
+        let in_pairs = || self.pairs.iter().all(|pair| self.library.fuse_under(pair.clone(), schedule).is_ok());
+        let with_rows = |spec: &Spec| self.library.recompute_under(spec.clone(), schedule.clone()).is_ok();
+        alone && in_pairs() && self.recomputed.iter().all(with_rows)
     }
 
     fn judge(&mut self, schedules: &[Schedule]) -> Result<Vec<Verdict>, BenchError> {

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod device;
 pub mod journal;
+pub mod keep;
 pub mod model;
 pub mod plant;
 pub mod reference;

@@ -6,7 +6,7 @@ use crate::target::Target;
 
 /// The fields that are varied, in this order. `layout` is not among them, as all kernels that read a weight share it; `most` says
 /// what a schedule is for.
-pub const FIELDS: [&str; 20] = [
+pub const FIELDS: [&str; 22] = [
     "team",
     "members",
     "threads",
@@ -17,6 +17,8 @@ pub const FIELDS: [&str; 20] = [
     "in_flight",
     "strided",
     "parts",
+    "factors",
+    "merge_items",
     "width",
     "tile",
     "unroll",
@@ -47,6 +49,8 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
         "in_flight" if cuda => vary(from, &[1, 2, 4, 8, 16, 32, 64], |s, n| s.in_flight = n),
         "stage" if cuda => staged(kernel, from),
         "parts" if cuda => parts(kernel, from),
+        "factors" if cuda && from.parts.is_some() => vary(from, &[false, true], |s, on| s.factors = on),
+        "merge_items" if cuda && from.parts.is_some() => vary(from, &[false, true], |s, on| s.merge_items = on),
         "width" => vary(from, target.widths(), |s, width| {
             s.width = width;
             s.threads = if s.team > 1 { s.team * width } else { s.threads };
@@ -129,13 +133,14 @@ fn parts(kernel: &Kernel, from: &Schedule) -> Vec<Schedule> {
             let rest = axes.iter().filter(|axis| !s.split.contains(axis)).cloned().collect::<Vec<_>>();
             s.split.extend(rest);
         }
+        (s.factors, s.merge_items) = (s.factors && axis.is_some(), s.merge_items && axis.is_some());
         s.parts = axis;
     })
 }
 
 fn tiles(kernel: &Kernel, from: &Schedule) -> Vec<Schedule> {
     let of_axis = |axis: &String| {
-        vary(from, &[1, 2, 3, 4, 5, 6, 8], |s, n: usize| match n {
+        vary(from, &[1, 2, 3, 4, 5, 6, 7, 8], |s, n: usize| match n {
             1 => drop(s.tile.remove(axis)),
             n => drop(s.tile.insert(axis.clone(), n)),
         })

@@ -1,6 +1,6 @@
 //! Tests of launches on a hand-written kernel.
 use super::*;
-use crate::{BufferInfo, Cpu, Cuda, Memory};
+use crate::{BufferInfo, Cpu, Cuda, Memory, Sizes};
 
 /// y[t] = x[t] + table[index[t]], T items of work, at most 8.
 unsafe fn code(bufs: &[*mut u8], _ints: &[i32], floats: &[f32], lo: i32, hi: i32) {
@@ -29,7 +29,7 @@ static GATHER: Kernel = Kernel {
     ranges: &[(1, 100), (1, 100), (0, 100)],
     memory: [MEMORY; 4],
     cpu: [&[FEW, CPU]; 3],
-    cuda: &[CUDA],
+    shipped: &[CUDA],
 };
 
 const MEMORY: Memory = Memory {
@@ -54,8 +54,7 @@ const CUDA: Cuda = Cuda {
     threads: 32,
     shared: 0,
     scratch_per_item: 0,
-    counters: |_| 0,
-    work: |ints| ints[0],
+    sizes: Sizes::Built { counters: |_| 0, work: |ints| ints[0] },
 };
 
 fn bytes<const N: usize>(words: [i32; N]) -> Vec<u8> {

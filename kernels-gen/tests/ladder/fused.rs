@@ -52,8 +52,8 @@ fn fused_kernels_are_one_after_the_other() {
             })
             .unwrap_or_else(|e| panic!("{} {ints:?}: {e}", func.name));
             assert!(buffers.concat() == expected, "{} {ints:?} by {workers} workers: other bits", func.name);
-            let (fits, work, counters) = (launch.cuda.fits, launch.cuda.work, launch.cuda.counters);
-            let told = (fits(&ints), Some(work(&ints)), Some(counters(&ints)));
+            let code = &launch.cuda;
+            let told = ((code.fits)(&ints), Some(code.work(&ints)), Some(code.counters(&ints)));
             assert_eq!(told, (true, func.work_items(&ints), func.counters(&ints)));
         }
     }

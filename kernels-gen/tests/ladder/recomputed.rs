@@ -55,7 +55,7 @@ fn kernels_that_compute_their_rows_are_one_after_the_other() {
                 })
                 .unwrap_or_else(|e| panic!("{} {:?}: {e}", rows.spec.name, case.ints));
             assert!(buffers == expected, "{} {:?}: other bits", rows.spec.name, case.ints);
-            assert!((launch.kernel.require)(&case.ints).is_ok() && (launch.kernel.cuda[0].fits)(&case.ints));
+            assert!((launch.kernel.require)(&case.ints).is_ok() && (launch.kernel.codes()[0].fits)(&case.ints));
         }
     }
 }

@@ -92,7 +92,7 @@ pub fn key(model: &Gguf, plan: &Plan, identity: &str) -> Result<String, Error> {
     let units = units(plan, &stages, INLINED, schedule);
     let fused = pairs(&units, FUSED, schedule).into_iter().map(|pair| &pair.fused.cuda);
     let all = stages.iter().chain(units.iter().map(|unit| &unit.bound));
-    for code in all.flat_map(|stage| stage.kernel.cuda).chain(fused) {
+    for code in all.flat_map(|stage| stage.kernel.codes()).chain(fused) {
         // Its fields are numbers, functions of the program, and the source.
         let numbers = (code.at_once, code.threads, code.resident, code.shared);
         add(format!("{numbers:?} {} {:?} {}", code.entry, code.parameters, code.body).as_bytes());

@@ -17,7 +17,7 @@ const COPY: Kernel = Kernel {
     ranges: &[(1, i32::MAX), (0, i32::MAX)],
     memory: [const { kernels_gen::Memory { bytes: |_, _| (), layouts: &[None, None] } }; 4],
     cpu: [&[]; 3],
-    cuda: &[],
+    shipped: &[],
 };
 
 static COPY_KERNEL: Kernel = COPY;
@@ -118,8 +118,7 @@ static COPIES: [kernels_gen::Fused; 1] = [kernels_gen::Fused {
         threads: 32,
         shared: 0,
         scratch_per_item: 4,
-        counters: |_| 1,
-        work: |_| 1,
+        sizes: kernels_gen::Sizes::Built { counters: |_| 1, work: |_| 1 },
     },
 }];
 

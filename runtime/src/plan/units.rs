@@ -38,10 +38,9 @@ pub fn units(plan: &Plan, stages: &[BoundStage], inlined: &'static [Inlined], sc
         let has_others = |stage: usize| found.iter().any(|unit| unit.last() == stage && unit.stages.len() > 1);
         let free = |unit: &Unit| unit.stages.iter().all(|stage| !inside[*stage] && !has_others(*stage));
         let taken = inlined.iter().enumerate().filter(|(way, _)| schedule.inlines(number, *way));
-        let mut ways: Vec<Unit> = taken.filter_map(|(_, inlined)| finder.unit(number, inlined)).filter(free).collect();
-        let first = ways.iter().position(Unit::fits_a_token).unwrap_or(0);
+        let mut ways = taken.filter_map(|(_, inlined)| finder.unit(number, inlined));
         let alone = Unit { bound: stage.clone(), stages: vec![number], fits: |_| true };
-        let unit = if ways.is_empty() { alone } else { ways.swap_remove(first) };
+        let unit = ways.find(|unit| free(unit) && unit.fits_a_token()).unwrap_or(alone);
         unit.stages.iter().for_each(|stage| inside[*stage] |= *stage != number);
         found.push(unit);
     }

@@ -12,6 +12,7 @@ use kgen::inlined::{self, Spec};
 use kgen::ir::Kernel;
 use kgen::library::Library;
 use kgen::nvrtc::{self, Arch, Compiler};
+use kgen::recomputed;
 use kgen::schedule::Schedule;
 use kgen::target::Target;
 use kgen::text::count;
@@ -41,7 +42,7 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     folder::check(&args.out)?;
     let library = open(kernels)?;
     let chosen = Chosen::new(&library, &args.names)?;
-    let Chosen { inlined, fused, .. } = &chosen;
+    let Chosen { inlined, fused, recomputed, .. } = &chosen;
     let mut files = Files::default();
     for isa in Isa::ALL {
         files.add(format!("rust/{isa}.rs"), rust(&library, &chosen.kernels_on(Target::Cpu(isa)), isa)?);
@@ -59,6 +60,10 @@ pub fn run(args: &Args, kernels: &Path) -> Done {
     if !inlined.is_empty() {
         let specs: Vec<&Spec> = inlined.iter().map(|inlined| &inlined.spec).collect();
         files.add(format!("schedules/{}", inlined::FILE), manifest::json(&specs)?);
+    }
+    if !recomputed.is_empty() {
+        let specs: Vec<&recomputed::Spec> = recomputed.iter().map(|r| &r.spec).collect();
+        files.add(format!("schedules/{}", recomputed::FILE), manifest::json(&specs)?);
     }
     if !fused.is_empty() {
         let pairs: Vec<&Pair> = fused.iter().map(|f| &f.pair).collect();

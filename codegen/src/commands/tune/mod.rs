@@ -7,7 +7,7 @@ use super::{Done, Failure, open};
 use device::On;
 use gguf::{Quant, SHAPES, shape};
 use kgen::library::Library;
-use kgen::nvrtc::Cache;
+use kgen::nvrtc::{Arch, Cache};
 use kgen::places::Places;
 use kgen::schedule::file;
 use kgen::target::Target;
@@ -16,6 +16,7 @@ use kgen::tune::cpu::Cpu;
 use kgen::tune::cuda::Cuda;
 use kgen::tune::device::Device;
 use kgen::tune::journal::Journal;
+use kgen::tune::keep;
 use kgen::tune::model::{Model, Need};
 use kgen::tune::plant::Plant;
 use kgen::tune::search::search;
@@ -34,7 +35,7 @@ Verdicts are kept in a journal: a run that was ended goes on where it was.
 
 Examples:
   kgen tune matvec_q4k attention_128 weigh_q8k --shape 7b
-  kgen tune --model model.gguf --budget 5m --write
+  kgen tune --model model.gguf --budget 5m --keep
   kgen tune weigh_q8k --shape tiny --device cpu --check";
 
 /// A schedule that takes more than this part of the time of another one is beaten.
@@ -77,6 +78,10 @@ pub struct Args {
     /// Replace schedules of the kernels folder by those that are faster
     #[arg(long)]
     write: bool,
+    /// Keep those that are faster for this GPU: apr takes them before those that were built in [file: schedules/ARCH.json in the
+    /// folder of $KGEN_CACHE]
+    #[arg(long, conflicts_with_all = ["check", "write"])]
+    keep: bool,
     /// Where verdicts are kept [default: tune.jsonl in the folder of $KGEN_CACHE]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -97,12 +102,19 @@ pub fn run(args: &Args, folder: &Path, out: &mut impl Write) -> Done {
     let chosen = chosen(args, &library, target, &model, &needs)?;
     let places = Places::new(&library.sources);
     let open_failed = Failure::Failed;
+    if args.keep && target != Target::Cuda {
+        return Err(Failure::Usage("--keep: CPU code is compiled when kgen is; use --write, and build again".into()));
+    }
     let report = match args.device {
         On::Cuda(number) => {
             let cuda = Cuda::open(number, places).map_err(open_failed)?;
             let arch = &cuda.gpu().arch;
             eprintln!("{}, {arch}: the schedules are those of {}", cuda.gpu().name, arch.schedules());
-            all(args, &library, &chosen, &cuda)?
+            let report = all(args, &library, &chosen, &cuda)?;
+            if args.keep {
+                keep_best(arch, &report)?;
+            }
+            report
         }
         On::Cpu(isa) => all(args, &library, &chosen, &Cpu::open(isa).map_err(open_failed)?)?,
     };
@@ -196,6 +208,18 @@ fn one<D: Device>(
         row.best = (best.us < shipped.us * WORTH).then(|| (found.best.0.clone(), best));
     }
     Ok(row)
+}
+
+/// Keeps the faster schedules for a GPU like this one.
+fn keep_best(arch: &Arch, report: &Report) -> Done {
+    let none = || Failure::Failed("no folder for schedules is known\n  help: set KGEN_CACHE".into());
+    let path = keep::path(arch).ok_or_else(none)?;
+    for row in &report.rows {
+        let Some((schedule, _)) = &row.best else { continue };
+        keep::keep(&path, &row.kernel, schedule).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+        eprintln!("{}: kept in {}", row.name, path.display());
+    }
+    Ok(())
 }
 
 /// Puts a faster schedule into the kernels folder.

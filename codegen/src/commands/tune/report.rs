@@ -24,7 +24,8 @@ pub struct Report {
 pub struct Row {
     /// The kernel, and the sizes that the schedule is for.
     pub name: String,
-    kernel: String,
+    /// The kernel.
+    pub kernel: String,
     entry: usize,
     sizes: Vec<(Vec<i32>, f64)>,
     bytes: f64,

@@ -74,6 +74,7 @@ impl Walk<'_> {
                 Stmt::Prefetch { .. } => {}
                 Stmt::Arrive { by: Owner::Worker, .. } => self.see("arrive"),
                 Stmt::Arrive { by: Owner::Team, .. } => self.see("arrive as a team"),
+                Stmt::AwaitArrivals { .. } => self.see("await arrivals"),
                 Stmt::Barrier => self.see("barrier"),
                 Stmt::Copy { .. } => self.see("copy"),
                 Stmt::Await => self.see("await"),

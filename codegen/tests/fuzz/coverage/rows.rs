@@ -51,6 +51,7 @@ const PLAIN: &[&str] = &[
     "loop else",
     "loop arrive",
     "loop arrive as a team",
+    "loop await arrivals",
     "loop barrier",
     "loop copy",
     "loop await",

@@ -20,6 +20,7 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "the members of a team do not meet", plant: no_barrier },
     Fault { name: "a copy is not waited for", plant: no_await },
     Fault { name: "every member of a team stores", plant: all_store },
+    Fault { name: "a merge does not wait for its parts", plant: no_arrivals },
     Fault { name: "every member of a team arrives", plant: all_arrive },
     Fault { name: "what a map of the team had is overwritten too early", plant: no_first_barrier },
 ];
@@ -202,6 +203,16 @@ fn swapped_branch(func: &mut Func) -> usize {
 
 fn no_barrier(func: &mut Func) -> usize {
     without(func, |s| matches!(s, Stmt::Barrier))
+}
+
+fn no_arrivals(func: &mut Func) -> usize {
+    each(func, |s| match s {
+        Stmt::AwaitArrivals { arrivals, .. } => {
+            *arrivals = Expr::Int(0);
+            true
+        }
+        _ => false,
+    })
 }
 
 fn no_await(func: &mut Func) -> usize {

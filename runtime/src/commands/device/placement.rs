@@ -157,5 +157,9 @@ fn names(plan: &Plan) -> Vec<&str> {
 
 /// A GPU for people.
 pub fn describe(gpu: &Gpu) -> String {
-    format!("cuda:{}: {}, {}, driver for CUDA {}", gpu.number(), gpu.name(), gpu.arch(), gpu.driver())
+    let tuned = match kernels_gen::tuned::names()[..] {
+        [] => String::new(),
+        ref names => format!(", with schedules that were tuned here for {}", names.join(" ")),
+    };
+    format!("cuda:{}: {}, {}, driver for CUDA {}{tuned}", gpu.number(), gpu.name(), gpu.arch(), gpu.driver())
 }

@@ -82,10 +82,10 @@ mod tests {
         // Side by side, as the query, key and value of a layer are.
         let first = |name: &str| {
             let mut all = kernels_gen::INLINED.iter().filter(|inlined| inlined.kernel.name == name);
-            &all.next().unwrap().kernel.cuda[0]
+            &all.next().unwrap().kernel.codes()[0]
         };
         let (q4k, q6k) = (first("matvec_q4k_bias"), first("matvec_q6k_bias"));
-        let bias = &kernels_gen::kernel("bias").unwrap().cuda[0];
+        let bias = &kernels_gen::kernel("bias").unwrap().codes()[0];
         jobs.extend([vec![q4k, q4k, q6k], vec![bias, bias]].iter().map(|codes| Job::new(codes).unwrap()));
         for arch in ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
             let cubins = compile(&compiler, &jobs, &arch.parse().unwrap()).unwrap();

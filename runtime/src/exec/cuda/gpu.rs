@@ -1,5 +1,5 @@
 //! A GPU: whether it is there, what it is, and its context.
-use super::{CudaError, error::USE_CPU};
+use super::{CudaError, error::USE_CPU, tuned};
 use cudarc::driver::{
     DriverError, result,
     sys::{self, CUdevice, CUdevice_attribute as Attribute},
@@ -82,6 +82,7 @@ impl Gpu {
         let mut driver = 0;
         // SAFETY: the number can be written.
         unsafe { sys::cuDriverGetVersion(&mut driver) }.result().map_err(failed)?;
+        tuned::take(&arch(capability))?;
         // SAFETY: as above; released when the last owner is dropped.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed)?;
         let gpu = Gpu(Arc::new(Inner { device, number, name, capability, driver }));
@@ -102,8 +103,7 @@ impl Gpu {
 
     /// What kernels are compiled for.
     pub fn arch(&self) -> Arch {
-        let (major, minor) = self.0.capability;
-        Arch::of_capability(major.unsigned_abs(), minor.unsigned_abs())
+        arch(self.0.capability)
     }
 
     /// The CUDA version that the driver is for, as 13.0.
@@ -126,4 +126,8 @@ impl Gpu {
     pub fn memory(&self) -> Result<(usize, usize), CudaError> {
         result::mem_get_info().map_err(|error| CudaError::call("asking for free memory", error))
     }
+}
+
+fn arch((major, minor): (i32, i32)) -> Arch {
+    Arch::of_capability(major.unsigned_abs(), minor.unsigned_abs())
 }

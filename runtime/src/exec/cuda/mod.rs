@@ -15,6 +15,7 @@ mod record;
 mod scratch;
 mod stages;
 mod tensors;
+mod tuned;
 mod upload;
 
 pub use error::{CudaError, USE_CPU};

@@ -29,8 +29,8 @@ impl ScratchBytes {
         if code.scratch_per_item == 0 {
             return ScratchBytes::default();
         }
-        let items = usize::try_from((code.work)(ints)).unwrap_or(0);
-        let counters = usize::try_from((code.counters)(ints)).unwrap_or(0);
+        let items = usize::try_from(code.work(ints)).unwrap_or(0);
+        let counters = usize::try_from(code.counters(ints)).unwrap_or(0);
         ScratchBytes {
             memory: items.saturating_mul(code.scratch_per_item as usize),
             counters: counters.saturating_mul(4),
@@ -40,7 +40,7 @@ impl ScratchBytes {
     /// The most that any launch takes in steps up to `limits`. Within the sizes that one code of a kernel is for, more tokens
     /// and a later position take more.
     pub fn most(plan: &Plan, stages: &[BoundStage], limits: &Step, schedule: PlanSchedule) -> ScratchBytes {
-        let has = |stage: &&BoundStage| stage.kernel.cuda.iter().any(|code| code.scratch_per_item > 0);
+        let has = |stage: &&BoundStage| stage.kernel.codes().iter().any(|code| code.scratch_per_item > 0);
         let units = units(plan, stages, INLINED, schedule);
         let alone: Vec<&BoundStage> = stages.iter().chain(units.iter().map(|unit| &unit.bound)).filter(has).collect();
         let pairs = pairs(&units, FUSED, schedule);

@@ -73,7 +73,7 @@ impl Stages {
         let pairs = pairs(&units, FUSED, schedule);
         let fused = pairs.iter().map(|pair| (pair.fused.name, slice::from_ref(&pair.fused.cuda)));
         let all = bound.iter().chain(units.iter().map(|unit| &unit.bound));
-        let alone = all.map(|stage| (stage.kernel.name, stage.kernel.cuda));
+        let alone = all.map(|stage| (stage.kernel.name, stage.kernel.codes()));
         let mut codes: Vec<Codes> = alone.chain(fused).collect();
         codes.sort_by_key(|codes| codes.0);
         codes.dedup_by_key(|codes| codes.0);

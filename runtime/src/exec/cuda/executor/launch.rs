@@ -72,7 +72,7 @@ impl Cuda {
         let (code, function) = kernel.code(&ints, turn);
         let last = Step { position: self.limits.get(Size::Capacity) - step.tokens, ..*step };
         let most = crate::exec::step::ints(sizes, if is_decode(step) { &last } else { step });
-        let Ok(items) = u32::try_from((code.work)(&most)) else {
+        let Ok(items) = u32::try_from(code.work(&most)) else {
             return Err(CudaError::new(format!("stage {name}: too many work items"), USE_CPU).into());
         };
         if items == 0 && !is_decode(step) {
