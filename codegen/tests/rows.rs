@@ -105,6 +105,63 @@ fn lanes_do_rows() {
     assert!(legal > 150, "{legal} schedules are legal");
 }
 
+/// How far behind a column of blocks lines are asked for, and how many of them at once: spread over the loads of a column, each line
+/// once, and one of four half as far again ahead; the whole column at once where loops stay loops.
+#[test]
+fn weights_are_asked_for_where_others_are_loaded() {
+    let kernel = compile(MATVEC);
+    let requests = |rolled: &[&str]| {
+        let rolled = rolled.iter().map(|axis| axis.to_string()).collect();
+        let mut schedule = Schedule { width: 16, unroll: 16, prefetch: 1024, rolled, ..Schedule::plain(&["n"]) };
+        (schedule.dot, schedule.dot2) = (Some("pairs_maddubs".into()), Some("dot2_madd".into()));
+        schedule.lanes = Some("n".into());
+        schedule.layout.insert("w".into(), pieces(&[("low", 4), ("high", 4)], 16));
+        let mut func = Target::Cpu(Isa::Avx512).lower(&kernel, &schedule).unwrap();
+        let (mut found, mut most, mut run) = (Vec::new(), 0, 0);
+        requested(&mut func.body, &mut |stmt| match stmt {
+            Stmt::Prefetch { from, bytes } => {
+                let Expr::Binary(BinOp::Add, _, behind) = &*from.addr else { panic!("{:?}", from.addr) };
+                let Expr::Long(behind) = **behind else { panic!("{behind:?}") };
+                (run, most) = (run + 1, most.max(run + 1));
+                found.push((behind, *bytes));
+            }
+            _ => run = 0,
+        });
+        (found, most)
+    };
+    let (mut found, most) = requests(&[]);
+    found.sort_unstable();
+    // A column has 16 * 46 bytes, 11.5 lines.
+    let lines = (0..12).map(|line| 1024 + 64 * line);
+    let mut expected: Vec<(i64, usize)> =
+        lines.chain([0, 4, 8].map(|line| 1536 + 64 * line)).map(|at| (at, 64)).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(most <= 3, "{most} requests side by side");
+    assert_eq!(requests(&["i"]), (vec![(1024, 16 * 46)], 1));
+}
+
+/// Each statement, with the value of a request's address in place of its name.
+fn requested(stmts: &mut [Stmt], f: &mut dyn FnMut(&Stmt)) {
+    let mut values = std::collections::HashMap::new();
+    for s in stmts {
+        match s {
+            Stmt::Let { var, value } => drop(values.insert(*var, value.clone())),
+            Stmt::Prefetch { from, .. } => {
+                if let Expr::Var(v) = *from.addr {
+                    *from.addr = values[&v].clone();
+                }
+            }
+            _ => {}
+        }
+        // Arithmetic on addresses is no work in between.
+        if !matches!(s, Stmt::Let { value: Expr::Binary(..), .. }) {
+            f(s);
+        }
+        s.lists_mut().into_iter().for_each(|list| requested(list, f));
+    }
+}
+
 /// Each member of a team does some segments of as many rows as there are lanes.
 #[test]
 fn lanes_of_a_team_do_rows() {

@@ -186,4 +186,6 @@ struct Block {
     /// Whether it is the body of a loop.
     repeats: bool,
     known: HashMap<String, Op>,
+    /// Columns of weights, and lines of them, with which lines further on were asked for.
+    asked: Vec<(String, i64)>,
 }

@@ -10,6 +10,11 @@ use crate::layout::{Layout, Run};
 use crate::loop_ir::{Access, Bind, Expr, Mem, Stmt};
 use crate::schedule::Schedule;
 
+/// Bytes that memory gives at once.
+const LINE: i64 = 64;
+/// Of so many lines, one is asked for twice.
+const EVERY: usize = 4;
+
 impl Lower<'_> {
     /// The layout of each buffer.
     pub(super) fn layouts_of(&self, schedule: &Schedule) -> Lowered<Vec<Option<Layout>>> {
@@ -221,32 +226,59 @@ impl Lower<'_> {
             Some(InTerm { array, unit, .. }) => (Mem::Shared(array), unit),
             None => (Mem::Buffer(place.buffer), self.long(BinOp::Mul, column, long(tile_column as i64))),
         };
-        if step != 0 {
-            self.prefetch(place, &base, tile_column);
-        }
         let within = if spread { int(0) } else { self.binary(BinOp::Rem, row, int(rows)) };
         let run = layout.runs.iter().find(|r| (r.offset..r.offset + r.bytes).contains(&place.offset));
         let Some(run) = run.copied() else { unreachable!("a field is a run") };
         let own_row = own_row.map(|row| self.binary(BinOp::Mul, row, int(run.piece as i32)));
-        let (addr, apart) = self.in_run(layout, run, place, bytes, within, env)?;
-        let addr = self.long(BinOp::Add, base, addr);
+        let (at, apart) = self.in_run(layout, run, place, bytes, within, env)?;
+        if step != 0 && self.schedule.prefetch > 0 {
+            self.prefetch((place.buffer, &base, tile_column), &at, layout.rows * run.piece);
+        }
+        let addr = self.long(BinOp::Add, base, at);
         let offset = self.further(own_row, apart).map(|offset| Box::new(offset.e));
         let lane_stride = if step == 0 { 0 } else { run.piece as i32 };
         let addr = Box::new(addr.e);
         Ok(Access { mem, addr, lane_stride, offset, scalar: place.scalar })
     }
 
-    /// Asks for what comes as far behind a column of blocks as the schedule says, where the column is first met.
-    fn prefetch(&mut self, place: &Place, column: &Op, bytes: usize) {
-        let key = format!("prefetch {} {:?}", place.buffer, column.e);
-        if self.schedule.prefetch == 0 || self.blocks.iter().any(|b| b.known.contains_key(&key)) {
-            return;
+    /// Asks for what comes as far behind a column of blocks as the schedule says: a line with each line of it that is loaded first,
+    /// so that the requests are as evenly spread as the loads, in the order of the memory, which processors read ahead best.
+    /// One line of [`EVERY`] is asked for half as far again ahead, too, for the processor to go on from there by itself. Where
+    /// loops stay loops, this would be more work in them, so the whole column is asked for where it is first met.
+    fn prefetch(&mut self, (buffer, column, size): (usize, &Op, usize), at: &Op, bytes: usize) {
+        let (ahead, key) = (self.schedule.prefetch as i64, format!("{buffer} {:?}", column.e));
+        let lines = match at.e {
+            _ if !self.schedule.rolled.is_empty() => 0..1,
+            Expr::Long(begin) => begin / LINE..(begin + bytes as i64 - 1) / LINE + 1,
+            _ => {
+                let further = self.long(BinOp::Add, at.clone(), long(ahead));
+                return self.ask_for(buffer, column, further, bytes);
+            }
+        };
+        for line in lines {
+            let of_column = self.blocks.iter().flat_map(|b| &b.asked).filter(|(of, _)| *of == key);
+            let asked: Vec<i64> = of_column.map(|(_, line)| *line).collect();
+            if asked.contains(&line) {
+                continue;
+            }
+            let next = ahead + asked.len() as i64 * LINE;
+            if self.schedule.rolled.is_empty() {
+                self.ask_for(buffer, column, long(next), LINE as usize);
+                if asked.len().is_multiple_of(EVERY) {
+                    self.ask_for(buffer, column, long(next + ahead / 2), LINE as usize);
+                }
+            } else {
+                self.ask_for(buffer, column, long(next), size);
+            }
+            self.blocks.last_mut().expect("a block is open").asked.push((key.clone(), line));
         }
-        let ahead = self.long(BinOp::Add, column.clone(), long(self.schedule.prefetch as i64));
-        let addr = Box::new(ahead.e.clone());
-        let from = Access { mem: Mem::Buffer(place.buffer), addr, lane_stride: 0, offset: None, scalar: Scalar::U8 };
+    }
+
+    fn ask_for(&mut self, buffer: usize, column: &Op, further: Op, bytes: usize) {
+        let addr = self.long(BinOp::Add, column.clone(), further);
+        let (mem, addr) = (Mem::Buffer(buffer), Box::new(addr.e));
+        let from = Access { mem, addr, lane_stride: 0, offset: None, scalar: Scalar::U8 };
         self.push(Stmt::Prefetch { from, bytes });
-        self.blocks.last_mut().expect("a block is open").known.insert(key, ahead);
     }
 
     /// Where in a column of blocks the bytes of a field are that belong to row `within` of the tile, and how much further they are in

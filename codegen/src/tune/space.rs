@@ -61,7 +61,7 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
         "dot2" => vary(from, &named(target.dots2(from.width)), |s, name| s.dot2 = name),
         "rolled" => toggled(from, lower::reductions(kernel), |s| &mut s.rolled),
         "jam" => vary(from, &[1, 2, 4], |s, n| s.jam = n),
-        "prefetch" if !cuda => vary(from, &[0, 1024, 2048, 4096, 8192], |s, n| s.prefetch = n),
+        "prefetch" if !cuda => vary(from, &[0, 2048, 4096, 8192, 16384], |s, n| s.prefetch = n),
         "lanes" => {
             let axes = std::iter::once(None).chain(from.split.iter().cloned().map(Some)).collect::<Vec<_>>();
             vary(from, &axes, |s, axis| {

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// to hear from it.
 const LITTLE: usize = 16 << 10;
 
-/// Parts of a stage's work for each thread. Threads take one after the other, so that one that the system holds up, or whose
-/// processor is shared, does fewer.
+/// Parts of a stage's work for each thread. A thread takes its own one after the other, so that it goes on in memory where it was,
+/// and then those that others have left: one that the system holds up, or whose processor is shared, does fewer.
 const SHARES: usize = 8;
 
 /// What an executor is made for.
@@ -219,18 +219,21 @@ fn run(stage: &BoundStage, tensors: &Tensors, step: &Step, pool: &mut Pool, isa:
         .map_err(|source| ExecError::Launch { stage: stage.name.clone(), source })?;
     let work = launch.work() as usize;
     let threads = if is_little(stage, tensors, step, work) { 1 } else { pool.threads() };
-    let (shares, next) = (if threads == 1 { 1 } else { threads * SHARES }, AtomicUsize::new(0));
-    let job = |_thread: usize| {
+    let shares = if threads == 1 { 1 } else { SHARES };
+    let taken: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+    let job = |thread: usize| {
         assert!(float_mode_is_ieee(), "the floating-point mode of the thread was changed");
-        loop {
-            let part = match next.fetch_add(1, Ordering::Relaxed) {
-                number if number < shares => share(work, shares, number),
-                _ => break,
-            };
-            if !part.is_empty() {
-                // SAFETY: `Cpu::new` has checked that the instruction set is available; shares are disjoint; and the
-                // pool runs one job at a time.
-                unsafe { launch.run(part.start as i32, part.end as i32) };
+        for owner in (0..threads).map(|step| (thread + step) % threads) {
+            loop {
+                let part = match taken[owner].fetch_add(1, Ordering::Relaxed) {
+                    number if number < shares => share(work, threads * shares, owner * shares + number),
+                    _ => break,
+                };
+                if !part.is_empty() {
+                    // SAFETY: `Cpu::new` has checked that the instruction set is available; shares are disjoint; and the
+                    // pool runs one job at a time.
+                    unsafe { launch.run(part.start as i32, part.end as i32) };
+                }
             }
         }
     };
