@@ -13,6 +13,7 @@ use apr::{
     plan::{Activations, BufferId, Plan, PlanSchedule, Role, Step, transformer, transformer_with, units},
     synth::Quant,
 };
+use clap::ValueEnum;
 use engine_support::model;
 use gpu_support::gpu;
 use kernels_gen::Isa;
@@ -85,6 +86,23 @@ fn every_format_of_activations_is_that_of_the_cpu() {
             for chunk in [1, 7, 70] {
                 let found = run(&mut cuda(&plan, &gguf, &gpu, limits(chunk)), &plan, &tokens, chunk);
                 assert!(expected == found, "{name} {activations:?}, {chunk} at a time");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_format_of_weights_is_that_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    for &quant in Quant::value_variants() {
+        let gguf = model("tiny", quant);
+        for activations in [Activations::Q8k, Activations::Q16k, Activations::F32] {
+            let plan = transformer_with(&Model::load(&gguf).unwrap(), activations, 70);
+            let tokens = tokens(70);
+            let expected = run(&mut cpu(&plan, &gguf, limits(70)), &plan, &tokens, 70);
+            for chunk in [1, 70] {
+                let found = run(&mut cuda(&plan, &gguf, &gpu, limits(chunk)), &plan, &tokens, chunk);
+                assert!(expected == found, "{quant:?} {activations:?}, {chunk} at a time");
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::loop_ir::{self, Bind};
 use std::collections::{HashMap, HashSet};
 
 /// How the statements of a merge are shared out.
-pub(super) struct Factors<'k> {
+pub(super) struct MergeFactors<'k> {
     /// The states that are extremes of all parts so far.
     extremes: Vec<Extreme>,
     /// The numbers of parts that these or what is done in order need.
@@ -35,7 +35,7 @@ struct Extreme {
 
 impl Lower<'_> {
     /// What lanes can do ahead, where a team merges.
-    pub(super) fn factors<'k>(&self, p: &Parts<'k>, kept: &[Kept]) -> Option<Factors<'k>> {
+    pub(super) fn merge_factors<'k>(&self, p: &Parts<'k>, kept: &[Kept]) -> Option<MergeFactors<'k>> {
         let lets: HashMap<Var, &Expr> = p.next.stmts.iter().filter_map(named).collect();
         let numbers: HashSet<Var> = kept.iter().filter(|k| !k.array).map(|k| k.var).collect();
         let (mut extremes, mut states, mut next) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,13 +74,13 @@ impl Lower<'_> {
         let of_use = !extremes.is_empty() && !needed.is_empty() && floats && apart;
         let number = |var: &Var| mentioned.contains(var) || extremes.iter().any(|extreme| extreme.number == *var);
         let numbers = kept.iter().filter(|k| !k.array).map(|k| k.var).filter(number).collect();
-        of_use.then_some(Factors { extremes, numbers, ahead, needed, in_order, states, next })
+        of_use.then_some(MergeFactors { extremes, numbers, ahead, needed, in_order, states, next })
     }
 
     /// Merges all parts, whose items begin with `first`, as many at a time as the team has lanes.
     pub(super) fn merge_by_factors(
         &mut self,
-        (p, f): (&Parts, &Factors),
+        (p, f): (&Parts, &MergeFactors),
         (left, first): (&Left, Op),
         (lo, hi): (Op, Op),
         envs: &mut [Env],
@@ -115,7 +115,7 @@ impl Lower<'_> {
     /// The numbers of each part of a batch and what is needed of it, in arrays, for each iteration of the tile. The extremes are then those of the batch, too.
     fn work_ahead(
         &mut self,
-        f: &Factors,
+        f: &MergeFactors,
         left: &Left,
         (first, count): (Op, Op),
         envs: &[Env],
@@ -183,7 +183,7 @@ impl Lower<'_> {
     /// Gives each lane the extremes before its own part, and brings the states to the end of the batch.
     fn extremes_before(
         &mut self,
-        f: &Factors,
+        f: &MergeFactors,
         (own, count): (&Op, Op),
         numbers: &[Vec<loop_ir::Var>],
         envs: &[Env],

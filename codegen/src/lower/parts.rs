@@ -261,7 +261,7 @@ impl<'a> Lower<'a> {
         let most = self.emit(p.most.clone(), Ty::I32, false);
         let first = self.binary(BinOp::Mul, left.number.clone(), most);
         if self.schedule.factors {
-            let Some(factors) = self.factors(p, &left.kept[0]) else {
+            let Some(factors) = self.merge_factors(p, &left.kept[0]) else {
                 let axis = self.axis_name(p.axis);
                 return self.illegal(format!("nothing of the merge over `{axis}` depends on extremes alone"));
             };

@@ -6,7 +6,7 @@ use crate::target::Target;
 
 /// The fields that are varied, in this order. `layout` is not among them, as all kernels that read a weight share it; `most` says
 /// what a schedule is for.
-pub const FIELDS: [&str; 22] = [
+pub const FIELDS: [&str; 24] = [
     "team",
     "members",
     "split_scales",
