@@ -326,9 +326,7 @@ impl Lower<'_> {
         };
         let first = offset + base as usize * size;
         let step = match &at {
-            Some(at) => {
-                (0..=4).map(|n| 1 << n).filter(|step| self.is_multiple(&at.e, *step)).last().unwrap_or(1) as usize
-            }
+            Some(at) => (0..=4).rev().map(|n| 1 << n).find(|step| self.is_multiple(&at.e, *step)).unwrap_or(1) as usize,
             None => PIECE,
         };
         // What lanes have lies at multiples of `step` in the pieces.
