@@ -43,7 +43,9 @@ impl Target {
 
     /// Instructions for dots of bytes, for functions of so many lanes.
     pub fn dots(self, width: usize) -> Vec<&'static str> {
-        self.instructions(width, |i| i.args.iter().any(|(_, slot, _)| *slot == Slot::U))
+        self.instructions(width, |i| {
+            [Slot::U, Slot::S].iter().all(|side| i.args.iter().any(|(_, slot, _)| slot == side))
+        })
     }
 
     /// Instructions for dots of numbers of 16 bits, likewise.

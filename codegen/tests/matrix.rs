@@ -9,7 +9,7 @@ use kgen::diagnostic::Source;
 use kgen::ir::Kernel;
 use kgen::layout::SideBySide;
 use kgen::loop_ir::{Func, Stmt, interp};
-use kgen::nvrtc::Compiler;
+use kgen::nvrtc::{Arch, Compiler};
 use kgen::places::Places;
 use kgen::random::Random;
 use kgen::schedule::Schedule;
@@ -135,9 +135,43 @@ fn members_do_products_of_their_own_and_share_what_they_copy() {
     for stage in [&[][..], &["w"], &["x"]] {
         agrees(&kernel, &of_members(1, 2, stage), [9, 17, 2]);
     }
+    // Some products side by side, then the others.
+    for abreast in [1, 2] {
+        let tile = named(&[("n", 2), ("t", 3)]);
+        agrees(&kernel, &Schedule { tile, abreast, ..of_members(2, 1, &["x", "w"]) }, [33, 17, 3]);
+    }
     // Fewer terms than segments, as many, and more; tiles that are full, and rows and columns behind the last.
     for sizes in [[1, 3, 1], [9, 17, 3], [17, 33, 7]] {
         agrees(&kernel, &Schedule { tile: tile.clone(), ..of_members(2, 2, &["x", "w"]) }, sizes);
+    }
+}
+
+/// Products of 64 columns, which four members begin together.
+fn wide() -> Schedule {
+    Schedule { split_scales: true, wide: true, tile: named(&[("t", 8)]), ..of_members(4, 1, &["w", "x"]) }
+}
+
+#[test]
+fn scales_are_split_before_products() {
+    let kernel = compile(MATVEC);
+    let mut found = Vec::new();
+    count(&lower(&kernel, &Schedule { split_scales: true, ..products() }).body, &mut found);
+    // Each dot of 32 with a scale of 6 bits is two products, and one of 16 with a signed scale is not split.
+    assert_eq!(found.iter().filter(|name| **name == "matrix_32").count(), 2 * 2);
+    assert_eq!(found.iter().filter(|name| **name == "matrix_16").count(), 4);
+    let split = Schedule { split_scales: true, tile: named(&[("n", 2), ("t", 2)]), ..products() };
+    let members =
+        Schedule { split_scales: true, abreast: 1, tile: named(&[("t", 2)]), ..of_members(2, 2, &["w", "x"]) };
+    for schedule in [split, members] {
+        for sizes in [[1, 1, 1], [17, 33, 2]] {
+            agrees(&kernel, &schedule, sizes);
+        }
+    }
+    let mut found = Vec::new();
+    count(&lower(&kernel, &wide()).body, &mut found);
+    assert_eq!(found.iter().filter(|name| **name == "matrix_wide").count(), 2 * 2);
+    for sizes in [[1, 1, 1], [9, 65, 2]] {
+        agrees(&kernel, &wide(), sizes);
     }
 }
 
@@ -165,6 +199,17 @@ fn what_cannot_be_a_product_is_refused_with_the_reason() {
     let rows =
         Schedule { lanes: Some("t".into()), columns: Some("n".into()), layout: Default::default(), ..products() };
     refused(rows, "are no products of something of a row and something of a column");
+    let plain = Schedule { columns: None, lanes: None, width: 1, layout: Default::default(), ..products() };
+    refused(Schedule { split_scales: true, ..plain.clone() }, "scales are split for products of matrices");
+    refused(Schedule { abreast: 1, ..plain }, "products of matrices are computed side by side");
+    refused(Schedule { split_scales: false, ..wide() }, "wide products are of one tile of rows, by split scales");
+    refused(Schedule { tile: named(&[("t", 4)]), ..wide() }, "and of all 64 columns at once");
+    let two = Schedule { members: named(&[("n", 2), ("t", 2)]), ..wide() };
+    refused(two, "4 neighbouring members begin wide products together");
+    refused(
+        Schedule { stage: vec!["w".into()], ..wide() },
+        "the columns of a wide product are not in the team's memory",
+    );
     let on_cpu = Target::Cpu(Isa::Scalar).lower(&kernel, &Schedule { width: 1, ..products() }).map(|_| ()).unwrap_err();
     assert!(on_cpu.contains("one lane cannot share `n`"), "{on_cpu}");
 }
@@ -190,10 +235,14 @@ fn products_of_matrices_compile() {
     let (kernel, places) = (compile(MATVEC), Places::new(&sources));
     let func = lower(&kernel, &of_members(2, 2, &["x", "w"]));
     let source = cuda::emit(&func, 128, &places).unwrap();
+    let wide = cuda::emit(&lower(&kernel, &wide()), 128, &places).unwrap();
     for arch in nvrtc.archs().iter().filter(|arch| **arch >= 80) {
-        let arch = format!("sm_{arch}").parse().expect("an architecture");
+        let arch: Arch = format!("sm_{arch}").parse().expect("an architecture");
         let compiled = compiler.compile(&source.text(), &source.entry, &arch, &[]).unwrap_or_else(|e| panic!("{e}"));
         assert!(compiled.ptx.contains("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32"), "{arch}");
+        audit(&compiled.ptx, &Allowed::of(&kernel, &places)).unwrap_or_else(|faults| panic!("{arch}: {faults:?}"));
+        let compiled = compiler.compile(&wide.text(), &wide.entry, &arch, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(compiled.ptx.contains("wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.s8"), arch.number() == 90);
         audit(&compiled.ptx, &Allowed::of(&kernel, &places)).unwrap_or_else(|faults| panic!("{arch}: {faults:?}"));
     }
 }

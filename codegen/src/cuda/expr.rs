@@ -175,6 +175,7 @@ impl Printer<'_> {
             Expr::Long(v) => power(*v),
             Expr::Int(v) => power(*v as i64),
             Expr::Var(v) => self.offsets.get(v).map_or(1, |value| self.alignment(value)),
+            Expr::Widen(a) => self.alignment(a),
             Expr::Binary(BinOp::Add | BinOp::Rem, a, b) => self.alignment(a).min(self.alignment(b)),
             Expr::Binary(BinOp::Mul, a, b) => (self.alignment(a) * self.alignment(b)).min(16),
             _ => 1,

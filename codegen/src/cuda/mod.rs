@@ -6,6 +6,7 @@
 mod apart;
 mod expr;
 mod in_flight;
+mod in_memory;
 mod stmt;
 mod text;
 mod unit;

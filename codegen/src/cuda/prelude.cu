@@ -69,6 +69,66 @@ DEVICE void matrix_signed_halves(int& c0, int& c1, int& c2, int& c3, u32 a0, u32
 }
 #undef MATRIX_OF_BYTES
 
+// 64 columns, which lie in shared memory: byte k of column n at k / 16 * apart + n * 16 + k % 16. Four warps begin it together.
+DEVICE void matrix_wide(
+    int& c0, int& c1, int& c2, int& c3, int& c4, int& c5, int& c6, int& c7, int& c8, int& c9, int& c10, int& c11,
+    int& c12, int& c13, int& c14, int& c15, int& c16, int& c17, int& c18, int& c19, int& c20, int& c21, int& c22,
+    int& c23, int& c24, int& c25, int& c26, int& c27, int& c28, int& c29, int& c30, int& c31,
+    u32 a0, u32 a1, u32 a2, u32 a3, const u8* columns, int apart
+) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    const unsigned long long place = ((u32)__cvta_generic_to_shared(columns) & 0x3ffffu) >> 4;
+    const unsigned long long matrix = place | (unsigned long long)(apart >> 4) << 16 | 8ull << 32;
+    asm volatile(
+        "{ .reg .pred add; setp.eq.u32 add, 0, 0; "
+        "wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.s8 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, add; }"
+        : "+r"(c0), "+r"(c1), "+r"(c2), "+r"(c3), "+r"(c4), "+r"(c5), "+r"(c6), "+r"(c7), "+r"(c8), "+r"(c9),
+          "+r"(c10), "+r"(c11), "+r"(c12), "+r"(c13), "+r"(c14), "+r"(c15), "+r"(c16), "+r"(c17), "+r"(c18), "+r"(c19),
+          "+r"(c20), "+r"(c21), "+r"(c22), "+r"(c23), "+r"(c24), "+r"(c25), "+r"(c26), "+r"(c27), "+r"(c28), "+r"(c29),
+          "+r"(c30), "+r"(c31)
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(matrix)
+        : "memory");
+#else
+    const int lane = threadIdx.x % 32;
+    const u8* own = columns + lane / 4 * 16 + lane % 4 * 4;
+#define OF_8(N, C0, C1, C2, C3) \
+    matrix_32(C0, C1, C2, C3, a0, a1, a2, a3, *(const u32*)(own + N * 128), *(const u32*)(own + N * 128 + apart))
+    OF_8(0, c0, c1, c2, c3);
+    OF_8(1, c4, c5, c6, c7);
+    OF_8(2, c8, c9, c10, c11);
+    OF_8(3, c12, c13, c14, c15);
+    OF_8(4, c16, c17, c18, c19);
+    OF_8(5, c20, c21, c22, c23);
+    OF_8(6, c24, c25, c26, c27);
+    OF_8(7, c28, c29, c30, c31);
+#undef OF_8
+#endif
+}
+
+// What stands in front of such products, and what waits for those that have changed these registers.
+DEVICE void before_wide() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+DEVICE void await_wide(
+    int& c0, int& c1, int& c2, int& c3, int& c4, int& c5, int& c6, int& c7, int& c8, int& c9, int& c10, int& c11,
+    int& c12, int& c13, int& c14, int& c15, int& c16, int& c17, int& c18, int& c19, int& c20, int& c21, int& c22,
+    int& c23, int& c24, int& c25, int& c26, int& c27, int& c28, int& c29, int& c30, int& c31
+) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile(
+        "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;"
+        : "+r"(c0), "+r"(c1), "+r"(c2), "+r"(c3), "+r"(c4), "+r"(c5), "+r"(c6), "+r"(c7), "+r"(c8), "+r"(c9),
+          "+r"(c10), "+r"(c11), "+r"(c12), "+r"(c13), "+r"(c14), "+r"(c15), "+r"(c16), "+r"(c17), "+r"(c18), "+r"(c19),
+          "+r"(c20), "+r"(c21), "+r"(c22), "+r"(c23), "+r"(c24), "+r"(c25), "+r"(c26), "+r"(c27), "+r"(c28), "+r"(c29),
+          "+r"(c30), "+r"(c31)
+        :
+        : "memory");
+#endif
+}
+
 // A launch may start while the one before it is still at work, and then waits for it; so it can ask for constant memory meanwhile.
 // It lets the next one start only when it has not to wait any more: else ever more launches would fill the GPU with waiting threads.
 #if __CUDA_ARCH__ >= 900
@@ -119,6 +179,12 @@ DEVICE void copy_16(u8* to, const u8* from) {
                  :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)) : "memory");
 }
 DEVICE void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+// What this thread has written to shared memory is seen by instructions that read it by themselves.
+DEVICE void show_to_matrices() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
 
 // Bytes, each on its own; by proof none overflows.
 DEVICE u32 pack_shr(u32 x, int by) { return (x >> by) & (0x01010101u * (0xffu >> by)); }

@@ -1,8 +1,9 @@
 //! Prints functions and statements.
+use super::in_memory::Pending;
 use super::text::Text;
 use super::{array, in_flight};
 use crate::instructions::instruction;
-use crate::ir::Span;
+use crate::ir::{BinOp, Span};
 use crate::loop_ir::{Access, Bind, Expr, Func, Mem, Owner, Stmt, Ty, Var};
 use crate::places::Places;
 use std::cell::Cell;
@@ -16,6 +17,8 @@ pub(super) struct Printer<'a> {
     pub func: &'a Func,
     /// Integers that have names and that byte offsets may be made of, for what is known of their alignment.
     pub offsets: HashMap<Var, &'a Expr>,
+    /// Whether an instruction reads shared memory by itself.
+    pub reads_by_itself: bool,
     /// Bytes of shared memory of the team, and of each group.
     shared: (usize, usize),
     places: &'a Places,
@@ -27,7 +30,8 @@ impl<'a> Printer<'a> {
     pub fn new(func: &'a Func, shared: (usize, usize), places: &'a Places) -> Self {
         let mut offsets = HashMap::new();
         collect(func, &func.body, &mut offsets);
-        Printer { func, offsets, shared, places, apart: Cell::new(false) }
+        let reads_by_itself = reads_by_itself(&func.body);
+        Printer { func, offsets, reads_by_itself, shared, places, apart: Cell::new(false) }
     }
 
     /// What a CTA of `threads` does.
@@ -137,6 +141,7 @@ impl<'a> Printer<'a> {
         out: &mut Text,
     ) -> Printed<()> {
         let (mut of_team, mut of_group) = (0, 0);
+        let mut pending = Pending::default();
         for s in stmts {
             if let Some(span) = self.place(s) {
                 out.place(span);
@@ -152,8 +157,10 @@ impl<'a> Printer<'a> {
                 out.line(depth, &line);
                 continue;
             }
+            self.under_way(s, depth, &mut pending, out);
             self.stmt(s, depth, out)?;
         }
+        self.await_wide(&mut pending, depth, out);
         Ok(())
     }
 
@@ -237,6 +244,9 @@ impl<'a> Printer<'a> {
             Stmt::Copy { to, from, len, only } => self.copy((to, from), *len, only.as_ref(), (depth, out))?,
             Stmt::Await => {
                 out.bare(depth, "await_copies();");
+                if self.reads_by_itself {
+                    out.bare(depth, "show_to_matrices();");
+                }
                 // A thread waits for its own copies; the group goes on when all its threads have.
                 if self.func.width > 1 {
                     out.bare(depth, "__syncwarp(mask);");
@@ -256,13 +266,14 @@ impl<'a> Printer<'a> {
                 let Some(template) = known.and_then(|i| i.cuda) else {
                     return Err(format!("CUDA has no `{intrinsic}` for {} lanes", self.func.width));
                 };
-                let mut text = template.to_string();
-                for register in registers {
-                    text = text.replacen("{}", &self.var(*register), 1);
+                let (args, loads) = args.split_at(args.len() - known.map_or(0, |i| i.in_memory));
+                let mut parts: Vec<String> = registers.iter().map(|register| self.var(*register)).collect();
+                parts.extend(args.iter().map(|arg| self.text(arg)).collect::<Printed<Vec<_>>>()?);
+                if !loads.is_empty() {
+                    parts.push(self.in_memory(loads)?);
+                    parts = vec![parts.join(", ")];
                 }
-                for arg in args {
-                    text = text.replacen("{}", &self.text(arg)?, 1);
-                }
+                let text = parts.iter().fold(template.to_string(), |text, part| text.replacen("{}", part, 1));
                 out.line(depth, &text);
             }
             Stmt::Store { to, value, only, .. } => {
@@ -295,6 +306,17 @@ impl<'a> Printer<'a> {
 }
 
 impl Printer<'_> {
+    /// An address with its constant part last: pieces one behind the other have all else in common.
+    fn address_of_piece(&self, a: &Access) -> Printed<String> {
+        match &*a.addr {
+            Expr::Binary(BinOp::Add, base, further) if matches!(**further, Expr::Long(_)) => {
+                let base = Access { addr: base.clone(), ..a.clone() };
+                Ok(format!("{} + {}", self.address(&base)?, self.text(further)?))
+            }
+            _ => self.address(a),
+        }
+    }
+
     /// A piece a lane, or one piece by the first lane.
     fn copy(
         &self,
@@ -308,7 +330,7 @@ impl Printer<'_> {
         if !matches!(size, 4 | 8 | 16) || !aligned {
             return Err(format!("pieces of {size} bytes are not known to be aligned"));
         }
-        let copy = format!("copy_{size}({}, {});", self.address(to)?, self.address(from)?);
+        let copy = format!("copy_{size}({}, {});", self.address_of_piece(to)?, self.address_of_piece(from)?);
         let first = match only {
             Some(only) => format!("if ({}) ", self.text(only)?),
             None if self.func.width > 1 && !to.varies() => "if (lane == 0) ".into(),
@@ -327,6 +349,13 @@ fn c_type(ty: Ty) -> &'static str {
         Ty::Bool => "bool",
         Ty::U8x4 | Ty::I8x4 | Ty::I16x2 => "u32",
     }
+}
+
+fn reads_by_itself(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(|s| match s {
+        Stmt::Accumulate { intrinsic, .. } => instruction(intrinsic).is_some_and(|i| i.in_memory > 0),
+        _ => s.lists().into_iter().any(|list| reads_by_itself(list)),
+    })
 }
 
 fn collect<'a>(func: &Func, stmts: &'a [Stmt], offsets: &mut HashMap<Var, &'a Expr>) {

@@ -8,6 +8,7 @@ pub const INSTRUCTION: Instruction = Instruction {
     result: Slot::I,
     across: true,
     registers: 0,
+    in_memory: 0,
     meaning: &["isum(0..LANES, |l| v[l])"],
     in_i16: &[],
     rust: rows! {

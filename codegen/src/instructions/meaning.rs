@@ -18,13 +18,20 @@ pub fn evaluate(instruction: &'static Instruction, args: &[Vec<u32>], lanes: usi
     let numbers = instruction.meaning.len();
     let outputs = outputs(instruction, args, (lanes, results))?;
     let of_lane = |from: &[Vec<i32>], lane: usize| from.iter().map(|of| of[lane]).collect::<Vec<i32>>();
-    let halves = instruction.result == Slot::H;
+    let (halves, bytes) = (instruction.result == Slot::H, instruction.result == Slot::U);
     let mut words = Vec::new();
     for lane in 0..results {
         let (values, mut limited) = (of_lane(&outputs[..numbers], lane), of_lane(&outputs[numbers..], lane));
         limited.extend(values.iter().filter(|_| halves));
         if limited.iter().any(|v| i16::try_from(*v).is_err()) {
             return Err(format!("{} computes {limited:?} in i16", instruction.name));
+        }
+        if bytes {
+            let parts = values.iter().map(|v| u8::try_from(*v)).collect::<Result<Vec<u8>, _>>();
+            let parts = parts.ok().and_then(|parts| <[u8; 4]>::try_from(parts).ok());
+            let word = parts.ok_or_else(|| format!("{} computes {values:?} in bytes", instruction.name))?;
+            words.push(u32::from_le_bytes(word));
+            continue;
         }
         words.push(if halves { values[0] as u16 as u32 | (values[1] as u32) << 16 } else { values[0] as u32 });
     }

@@ -13,10 +13,12 @@ mod dot4_vpdpbusd;
 mod hsum;
 pub mod matrix;
 pub mod matrix_halves;
+pub mod matrix_wide;
 pub mod meaning;
 pub mod multiply_add;
 mod pairs_maddubs;
 mod pairs_scalar;
+pub mod times;
 
 use crate::cpu::row::{Row, Slot};
 
@@ -28,7 +30,7 @@ pub struct Instruction {
     /// Arguments: their names in `meaning`, what they are, and what their numbers are in the kernel language. `{share}` is what
     /// can be added up over all lanes.
     pub args: &'static [(&'static str, Slot, &'static str)],
-    /// What the result is: [`Slot::I`] or [`Slot::H`].
+    /// What the result is: [`Slot::I`], [`Slot::H`] or [`Slot::U`].
     pub result: Slot,
     /// Whether it combines all lanes, into one number unless there are `registers`; then a name in `meaning` is an array of `LANES`
     /// lanes.
@@ -36,6 +38,9 @@ pub struct Instruction {
     /// How many of the arguments, the first ones, are registers that it changes; then `meaning` has the new number of each in
     /// lane `lane`, and it is for [`crate::loop_ir::Stmt::Accumulate`].
     pub registers: usize,
+    /// How many of the arguments, the last ones, are no registers but loads from a team's memory that the instruction does by itself, two
+    /// for each 8 columns: of byte `k` of column `n` from `k / 16 * apart + n * 16 + k % 16` on, where `apart` is for the code to say.
+    pub in_memory: usize,
     /// The numbers of the result (of one lane), in the kernel language; packs are arrays of four bytes or of two halves.
     pub meaning: &'static [&'static str],
     /// Values, in the kernel language, that must lie in `i16` in each lane.
@@ -59,10 +64,12 @@ pub static INSTRUCTIONS: &[Instruction] = &[
     dot2_vpdpwssd::INSTRUCTION,
     hsum::INSTRUCTION,
     multiply_add::INSTRUCTION,
+    times::INSTRUCTION,
     matrix::OF_32,
     matrix::OF_16,
     matrix_halves::OF_UNSIGNED,
     matrix_halves::OF_SIGNED,
+    matrix_wide::INSTRUCTION,
 ];
 
 /// A dot of four unsigned with four signed bytes, added to `acc`: what all `dot4_` instructions compute.
@@ -72,6 +79,7 @@ const DOT4: Instruction = Instruction {
     result: Slot::I,
     across: false,
     registers: 0,
+    in_memory: 0,
     meaning: &["acc + isum(0..4, |c| a[c] * b[c])"],
     in_i16: &[],
     rust: &[],

@@ -29,6 +29,13 @@ impl Kernel {
     }
 }
 
+impl Block {
+    /// Calls `f` for every expression of the block, those inside of others too.
+    pub fn visit(&self, f: &mut impl FnMut(&Node)) {
+        block(self, f);
+    }
+}
+
 fn stored(list: &[Stmt], f: &mut impl FnMut(&Place)) {
     for stmt in list {
         match stmt {

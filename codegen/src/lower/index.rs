@@ -53,7 +53,7 @@ impl Lower<'_> {
             return self.side_by_side(&layout, place, bytes, env);
         }
         if self.has_term(place.buffer) {
-            return self.access_in_term(place, env);
+            return self.access_in_term(place, bytes, env);
         }
         let buffer = &self.kernel.buffers[place.buffer];
         let size = place.scalar.bytes() as i32;
@@ -131,7 +131,10 @@ impl Lower<'_> {
             loop_ir::Expr::Int(n) => n % by == 0,
             loop_ir::Expr::Var(v) => self.definitions.get(v).is_some_and(|e| self.is_multiple(e, by)),
             loop_ir::Expr::Binary(BinOp::Add, a, b) => self.is_multiple(a, by) && self.is_multiple(b, by),
-            loop_ir::Expr::Binary(BinOp::Mul, a, b) => self.is_multiple(a, by) || self.is_multiple(b, by),
+            loop_ir::Expr::Binary(BinOp::Mul, a, b) => {
+                let mut parts = (1..=by).filter(|part| by % part == 0);
+                parts.any(|part| self.is_multiple(a, part) && self.is_multiple(b, by / part))
+            }
             _ => by == 1,
         }
     }

@@ -5,6 +5,7 @@
 use super::build::{int, truth};
 use super::{Env, Lower, Lowered, Op, Val};
 use crate::instructions::matrix::{COLUMNS, LANES, ROWS};
+use crate::instructions::matrix_wide;
 use crate::ir::{self, Axis, BinOp};
 use std::collections::HashMap;
 
@@ -54,11 +55,13 @@ impl Lower<'_> {
     pub(super) fn check_columns(&self, split: &[&Axis]) -> Lowered<()> {
         let s = self.schedule;
         let Some(name) = &s.columns else {
-            return match s.members.is_empty() {
-                true => Ok(()),
-                false => {
+            return match (s.members.is_empty(), s.split_scales || s.wide, s.abreast) {
+                (true, false, 0) => Ok(()),
+                (false, ..) => {
                     self.illegal("members of a team do products of their own where lanes have products of matrices")
                 }
+                (_, true, _) => self.illegal("scales are split for products of matrices, which lanes do not have"),
+                _ => self.illegal("products of matrices are computed side by side, which lanes do not have"),
             };
         };
         if self.width() != LANES {
@@ -76,10 +79,33 @@ impl Lower<'_> {
         if !split.iter().any(|axis| self.has_columns(axis)) {
             return self.illegal(format!("lanes share `{name}`, which is not split over threads"));
         }
+        self.check_wide([rows, name])?;
         match s.tile.iter().find(|(axis, tile)| **tile > 1 && *axis != rows && *axis != name) {
             Some((axis, _)) => self.illegal(format!("`{axis}` is tiled, and is neither the rows nor the columns")),
             None => self.check_members([rows, name]),
         }
+    }
+
+    /// Refuses products of 64 columns that cannot be.
+    fn check_wide(&self, [rows, columns]: [&String; 2]) -> Lowered<()> {
+        let s = self.schedule;
+        if !s.wide {
+            return Ok(());
+        }
+        let tile = |axis: &String| s.tile.get(axis).copied().unwrap_or(1);
+        if !s.split_scales || s.abreast > 0 || tile(rows) != 1 || tile(columns) * COLUMNS != matrix_wide::COLUMNS {
+            return self.illegal(format!(
+                "wide products are of one tile of rows, by split scales, and of all {} columns at once",
+                matrix_wide::COLUMNS
+            ));
+        }
+        if s.members.get(rows).is_none_or(|n| !n.is_multiple_of(matrix_wide::TOGETHER) || *n != s.team) {
+            return self.illegal(format!(
+                "{} neighbouring members begin wide products together, each with rows of its own",
+                matrix_wide::TOGETHER
+            ));
+        }
+        Ok(())
     }
 
     fn check_members(&self, axes: [&String; 2]) -> Lowered<()> {
@@ -233,6 +259,25 @@ impl Lower<'_> {
         };
         let products: Vec<[usize; 4]> = begins.map(product).collect::<Option<_>>()?;
         (4 * products.len() == envs.len()).then_some(products)
+    }
+
+    /// The iterations of a tile in lists, one computed after the other: those of so many products along the columns as the schedule says.
+    pub(super) fn abreast(&self, envs: &[Env]) -> Vec<Vec<usize>> {
+        let Some(columns) = self.matrix.columns.filter(|_| self.schedule.abreast > 0) else {
+            return vec![(0..envs.len()).collect()];
+        };
+        let mut turns: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+        for (i, env) in envs.iter().enumerate() {
+            let first = self.share(&env[&columns]).first;
+            match turns.iter_mut().find(|(products, _)| products.contains(&first)) {
+                Some((_, own)) => own.push(i),
+                None => match turns.last_mut().filter(|(products, _)| products.len() < self.schedule.abreast) {
+                    Some((products, own)) => (products.push(first), own.push(i)).1,
+                    None => turns.push((vec![first], vec![i])),
+                },
+            }
+        }
+        turns.into_iter().map(|(_, own)| own).collect()
     }
 
     /// An iteration with the column whose factors the lane has, instead of one whose sums it has.

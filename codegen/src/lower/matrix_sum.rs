@@ -27,6 +27,9 @@ impl Lower<'_> {
         if !given || !self.is_written_out(axis, len) || self.term(body).is_none() || !has_dot(body) {
             return Ok(None);
         }
+        if let Some(sums) = self.split_sum(axis, body, (lo, len), envs)? {
+            return Ok(Some(sums));
+        }
         let sums: Vec<loop_ir::Var> = envs.iter().map(|_| self.register("sum", int(0), true)).collect();
         self.add_terms(axis, body, (lo, len), &sums, envs)?;
         Ok(Some(sums.into_iter().map(|sum| Val::Op(self.read(sum))).collect()))

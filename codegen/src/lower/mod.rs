@@ -24,6 +24,7 @@ mod recompute;
 mod reduce;
 mod rows;
 mod splice;
+mod split_scales;
 mod stage;
 mod stmt;
 mod sum;

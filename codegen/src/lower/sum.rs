@@ -54,11 +54,14 @@ impl Lower<'_> {
 
     /// An element into registers.
     fn step(&mut self, into: &[loop_ir::Var], fold: &Fold, envs: &mut [Env]) -> Lowered<()> {
-        for (env, var) in envs.iter_mut().zip(into) {
-            env.insert(fold.acc, Val::Op(self.read(*var)));
+        for turn in self.abreast(envs) {
+            let mut own: Vec<Env> = turn.iter().map(|i| envs[*i].clone()).collect();
+            for (env, i) in own.iter_mut().zip(&turn) {
+                env.insert(fold.acc, Val::Op(self.read(into[*i])));
+            }
+            let values = self.block_ops(fold.step, &mut own)?;
+            turn.iter().zip(values).for_each(|(i, value)| self.set(into[*i], value));
         }
-        let values = self.block_ops(fold.step, envs)?;
-        into.iter().zip(values).for_each(|(var, value)| self.set(*var, value));
         Ok(())
     }
 
@@ -111,7 +114,8 @@ impl Lower<'_> {
         envs: &mut [Env],
     ) -> Lowered<Vec<Val>> {
         let spread = self.spread;
-        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(0.0), spread)).collect();
+        // -0 and a number are that number, so that the first segment is no exception.
+        let totals: Vec<_> = envs.iter().map(|_| self.register("total", float(-0.0), spread)).collect();
         let into: Vec<_> = envs.iter().map(|_| self.register("acc", float(0.0), spread)).collect();
         self.terms(fold.axis, (lo.clone(), hi.clone()), envs, |l, envs, index| {
             l.step(&into, fold, envs)?;
@@ -122,12 +126,10 @@ impl Lower<'_> {
             let over = l.binary(BinOp::Rem, done.clone(), size.clone());
             let whole = l.binary(BinOp::Eq, over, int(0));
             let ends = l.binary(BinOp::Or, whole, last);
-            let first = l.binary(BinOp::Le, done, size.clone());
             let (then, ()) = l.inside(|l| {
                 for (total, acc) in totals.iter().zip(&into) {
                     let (so_far, segment) = (l.read(*total), l.read(*acc));
-                    let sum = l.binary(BinOp::Add, so_far, segment.clone());
-                    let sum = l.select(first.clone(), segment, sum);
+                    let sum = l.binary(BinOp::Add, so_far, segment);
                     l.set(*total, sum);
                     l.set(*acc, float(0.0));
                 }

@@ -5,8 +5,8 @@ use super::build::{int, long};
 use super::index::Index;
 use super::matrix::Local;
 use super::{Env, Lower, Lowered, Op, Val};
-use crate::ir::{self, Axis, BinOp, Expr, Kind, Place, Scalar};
-use crate::loop_ir::{Access, Bind, Mem, Stmt, Var};
+use crate::ir::{self, Axis, BinOp, Expr, Kind, Place, ReduceOp, Scalar};
+use crate::loop_ir::{self, Access, Bind, Mem, Stmt, Var};
 
 /// Bytes of a piece that a lane copies.
 const PIECE: usize = 16;
@@ -22,6 +22,8 @@ pub(super) struct Term {
     /// Bytes of a unit, and from one to the next in the team's memory.
     bytes: usize,
     stride: usize,
+    /// Bytes from a piece of a unit to its next one.
+    apart: usize,
     /// Units that the team's rows are.
     units: usize,
     /// Bytes of all units of a term; there are two of these.
@@ -43,6 +45,8 @@ pub(super) struct InTerm {
     pub unit: Op,
     /// Bytes from a row to the next, where a unit is one.
     pub stride: i32,
+    /// Bytes from a piece of a row to its next one.
+    pub apart: usize,
     /// How many rows further each lane's is.
     pub at: Op,
 }
@@ -85,10 +89,33 @@ impl Lower<'_> {
         if self.at_once(axis) == 1 || !several.is_multiple_of(rows) || !bytes.is_multiple_of(PIECE) {
             return self.illegal(format!("the blocks of `{name}` that a team needs are no whole pieces"));
         }
-        // Rows of an odd number of pieces: what lanes read of eight of them lies in different banks.
-        let stride = if rows == 1 { bytes / PIECE / 2 * 2 * PIECE + PIECE } else { bytes };
         let units = several / rows;
-        Ok(Term { buffer, axes: *of, rows, bytes, stride, units, half: units * stride })
+        let (stride, apart) = match rows {
+            // Pieces of all rows side by side, as wide products read them.
+            1 if self.schedule.wide && self.has_columns(axis) => (PIECE, units * PIECE),
+            1 => (stride(bytes, self.read_at_once(buffer)), PIECE),
+            _ => (bytes, PIECE),
+        };
+        let half = if apart == PIECE { units * stride } else { bytes / PIECE * apart };
+        Ok(Term { buffer, axes: *of, rows, bytes, stride, apart, units, half })
+    }
+
+    /// Bytes of a buffer that a lane reads at once: those of its packs in a product.
+    fn read_at_once(&self, buffer: usize) -> usize {
+        let mut widest = 4;
+        self.kernel.visit(&mut |e| {
+            let Kind::Reduce { op: ReduceOp::ISum, axis, body } = &e.kind else { return };
+            let (Kind::Int(lo), Kind::Int(hi)) = (&axis.lo.kind, &axis.hi.kind) else { return };
+            let mut bytes = false;
+            let mut note = |e: &ir::Node| {
+                bytes |= matches!(&e.kind, Kind::Load(p) if p.buffer == buffer && p.scalar == Scalar::I8);
+            };
+            body.visit(&mut note);
+            if bytes && (hi - lo) % 32 == 0 {
+                widest = 8;
+            }
+        });
+        widest
     }
 
     /// A loop over the terms of a sum, in which the blocks of each are there.
@@ -149,6 +176,9 @@ impl Lower<'_> {
         let ends = self.matrix.of_team[&row_axis].clone();
         let extent = self.kernel.buffers[term.buffer].shape[1].clone();
         let columns = self.uniform(&extent, &mut envs[0])?;
+        if term.rows == 1 && term.units.is_multiple_of(8) && self.width().is_multiple_of(8) {
+            return self.begin_rows_of(term, array, (index, half), ends, columns);
+        }
         let columns = self.widen(columns);
         let [first, last] = [ends.0, ends.1].map(|row| self.binary(BinOp::Div, row, int(term.rows as i32)));
         let index = self.widen(index.clone());
@@ -170,11 +200,69 @@ impl Lower<'_> {
             for done in (0..pieces).step_by(width) {
                 let left = int((pieces - done) as i32);
                 let only = (pieces - done < width).then(|| l.binary(BinOp::Lt, lane.clone(), left).e);
-                let mut place = |mem, addr: &Op| {
-                    let addr = l.long(BinOp::Add, addr.clone(), long((done * PIECE) as i64));
-                    Access { mem, addr: Box::new(addr.e), lane_stride: PIECE as i32, offset: None, scalar: Scalar::U8 }
+                let mut place = |mem, addr: &Op, apart: usize| {
+                    let addr = l.long(BinOp::Add, addr.clone(), long((done * apart) as i64));
+                    Access { mem, addr: Box::new(addr.e), lane_stride: apart as i32, offset: None, scalar: Scalar::U8 }
                 };
-                let (to, from) = (place(Mem::Shared(array), &to), place(Mem::Buffer(term.buffer), &from));
+                let (to, from) =
+                    (place(Mem::Shared(array), &to, term.apart), place(Mem::Buffer(term.buffer), &from, PIECE));
+                l.push(Stmt::Copy { to, from, len: PIECE, only });
+            }
+            Ok(())
+        })
+    }
+
+    /// The same of single rows: some pieces of eight rows at once, so that lanes write to different banks where rows lie by pieces, and no
+    /// lane is idle where a row has few.
+    fn begin_rows_of(
+        &mut self,
+        term: &Term,
+        array: Var,
+        (index, half): (&Op, &Op),
+        (first, last): (Op, Op),
+        columns: Op,
+    ) -> Lowered<()> {
+        const ROWS: usize = 8;
+        let (at_once, pieces) = (self.width() / ROWS, term.bytes / PIECE);
+        let lane = self.read(self.lane.expect("copies are inside of the lane loop"));
+        let row = self.binary(BinOp::Rem, lane.clone(), int(ROWS as i32));
+        let piece = self.binary(BinOp::Div, lane, int(ROWS as i32));
+        let to_piece = self.binary(BinOp::Mul, piece.clone(), int(term.apart as i32));
+        let to_row = self.binary(BinOp::Mul, row.clone(), int(term.stride as i32));
+        let to_own = self.binary(BinOp::Add, to_row, to_piece);
+        let from_piece = self.binary(BinOp::Mul, piece.clone(), int(PIECE as i32));
+        let member = Op { e: self.team_member(), ..int(0) };
+        let (index, half) = (self.widen(index.clone()), self.widen(half.clone()));
+        let half = self.long(BinOp::Mul, half, long(term.half as i64));
+        let wide = self.widen(columns.clone());
+        let eights = int((term.units / ROWS) as i32);
+        self.each(Bind::Serial, "unit", (member, eights, self.schedule.team as i32), |l, unit| {
+            let before = l.binary(BinOp::Mul, unit, int(ROWS as i32));
+            let start = l.binary(BinOp::Add, first, before.clone());
+            let base = l.binary(BinOp::Min, start.clone(), last.clone());
+            let own = l.binary(BinOp::Add, row, start);
+            let own = l.binary(BinOp::Min, own, last);
+            let own = l.binary(BinOp::Sub, own, base.clone());
+            let own = l.binary(BinOp::Mul, own, columns);
+            let own = l.binary(BinOp::Mul, own, int(term.bytes as i32));
+            let from_own = l.binary(BinOp::Add, own, from_piece);
+            let base = l.widen(base);
+            let from = l.long(BinOp::Mul, base, wide);
+            let from = l.long(BinOp::Add, from, index);
+            let from = l.long(BinOp::Mul, from, long(term.bytes as i64));
+            let before = l.widen(before);
+            let to = l.long(BinOp::Mul, before, long(term.stride as i64));
+            let to = l.long(BinOp::Add, to, half);
+            for done in (0..pieces).step_by(at_once) {
+                let left = int((pieces - done) as i32);
+                let only = (pieces - done < at_once).then(|| l.binary(BinOp::Lt, piece.clone(), left).e);
+                let mut place = |mem, addr: &Op, apart: usize, own: &Op| {
+                    let addr = l.long(BinOp::Add, addr.clone(), long((done * apart) as i64));
+                    let offset = Some(Box::new(own.e.clone()));
+                    Access { mem, addr: Box::new(addr.e), lane_stride: 0, offset, scalar: Scalar::U8 }
+                };
+                let to = place(Mem::Shared(array), &to, term.apart, &to_own);
+                let from = place(Mem::Buffer(term.buffer), &from, PIECE, &from_own);
                 l.push(Stmt::Copy { to, from, len: PIECE, only });
             }
             Ok(())
@@ -192,27 +280,67 @@ impl Lower<'_> {
         let part = self.widen(part);
         let unit = self.long(BinOp::Add, half, part);
         let unit = self.long(BinOp::Add, unit, long((product / rows * stride).into()));
-        Some(InTerm { array, unit, stride, at })
+        Some(InTerm { array, unit, stride, apart: term.apart, at })
     }
 
     /// A place in a block of a term that is there, of a buffer whose rows do not lie side by side.
-    pub(super) fn access_in_term(&mut self, place: &Place, env: &mut Env) -> Lowered<Access> {
+    pub(super) fn access_in_term(&mut self, place: &Place, bytes: usize, env: &mut Env) -> Lowered<Access> {
         let size = place.scalar.bytes();
-        let InTerm { array, mut unit, stride, at } = self.in_term(place, env).expect("the blocks are there");
+        let InTerm { array, mut unit, stride, apart: pieces, at } =
+            self.in_term(place, env).expect("the blocks are there");
         let mut apart = Some(self.binary(BinOp::Mul, at, int(stride)));
         if let Some(at) = &place.at {
             let Index { base, stride: 0, at } = self.index(at, env)? else {
                 return self.illegal("a place in a block differs from lane to lane");
             };
+            let at = at.map(|at| self.binary(BinOp::Mul, at, int(size as i32)));
+            if pieces != PIECE {
+                let (addr, further) = self.in_pieces(base, at, (place.offset, size, bytes), pieces)?;
+                let addr = self.long(BinOp::Add, unit, addr);
+                let offset = self.further(apart, further).map(|apart| Box::new(apart.e));
+                let addr = Box::new(addr.e);
+                return Ok(Access { mem: Mem::Shared(array), addr, lane_stride: 0, offset, scalar: place.scalar });
+            }
             let base = self.widen(base);
             let inside = self.long(BinOp::Mul, base, long(size as i64));
             unit = self.long(BinOp::Add, unit, inside);
-            let at = at.map(|at| self.binary(BinOp::Mul, at, int(size as i32)));
             apart = self.further(apart, at);
         }
-        let addr = self.long(BinOp::Add, unit, long(place.offset as i64));
+        let offset = place.offset / PIECE * pieces + place.offset % PIECE;
+        let addr = self.long(BinOp::Add, unit, long(offset as i64));
         let offset = apart.map(|apart| Box::new(apart.e));
         Ok(Access { mem: Mem::Shared(array), addr: Box::new(addr.e), lane_stride: 0, offset, scalar: place.scalar })
+    }
+
+    /// Where `bytes` bytes of a field at `offset` are in a block whose pieces lie apart, and how much further they are in each lane: from
+    /// number `base` on, and bytes `at`.
+    fn in_pieces(
+        &mut self,
+        base: Op,
+        at: Option<Op>,
+        (offset, size, bytes): (usize, usize, usize),
+        apart: usize,
+    ) -> Lowered<(Op, Option<Op>)> {
+        let loop_ir::Expr::Int(base) = base.e else {
+            return self.illegal("a place in a block whose pieces lie apart is not known");
+        };
+        let first = offset + base as usize * size;
+        let step = match &at {
+            Some(at) => (0..=4).rev().map(|n| 1 << n).find(|step| self.is_multiple(&at.e, *step)).unwrap_or(1) as usize,
+            None => PIECE,
+        };
+        // What lanes have lies at multiples of `step` in the pieces.
+        if first % PIECE + bytes > step {
+            return self.illegal("what lanes read at once lies in several pieces");
+        }
+        let addr = long((first / PIECE * apart + first % PIECE) as i64);
+        let further = at.map(|at| {
+            let number = self.binary(BinOp::Div, at.clone(), int(PIECE as i32));
+            let number = self.binary(BinOp::Mul, number, int(apart as i32));
+            let inside = self.binary(BinOp::Rem, at, int(PIECE as i32));
+            self.binary(BinOp::Add, number, inside)
+        });
+        Ok((addr, further))
     }
 
     /// Whether the blocks of a buffer are there.
@@ -235,6 +363,13 @@ impl Lower<'_> {
         let parameters = || self.kernel.dims.iter().chain(&self.kernel.scalars);
         ir::walk::mentioned(&[], [e]).iter().all(|var| parameters().any(|parameter| parameter == var))
     }
+}
+
+/// From a row to the next, so that what lanes read of it at once and of its neighbours lies in different banks: 128 bytes of memory are
+/// read in a turn, those of four lanes for each row.
+fn stride(bytes: usize, at_once: usize) -> usize {
+    let of_four = 4 * at_once;
+    bytes.div_ceil(of_four) / 2 * 2 * of_four + of_four
 }
 
 fn variable(e: &Expr) -> Option<ir::Var> {

@@ -39,6 +39,11 @@ impl Arch {
         Arch { number: major * 10 + minor, suffix: "" }
     }
 
+    /// What machine code is made for: of compute capability 9.0, what has instructions that no later one has.
+    fn code(&self) -> Arch {
+        Arch { suffix: if self.number == 90 { "a" } else { self.suffix }, ..self.clone() }
+    }
+
     /// Whether a launch can start while the one before it is still at work: kernels are then to wait for it by themselves.
     pub fn overlaps_launches(&self) -> bool {
         self.number >= 90
@@ -89,7 +94,10 @@ pub(super) fn options(arch: &Arch, extra: &[String]) -> Result<Vec<String>, Nvrt
         return Err(NvrtcError::Option(option.clone()));
     }
     let fixed = OPTIONS.into_iter().map(String::from);
-    Ok(std::iter::once(format!("--gpu-architecture={arch}")).chain(fixed).chain(extra.iter().cloned()).collect())
+    Ok(std::iter::once(format!("--gpu-architecture={}", arch.code()))
+        .chain(fixed)
+        .chain(extra.iter().cloned())
+        .collect())
 }
 
 #[cfg(test)]
@@ -133,7 +141,7 @@ mod tests {
             assert!(matches!(&error, NvrtcError::Option(o) if o == option), "{option}: {error}");
         }
         let all = options(&arch, &["-DN=1".into(), REPORT.into(), "--maxrregcount=64".into()]).unwrap();
-        assert_eq!(all[..3], ["--gpu-architecture=sm_90", "--fmad=false", "--ftz=false"]);
+        assert_eq!(all[..3], ["--gpu-architecture=sm_90a", "--fmad=false", "--ftz=false"]);
         assert!(all.ends_with(&["-DN=1".into(), REPORT.into(), "--maxrregcount=64".into()]));
     }
 }

@@ -1,5 +1,6 @@
 //! Random schedules, for tests that no schedule changes a bit.
 use super::Schedule;
+use crate::instructions::{matrix, matrix_wide};
 use crate::ir::{Field, Kernel, walk};
 use crate::layout::SideBySide;
 use crate::lower;
@@ -52,6 +53,9 @@ pub fn draw(kernel: &Kernel, target: Target, mut choose: impl FnMut(usize) -> us
         split,
         lanes,
         columns,
+        split_scales: false,
+        wide: false,
+        abreast: 0,
         layout,
         tile,
         parts,
@@ -91,7 +95,7 @@ fn matrices(kernel: &Kernel, axes: Vec<String>, like: Schedule, pick: &mut impl 
         stage = blocks.filter(|_| pick(&[0, 1]) == 1).map(|b| b.name.clone()).collect();
         most = BTreeMap::new();
     }
-    Schedule {
+    let drawn = Schedule {
         width: 32,
         dot: None,
         dot2: None,
@@ -103,9 +107,31 @@ fn matrices(kernel: &Kernel, axes: Vec<String>, like: Schedule, pick: &mut impl 
         threads: if like.team > 1 { like.team * 32 } else { like.threads },
         lanes: Some(lanes),
         columns: Some(columns),
+        split_scales: pick(&[0, 1]) == 1,
+        wide: false,
+        abreast: pick(&[0, 1, 2]),
         members,
         stage,
         most,
+        ..like
+    };
+    if pick(&[0, 0, 1]) == 1 { wide(kernel, drawn) } else { drawn }
+}
+
+/// The same with products of all columns of a tile at once.
+fn wide(kernel: &Kernel, like: Schedule) -> Schedule {
+    let (rows, columns) = (like.lanes.clone().unwrap_or_default(), like.columns.clone().unwrap_or_default());
+    let blocks = kernel.buffers.iter().filter(|b| !b.written && !b.fields.is_empty() && b.shape.len() == 2);
+    Schedule {
+        split_scales: true,
+        wide: true,
+        abreast: 0,
+        tile: [(columns, matrix_wide::COLUMNS / matrix::COLUMNS)].into(),
+        team: matrix_wide::TOGETHER,
+        threads: matrix_wide::TOGETHER * matrix::LANES,
+        members: [(rows, matrix_wide::TOGETHER)].into(),
+        stage: blocks.map(|b| b.name.clone()).collect(),
+        most: BTreeMap::new(),
         ..like
     }
 }

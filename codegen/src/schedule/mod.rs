@@ -36,6 +36,18 @@ pub struct Schedule {
     /// columns together. On CUDA only.
     #[serde(default)]
     pub columns: Option<String>,
+    /// Whether a dot's scale of some bits is split into its upper and its lower ones, by which the row's bytes are multiplied before
+    /// products of matrices: two products instead of a multiplication of each sum.
+    #[serde(default)]
+    pub split_scales: bool,
+    /// Whether products of matrices have all columns of the tile at once, which lie in the team's memory by pieces: where rows are
+    /// multiplied by split scales.
+    #[serde(default)]
+    pub wide: bool,
+    /// How many of a tile's products side by side along the columns have a term of a float sum computed at once; the others follow, for
+    /// fewer registers. 0 is all of them.
+    #[serde(default)]
+    pub abreast: usize,
     /// How the rows of weights lie in memory, by buffer; one after the other where nothing is said.
     #[serde(default)]
     pub layout: BTreeMap<String, SideBySide>,
@@ -116,6 +128,9 @@ impl Schedule {
             split,
             lanes: None,
             columns: None,
+            split_scales: false,
+            wide: false,
+            abreast: 0,
             layout: BTreeMap::new(),
             tile: BTreeMap::new(),
             parts: None,

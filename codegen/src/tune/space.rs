@@ -6,9 +6,11 @@ use crate::target::Target;
 
 /// The fields that are varied, in this order. `layout` is not among them, as all kernels that read a weight share it; `most` says
 /// what a schedule is for.
-pub const FIELDS: [&str; 20] = [
+pub const FIELDS: [&str; 22] = [
     "team",
     "members",
+    "split_scales",
+    "abreast",
     "threads",
     "resident",
     "ahead",
@@ -39,6 +41,8 @@ pub fn around(kernel: &Kernel, target: Target, from: &Schedule, field: &str) -> 
             s.stage.retain(|_| team > 1);
         }),
         "members" if from.columns.is_some() => members(from),
+        "split_scales" if from.columns.is_some() => vary(from, &[false, true], |s, on| s.split_scales = on),
+        "abreast" if from.columns.is_some() => vary(from, &[0, 1, 2, 4], |s, n| s.abreast = n),
         "threads" if cuda && from.team == 1 => vary(from, &[32, 64, 128, 256, 512], |s, n| s.threads = n),
         "resident" if cuda => vary(from, &[0, 1, 2, 3, 4, 6, 8, 12, 16], |s, n| s.resident = n),
         "ahead" => vary(from, &[0, 1, 2, 3, 4], |s, n| s.ahead = n),

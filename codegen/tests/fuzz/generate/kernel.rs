@@ -165,7 +165,7 @@ impl Body<'_> {
 
     /// Dots of all kinds of what belongs to one row with what belongs to another, and nothing else.
     fn products(&mut self, depth: usize) {
-        for kind in [0, 2, 3, 4] {
+        for kind in [0, 2, 3, 4, 5] {
             let (name, rows) = (self.writer.name("y"), self.writer.rows);
             let value = self.writer.dot_of_rows(kind).text;
             self.line(depth, &format!("{name}{rows} = {value};"));

@@ -54,7 +54,7 @@ impl Writer<'_> {
     /// Dots of bytes, some with a factor for each part, as they are in formats.
     pub(super) fn dot(&mut self) -> Int {
         if self.rows == "[t][r]" && self.tape.below(3) > 0 {
-            let kind = self.tape.below(6);
+            let kind = self.tape.below(7);
             return self.dot_of_rows(kind);
         }
         let unsigned = self.tape.pick(&[
@@ -124,8 +124,14 @@ impl Writer<'_> {
                 let text = format!("isum(0..16, |{i}| max(c[r].u[{i}] & 63, 5) * b[t].n[{i}])");
                 Int::new(text, -16 * 63 * 32768, 16 * 63 * 32768)
             }
+            4 => {
+                // With a scale that can be split.
+                let at = format!("{g} * 32 + {i}");
+                let text = format!("isum(0..2, |{g}| (c[r].u[{g}] & 31) * isum(0..32, |{i}| {}))", product(&at));
+                Int::new(text, -64 * 31 * most, 64 * 31 * most)
+            }
             k => {
-                let (at, by) = (format!("{g} * 16 + {i}"), if k == 4 { "b[t].w" } else { "c[r].s" });
+                let (at, by) = (format!("{g} * 16 + {i}"), if k == 5 { "b[t].w" } else { "c[r].s" });
                 let text = format!("isum(0..4, |{g}| {by}[{g}] * isum(0..16, |{i}| {}))", product(&at));
                 Int::new(text, -64 * 128 * most, 64 * 128 * most)
             }
