@@ -116,7 +116,7 @@ proptest! {
 fn rows_of_a_matrix_are_a_matrix() {
     let mut header = Header::new();
     header.tensor("m", &[3, 4], TensorType::F16).tensor("v", &[4], TensorType::F16);
-    let file = header.to_bytes([&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11][..], &[12; 12], &[0; 8]].into_iter()).unwrap();
+    let file = header.to_bytes([&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11][..], &[12; 12], &[0; 8]]).unwrap();
     let gguf = Gguf::from_bytes(file).unwrap();
     let whole = gguf.tensor("m").unwrap();
     let part = whole.part((1, 3)).unwrap();

@@ -199,11 +199,11 @@ fn planted_faults_are_found_and_named_under_random_schedules() {
     let plan = transformer(&Model::load(&file).unwrap());
     for op in ["ffn_gate", "attn", "attn_q.bias", "ffn_swiglu"] {
         let fault = format!("bit:1:{op}");
-        let mut b = on_gpu(&plan, &file, &gpu, limits(48), Some(&fault));
         for schedule in (0..SCHEDULES).map(PlanSchedule::random) {
+            // Both caches are empty: a step is compared with what the one before it has left.
+            let (mut a, mut b) =
+                (on_cpu(&plan, &file, limits(48)), on_gpu(&plan, &file, &gpu, limits(48), Some(&fault)));
             b.reschedule(&plan, schedule).unwrap();
-            // Its cache is as empty as the other's, which no step has filled beyond the first difference.
-            let mut a = on_cpu(&plan, &file, limits(48));
             let mut trace = Trace::default();
             // One token is a decode step.
             let report = check_and_trace(&plan, &mut a, &mut b, &Feed::new(&[3], 1), Some(&mut trace), &mut |_| ());

@@ -30,6 +30,11 @@ const SHAPE: Shape = Shape {
     head_norms: false,
     rope_base: 1e6,
     rope_factor: None,
+    rotated: None,
+    long_rope: None,
+    window: None,
+    post_norms: false,
+    fused: false,
     experts: None,
 };
 
@@ -75,7 +80,7 @@ fn model() -> (Vec<u8>, usize) {
         .set("tokenizer.ggml.add_bos_token", false);
     let mut data = 0;
     for tensor in weights.tensors() {
-        header.tensor(tensor.name, tensor.dims, tensor.ty);
+        header.tensor(tensor.name, &tensor.dims, tensor.ty);
         data += tensor.data.len().next_multiple_of(32);
     }
     let bytes = header.to_bytes(weights.tensors().map(|tensor| tensor.data)).unwrap();

@@ -66,7 +66,7 @@ fn attention_reads_what_lies_before_a_token() {
     assert_eq!((operations.byte_products, operations.products), (0, 0));
     // Of a window of 3, the chunk before is not read: positions 68 to 71 are in the second.
     let counts = count(&kernel("attention_64"), &[2, 2, 3, 4, 100, 70, 3]).unwrap();
-    assert!(counts.buffers[3].bytes < keys as u64, "{:?}", bytes(&counts));
+    assert!(counts.buffers[3].bytes < keys, "{:?}", bytes(&counts));
 }
 
 #[test]
