@@ -86,8 +86,8 @@ mod tests {
         let shipped = crate::kernel("swiglu").unwrap().shipped;
         assert_eq!((*name, codes.len(), codes[0].threads), ("swiglu", shipped.len(), 64));
         assert_eq!((codes[0].entry, codes[0].allowed), (shipped[0].entry, shipped[0].allowed));
-        let ints = [3, 700];
-        assert_eq!((codes[0].work(&ints), codes[0].counters(&ints)), (shipped[0].work(&ints), 0));
+        // Three tokens of 700 numbers each, a number an item.
+        assert_eq!((codes[0].work(&[3, 700]), codes[0].counters(&[3, 700])), (2100, 0));
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
             let error = codes(text).map(drop).unwrap_err();
             assert!(error.contains(told), "{error}");
         };
-        wrong("[", "EOF");
+        wrong("{", "EOF");
         wrong(r#"{"swigul": []}"#, "`swigul`: there is no such kernel");
         wrong(r#"{"swiglu": [{"most": {"T": 3}, "width": 1, "split": ["t", "n"]}]}"#, "no schedule is for the sizes");
         wrong(r#"{"swiglu": [{"width": 1, "split": []}]}"#, "no axis is split");
