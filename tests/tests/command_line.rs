@@ -196,7 +196,11 @@ fn a_model_that_is_not_supported_is_refused_with_what_is() {
     let at = bytes.windows(5).position(|five| five == b"qwen2").unwrap();
     bytes[at..at + 5].copy_from_slice(b"mamba");
     std::fs::write(&other, bytes).unwrap();
-    refused(&["run", other.to_str().unwrap(), "hello"], 3, &["`mamba`", "supported architectures: llama, qwen2"]);
+    refused(
+        &["run", other.to_str().unwrap(), "hello"],
+        3,
+        &["`mamba`", "supported architectures: gemma3, llama, phi3, qwen2"],
+    );
     refused(&["run", tiny.to_str().unwrap(), "hello"], 3, &["tokenizer", "help:"]);
 }
 
