@@ -1,7 +1,7 @@
 //! Grouped-query attention over chunks of 64 positions. Chunks are aligned to absolute positions and merged in
 //! ascending order, so that prefill, decode and any split of the chunks give the same bits.
 
-/// `scale` is log2(e) / sqrt(D): scores are powers of two. A query sees itself and what is less than `window` positions before it.
+/// `scale` is log2(e) / sqrt(D), or what a model has in the place of D: scores are powers of two. A query sees itself and what is less than `window` positions before it.
 #[kernel(D = [64, 96, 128, 256])]
 #[require(pos + T <= C * 64)]
 #[require(pos + T <= P)]

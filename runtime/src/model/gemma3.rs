@@ -17,6 +17,12 @@ pub(super) fn config(gguf: &Gguf) -> Result<Config, ModelError> {
         ..PLAIN
     };
     let config = Config::read(gguf, "gemma3", traits)?;
-    let whole = config.hidden / config.n_heads;
-    Ok(Config { score_scale: if config.n_layers == LAYERS_27B { whole } else { config.head_dim }, ..config })
+    if config.n_layers != LAYERS_27B {
+        return Ok(Config { score_scale: config.head_dim, ..config });
+    }
+    if !config.hidden.is_multiple_of(config.n_heads) {
+        let why = format!("{} heads do not divide {}", config.n_heads, config.hidden);
+        return Err(ModelError::metadata("gemma3.attention.head_count", why));
+    }
+    Ok(Config { score_scale: config.hidden / config.n_heads, ..config })
 }
