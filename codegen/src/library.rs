@@ -30,19 +30,27 @@ pub struct LibraryError(pub String);
 impl Library {
     /// Reads and checks `formats/*.rs` and `kernels/*.rs` of a folder.
     pub fn open(folder: &Path) -> Result<Library, LibraryError> {
-        let mut library = Library { folder: folder.to_path_buf(), ..Library::of(sources(folder)?, "[]")? };
-        for spec in library.listed(inlined::FILE)? {
-            library.inlined.push(Inlined::new(spec, &library.kernels)?);
-        }
-        Ok(library)
+        let library = Library { folder: folder.to_path_buf(), ..Library::compiled(sources(folder)?)? };
+        let specs = library.listed(inlined::FILE)?;
+        library.with_inlined(specs)
     }
 
     /// The kernels of these files, with those that a list like `schedules/inlined.json` has. There is no folder with schedules.
     pub fn of(sources: Vec<Source>, inlined: &str) -> Result<Library, LibraryError> {
+        let specs = serde_json::from_str(inlined).map_err(|e| LibraryError(e.to_string()))?;
+        Library::compiled(sources)?.with_inlined(specs)
+    }
+
+    fn compiled(sources: Vec<Source>) -> Result<Library, LibraryError> {
         let kernels = crate::compile(&sources).map_err(|e| LibraryError(diagnostic::render(&e, &sources, false)))?;
-        let specs: Vec<inlined::Spec> = serde_json::from_str(inlined).map_err(|e| LibraryError(e.to_string()))?;
-        let inlined = specs.into_iter().map(|spec| Inlined::new(spec, &kernels)).collect::<Result<_, _>>()?;
-        Ok(Library { sources, kernels, inlined, folder: PathBuf::new() })
+        Ok(Library { sources, kernels, inlined: Vec::new(), folder: PathBuf::new() })
+    }
+
+    fn with_inlined(mut self, specs: Vec<inlined::Spec>) -> Result<Library, LibraryError> {
+        for spec in specs {
+            self.inlined.push(Inlined::new(spec, &self.kernels)?);
+        }
+        Ok(self)
     }
 
     /// All kernels that have code for a target.
@@ -130,6 +138,6 @@ pub fn sources(folder: &Path) -> Result<Vec<Source>, LibraryError> {
 }
 
 /// The text of a file.
-fn read(path: &Path) -> Result<String, LibraryError> {
+pub(crate) fn read(path: &Path) -> Result<String, LibraryError> {
     std::fs::read_to_string(path).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
 }

@@ -43,7 +43,7 @@ impl Places {
 }
 
 /// The last folder and the name, without what would end a text in C++.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let parts: Vec<&str> = name.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
     let short = parts[parts.len().saturating_sub(2)..].join("/");
     short.chars().map(|c| if c.is_control() || c == '"' { '_' } else { c }).collect()

@@ -7,17 +7,16 @@ use crate::inlined::{self, Inlined};
 use crate::ir::inline::{self, Sources};
 use crate::ir::{BinOp, Buffer, Expr, Kernel, Kind, Scalar, Ty, UnOp, Var};
 use crate::layout::{Layout, Run};
-use crate::library::{Library, LibraryError};
+use crate::library::{Library, LibraryError, read};
 use crate::loop_ir::Func;
 use crate::lower::{Illegal, MOST_ELEMENTS};
-use crate::places::Places;
+use crate::places::{Places, short};
 use crate::recomputed::{self, Recomputed};
 use crate::schedule::Schedule;
 use crate::target::Target;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A module for each instruction set, `KERNELS` of type `&[crate::Kernel]`, `INLINED` of type `&[crate::Inlined]`, and `FUSED`
 /// of type `&[crate::Fused]`.
@@ -53,14 +52,11 @@ pub fn generate(library: &Library) -> Result<String, LibraryError> {
     let inlined = rows.chain(inlined).collect::<Result<Vec<_>, _>>()?;
     let sources = library.sources.iter().map(|source| {
         // Where the folder lies is of no use to others.
-        let parts: Vec<_> = Path::new(&source.name).iter().map(|part| part.to_string_lossy()).collect();
-        let (name, text) = (parts[parts.len().saturating_sub(2)..].join("/"), &source.text);
+        let (name, text) = (short(&source.name), &source.text);
         quote!((#name, #text))
     });
-    let [specs, schedules] = [inlined::FILE, &Target::Cuda.schedule_file()].map(|file| {
-        let path = library.schedule_file(file);
-        std::fs::read_to_string(&path).map_err(|e| LibraryError(format!("{}: {e}", path.display())))
-    });
+    let [specs, schedules] =
+        [inlined::FILE, &Target::Cuda.schedule_file()].map(|file| read(&library.schedule_file(file)));
     let (specs, schedules) = (specs?, schedules?);
     let fused = library.fused()?;
     let fused = fused.iter().map(|fused| fused_entry(fused, &places)).collect::<Result<Vec<_>, _>>()?;

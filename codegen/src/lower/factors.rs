@@ -104,7 +104,7 @@ impl Lower<'_> {
                         env.insert(*var, Val::Op(l.load(from)));
                     }
                 }
-                f.in_order.iter().try_for_each(|s| l.stmts(std::slice::from_ref(*s), envs))?;
+                l.each_of(&f.in_order, envs)?;
                 l.next_states(&f.states, &f.next, envs)
             })?;
             l.meet_once();
@@ -125,14 +125,15 @@ impl Lower<'_> {
             let one = |l: &mut Self| l.new_team_array(name, Scalar::F32, lanes);
             envs.iter().map(|_| (0..n).map(|_| one(l)).collect()).collect()
         };
-        let own = self.own_place();
+        let base = self.own_base();
+        let own = self.op(Val::Affine { base, stride: 1 });
         let mut own_envs = envs.to_vec();
         self.give_numbers(&own, left, (first, count.clone()), &mut own_envs);
         let numbers = arrays(self, "number", f.numbers.len());
         self.leave_own(&numbers, &f.numbers, &own_envs)?;
         self.extremes_before(f, (&own, count), &numbers, envs, &mut own_envs)?;
         let outside = std::mem::replace(&mut self.spread, true);
-        let done = f.ahead.iter().try_for_each(|s| self.stmts(std::slice::from_ref(*s), &mut own_envs));
+        let done = self.each_of(&f.ahead, &mut own_envs);
         self.spread = outside;
         done?;
         let factors = arrays(self, "factor", f.needed.len());
@@ -140,11 +141,10 @@ impl Lower<'_> {
         Ok(numbers.into_iter().zip(factors).map(|(numbers, factors)| [numbers, factors].concat()).collect())
     }
 
-    /// The lane's number in the team.
-    fn own_place(&mut self) -> Op {
+    /// The number in the team that the member's first lane has.
+    fn own_base(&mut self) -> Op {
         let member = self.member().expect("a team merges");
-        let base = self.binary(BinOp::Mul, member, int(self.width() as i32));
-        self.op(Val::Affine { base, stride: 1 })
+        self.binary(BinOp::Mul, member, int(self.width() as i32))
     }
 
     /// Gives each lane the numbers of its own part; those behind the last have the last one's.
@@ -166,8 +166,7 @@ impl Lower<'_> {
     /// Each lane leaves values of its own part for all others.
     fn leave_own(&mut self, arrays: &[Vec<loop_ir::Var>], vars: &[Var], envs: &[Env]) -> Lowered<()> {
         let all: Vec<loop_ir::Var> = arrays.iter().flatten().copied().collect();
-        let member = self.member().expect("a team merges");
-        let base = self.binary(BinOp::Mul, member, int(self.width() as i32));
+        let base = self.own_base();
         self.overwrite(&all, |l| {
             for (env, arrays) in envs.iter().zip(arrays) {
                 for (var, array) in vars.iter().zip(arrays) {

@@ -243,16 +243,31 @@ impl<'a> Lower<'a> {
         body: &[Stmt],
         envs: &[Env],
     ) -> Lowered<()> {
+        let mut all = self.of_tile(axis, (base, tile), None, envs);
+        self.levels(inner, body, &mut all)
+    }
+
+    /// The values for `tile` iterations from `base` on, for each of `envs`; with a `last` one, that in place of those behind it.
+    pub(super) fn of_tile(
+        &mut self,
+        axis: &Axis,
+        (base, tile): (Op, usize),
+        last: Option<&Op>,
+        envs: &[Env],
+    ) -> Vec<Env> {
         let mut all = Vec::new();
         for env in envs {
-            for i in 0..tile {
-                let index = self.binary(BinOp::Add, base.clone(), int(i as i32));
+            for i in 0..tile as i32 {
+                let mut index = self.binary(BinOp::Add, base.clone(), int(i));
+                if let Some(last) = last.filter(|_| i > 0) {
+                    index = self.binary(BinOp::Min, index, last.clone());
+                }
                 let mut env = env.clone();
                 env.insert(axis.var, Val::Op(index));
                 all.push(env);
             }
         }
-        self.levels(inner, body, &mut all)
+        all
     }
 
     fn one_by_one(

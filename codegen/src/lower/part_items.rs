@@ -96,16 +96,6 @@ impl Lower<'_> {
         let base = self.first_of(level);
         let (_, hi) = self.bounds(level.axis, &mut envs.to_vec())?;
         let last = self.binary(BinOp::Sub, hi, int(1));
-        let mut all = Vec::new();
-        for env in envs {
-            for i in 0..level.tile as i32 {
-                let index = self.binary(BinOp::Add, base.clone(), int(i));
-                let index = if i == 0 { index } else { self.binary(BinOp::Min, index, last.clone()) };
-                let mut env = env.clone();
-                env.insert(level.axis.var, Val::Op(index));
-                all.push(env);
-            }
-        }
-        Ok(all)
+        Ok(self.of_tile(level.axis, (base, level.tile), Some(&last), envs))
     }
 }

@@ -203,7 +203,8 @@ impl<'a> Lower<'a> {
         self.stmts(p.after, envs)
     }
 
-    fn each_of(&mut self, list: &[&Stmt], envs: &mut [Env]) -> Lowered<()> {
+    /// Statements that are not neighbours in the source.
+    pub(super) fn each_of(&mut self, list: &[&Stmt], envs: &mut [Env]) -> Lowered<()> {
         list.iter().try_for_each(|s| self.stmts(std::slice::from_ref(*s), envs))
     }
 

@@ -51,6 +51,27 @@ pub(super) struct InTerm {
     pub at: Op,
 }
 
+/// Pieces that lanes copy from or to.
+struct Pieces<'o> {
+    mem: Mem,
+    /// The first byte of the first,
+    first: Op,
+    /// and bytes from one to the next.
+    apart: usize,
+    /// How many bytes further each lane's are, where lanes do not have one piece after the other.
+    of_lane: Option<&'o Op>,
+}
+
+impl Pieces<'_> {
+    /// Those from number `done` on.
+    fn at(&self, l: &mut Lower, done: usize) -> Access {
+        let addr = l.long(BinOp::Add, self.first.clone(), long((done * self.apart) as i64));
+        let lane_stride = if self.of_lane.is_some() { 0 } else { self.apart as i32 };
+        let offset = self.of_lane.map(|own| Box::new(own.e.clone()));
+        Access { mem: self.mem, addr: Box::new(addr.e), lane_stride, offset, scalar: Scalar::U8 }
+    }
+}
+
 impl Lower<'_> {
     /// What the schedule says is copied, where members of a team do products of their own.
     pub(super) fn terms_of_sums(&self) -> Lowered<Vec<Term>> {
@@ -197,17 +218,9 @@ impl Lower<'_> {
             let unit = l.widen(unit);
             let to = l.long(BinOp::Mul, unit, long(term.stride as i64));
             let to = l.long(BinOp::Add, to, half);
-            for done in (0..pieces).step_by(width) {
-                let left = int((pieces - done) as i32);
-                let only = (pieces - done < width).then(|| l.binary(BinOp::Lt, lane.clone(), left).e);
-                let mut place = |mem, addr: &Op, apart: usize| {
-                    let addr = l.long(BinOp::Add, addr.clone(), long((done * apart) as i64));
-                    Access { mem, addr: Box::new(addr.e), lane_stride: apart as i32, offset: None, scalar: Scalar::U8 }
-                };
-                let (to, from) =
-                    (place(Mem::Shared(array), &to, term.apart), place(Mem::Buffer(term.buffer), &from, PIECE));
-                l.push(Stmt::Copy { to, from, len: PIECE, only });
-            }
+            let to = Pieces { mem: Mem::Shared(array), first: to, apart: term.apart, of_lane: None };
+            let from = Pieces { mem: Mem::Buffer(term.buffer), first: from, apart: PIECE, of_lane: None };
+            l.copy_pieces((pieces, width), &lane, &to, &from);
             Ok(())
         })
     }
@@ -253,20 +266,21 @@ impl Lower<'_> {
             let before = l.widen(before);
             let to = l.long(BinOp::Mul, before, long(term.stride as i64));
             let to = l.long(BinOp::Add, to, half);
-            for done in (0..pieces).step_by(at_once) {
-                let left = int((pieces - done) as i32);
-                let only = (pieces - done < at_once).then(|| l.binary(BinOp::Lt, piece.clone(), left).e);
-                let mut place = |mem, addr: &Op, apart: usize, own: &Op| {
-                    let addr = l.long(BinOp::Add, addr.clone(), long((done * apart) as i64));
-                    let offset = Some(Box::new(own.e.clone()));
-                    Access { mem, addr: Box::new(addr.e), lane_stride: 0, offset, scalar: Scalar::U8 }
-                };
-                let to = place(Mem::Shared(array), &to, term.apart, &to_own);
-                let from = place(Mem::Buffer(term.buffer), &from, PIECE, &from_own);
-                l.push(Stmt::Copy { to, from, len: PIECE, only });
-            }
+            let to = Pieces { mem: Mem::Shared(array), first: to, apart: term.apart, of_lane: Some(&to_own) };
+            let from = Pieces { mem: Mem::Buffer(term.buffer), first: from, apart: PIECE, of_lane: Some(&from_own) };
+            l.copy_pieces((pieces, at_once), &piece, &to, &from);
             Ok(())
         })
+    }
+
+    /// Copies pieces, so many at once, of which a lane has number `own`.
+    fn copy_pieces(&mut self, (pieces, at_once): (usize, usize), own: &Op, to: &Pieces, from: &Pieces) {
+        for done in (0..pieces).step_by(at_once) {
+            let left = int((pieces - done) as i32);
+            let only = (pieces - done < at_once).then(|| self.binary(BinOp::Lt, own.clone(), left).e);
+            let (to, from) = (to.at(self, done), from.at(self, done));
+            self.push(Stmt::Copy { to, from, len: PIECE, only });
+        }
     }
 
     /// Where the rows of a place are in the team's memory, if its blocks are there.
